@@ -1,0 +1,327 @@
+//! Every call of the public API: authorise, check, ask the node. Must not know by which surface a call
+//! came, nor word its refusal.
+
+use std::{sync::Arc, time::Instant};
+
+use http::HeaderMap;
+use plenum_proto::{
+    node::{
+        AdminRequest, SendData, admin_reply::Kind as Reply, admin_request::Kind as Command,
+        node_client::NodeClient,
+    },
+    v1,
+};
+use tokio::{sync::Semaphore, time::timeout};
+use tonic::{Code, transport::Channel};
+use tracing::Instrument as _;
+
+use super::validate::{Check, Limits};
+use crate::{
+    auth::{self, GrantError, Keys, Verified},
+    config::ApiConfig,
+    error::{self, CallError},
+    metrics::{Api, Metrics},
+};
+
+/// What the API needs to answer.
+pub(crate) struct Settings {
+    /// Verifies and mints tokens.
+    pub(crate) keys: Arc<Keys>,
+    /// The node that holds the rooms.
+    pub(crate) node: Channel,
+    /// Caps of what a request may carry.
+    pub(crate) limits: Limits,
+    /// Times and numbers.
+    pub(crate) config: ApiConfig,
+    /// Counts calls.
+    pub(crate) metrics: Metrics,
+}
+
+/// The calls.
+pub(crate) struct Calls {
+    pub(super) keys: Arc<Keys>,
+    pub(super) node: NodeClient<Channel>,
+    pub(super) limits: Limits,
+    pub(super) config: ApiConfig,
+    pub(super) event_streams: Arc<Semaphore>,
+    slots: Semaphore,
+    metrics: Metrics,
+}
+
+impl Calls {
+    /// Answers with these settings.
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        let Settings { keys, node, limits, config, metrics } = settings;
+        Arc::new(Self {
+            keys,
+            node: NodeClient::new(node).max_decoding_message_size(sfu_node::MAX_ANSWER_BYTES),
+            limits,
+            event_streams: Arc::new(Semaphore::new(config.max_event_streams as usize)),
+            slots: Semaphore::new(config.max_concurrent_requests as usize),
+            config,
+            metrics,
+        })
+    }
+
+    /// Runs one call: who asks, not too many at once, in time, counted and traced. `method` comes from a
+    /// closed set.
+    pub(crate) async fn run<T, F>(
+        self: &Arc<Self>,
+        api: Api,
+        method: &'static str,
+        headers: &HeaderMap,
+        call: impl FnOnce(Arc<Self>, Verified) -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let begun = Instant::now();
+        let span = tracing::info_span!("api call", ?api, method, code = tracing::field::Empty);
+        let answered = async {
+            let caller = self.keys.verify(auth::bearer(headers)?)?;
+            let _slot = self.slots.try_acquire().map_err(|_| CallError::Busy("calls"))?;
+            timeout(self.config.request_timeout, call(Arc::clone(self), caller))
+                .await
+                .unwrap_or(Err(CallError::Timeout))
+        };
+        let result = answered.instrument(span.clone()).await;
+        let code = error::label(result.as_ref().err().map_or(Code::Ok, CallError::code));
+        span.record("code", code);
+        self.metrics.call(api, method, code, begun.elapsed());
+        result
+    }
+
+    async fn admin(&self, command: Command) -> Result<Reply, CallError> {
+        let request = AdminRequest { kind: Some(command) };
+        let reply = self.node.clone().admin(request).await?.into_inner();
+        reply.kind.ok_or(CallError::UnexpectedReply)
+    }
+
+    fn check(&self) -> Check<'_> {
+        Check::new(&self.limits)
+    }
+
+    /// Creates a room.
+    pub(crate) async fn create_room(
+        &self,
+        caller: &Verified,
+        request: v1::CreateRoomRequest,
+    ) -> Result<v1::Room, CallError> {
+        caller.require_room_create()?;
+        let config = request.config.unwrap_or_default();
+        let mut check = self.check();
+        check.name("config.name", &config.name);
+        check.metadata("config.metadata", &config.metadata);
+        check.timeout("config.empty_timeout", config.empty_timeout.as_ref());
+        check.timeout("config.departure_timeout", config.departure_timeout.as_ref());
+        check.finish()?;
+        let request = v1::CreateRoomRequest { config: Some(config) };
+        room(self.admin(Command::CreateRoom(request)).await?)
+    }
+
+    /// Lists rooms.
+    pub(crate) async fn list_rooms(
+        &self,
+        caller: &Verified,
+        request: v1::ListRoomsRequest,
+    ) -> Result<v1::ListRoomsResponse, CallError> {
+        caller.require_room_list()?;
+        let mut check = self.check();
+        check.list("names", request.names.len());
+        check.finish()?;
+        match self.admin(Command::ListRooms(request)).await? {
+            Reply::Rooms(rooms) => Ok(rooms),
+            _ => Err(CallError::UnexpectedReply),
+        }
+    }
+
+    /// One room.
+    pub(crate) async fn get_room(
+        &self,
+        caller: &Verified,
+        request: v1::GetRoomRequest,
+    ) -> Result<v1::Room, CallError> {
+        self.in_room(caller, &request.room)?.finish()?;
+        room(self.admin(Command::GetRoom(request)).await?)
+    }
+
+    /// Changes a room.
+    pub(crate) async fn update_room(
+        &self,
+        caller: &Verified,
+        request: v1::UpdateRoomRequest,
+    ) -> Result<v1::Room, CallError> {
+        let mut check = self.in_room(caller, &request.room)?;
+        check.metadata("metadata", request.metadata.as_deref().unwrap_or_default());
+        check.timeout("empty_timeout", request.empty_timeout.as_ref());
+        check.timeout("departure_timeout", request.departure_timeout.as_ref());
+        check.finish()?;
+        room(self.admin(Command::UpdateRoom(request)).await?)
+    }
+
+    /// Ends a room.
+    pub(crate) async fn delete_room(
+        &self,
+        caller: &Verified,
+        request: v1::DeleteRoomRequest,
+    ) -> Result<v1::DeleteRoomResponse, CallError> {
+        // Who may create rooms may end them: SDKs ask with that grant.
+        let check = if caller.require_room_create().is_ok() {
+            let mut check = self.check();
+            check.name("room", &request.room);
+            check
+        } else {
+            self.in_room(caller, &request.room)?
+        };
+        check.finish()?;
+        done(self.admin(Command::DeleteRoom(request)).await?)?;
+        Ok(v1::DeleteRoomResponse {})
+    }
+
+    /// Who is in a room.
+    pub(crate) async fn list_participants(
+        &self,
+        caller: &Verified,
+        request: v1::ListParticipantsRequest,
+    ) -> Result<v1::ListParticipantsResponse, CallError> {
+        self.in_room(caller, &request.room)?.finish()?;
+        match self.admin(Command::ListParticipants(request)).await? {
+            Reply::Participants(participants) => Ok(participants),
+            _ => Err(CallError::UnexpectedReply),
+        }
+    }
+
+    /// One participant.
+    pub(crate) async fn get_participant(
+        &self,
+        caller: &Verified,
+        request: v1::GetParticipantRequest,
+    ) -> Result<v1::Participant, CallError> {
+        let mut check = self.in_room(caller, &request.room)?;
+        check.name("identity", &request.identity);
+        check.finish()?;
+        participant(self.admin(Command::GetParticipant(request)).await?)
+    }
+
+    /// Changes a participant.
+    pub(crate) async fn update_participant(
+        &self,
+        caller: &Verified,
+        request: v1::UpdateParticipantRequest,
+    ) -> Result<v1::Participant, CallError> {
+        let mut check = self.in_room(caller, &request.room)?;
+        check.name("identity", &request.identity);
+        check.optional_name("name", request.name.as_deref().unwrap_or_default());
+        check.metadata("metadata", request.metadata.as_deref().unwrap_or_default());
+        check.attributes("attributes", &request.attributes);
+        check.permissions("permissions.can_publish_sources", request.permissions.as_ref());
+        check.finish()?;
+        participant(self.admin(Command::UpdateParticipant(request)).await?)
+    }
+
+    /// Puts a participant out of a room.
+    pub(crate) async fn remove_participant(
+        &self,
+        caller: &Verified,
+        request: v1::RemoveParticipantRequest,
+    ) -> Result<v1::RemoveParticipantResponse, CallError> {
+        let mut check = self.in_room(caller, &request.room)?;
+        check.name("identity", &request.identity);
+        check.finish()?;
+        done(self.admin(Command::RemoveParticipant(request)).await?)?;
+        Ok(v1::RemoveParticipantResponse {})
+    }
+
+    /// Mutes or unmutes a track.
+    pub(crate) async fn mute_track(
+        &self,
+        caller: &Verified,
+        request: v1::MuteTrackRequest,
+    ) -> Result<v1::Track, CallError> {
+        let mut check = self.in_room(caller, &request.room)?;
+        check.name("identity", &request.identity);
+        check.track_id("track_id", &request.track_id);
+        check.finish()?;
+        match self.admin(Command::MuteTrack(request)).await? {
+            Reply::Track(track) => Ok(track),
+            _ => Err(CallError::UnexpectedReply),
+        }
+    }
+
+    /// Subscribes a participant to tracks, or ends subscriptions.
+    pub(crate) async fn update_subscriptions(
+        &self,
+        caller: &Verified,
+        request: v1::UpdateSubscriptionsRequest,
+    ) -> Result<v1::UpdateSubscriptionsResponse, CallError> {
+        let mut check = self.in_room(caller, &request.room)?;
+        check.name("identity", &request.identity);
+        check.track_ids("track_ids", &request.track_ids);
+        check.finish()?;
+        done(self.admin(Command::UpdateSubscriptions(request)).await?)?;
+        Ok(v1::UpdateSubscriptionsResponse {})
+    }
+
+    /// Sends a message of the backend to participants.
+    pub(crate) async fn send_data(
+        &self,
+        caller: &Verified,
+        request: v1::SendDataRequest,
+    ) -> Result<v1::SendDataResponse, CallError> {
+        self.send_data_to(caller, request, Vec::new()).await?;
+        Ok(v1::SendDataResponse {})
+    }
+
+    /// As [`send_data`](Self::send_data), with receivers by id in addition.
+    pub(crate) async fn send_data_to(
+        &self,
+        caller: &Verified,
+        request: v1::SendDataRequest,
+        destination_ids: Vec<String>,
+    ) -> Result<(), CallError> {
+        let mut check = self.in_room(caller, &request.room)?;
+        match &request.data {
+            Some(data) => check.data(data),
+            None => check.refuse("data", "must be set"),
+        }
+        check.list("destination_ids", destination_ids.len());
+        check.finish()?;
+        let participant_id = String::new();
+        let send = SendData { request: Some(request), participant_id, destination_ids };
+        done(self.admin(Command::SendData(send)).await?)
+    }
+
+    /// The caller administers `room`; the request's other fields are to be checked.
+    pub(super) fn in_room(&self, caller: &Verified, room: &str) -> Result<Check<'_>, GrantError> {
+        let mut check = self.check();
+        if room.is_empty() {
+            // Say which field is missing, but only to somebody who administers some room.
+            caller.require_room_admin(&caller.grants().room)?;
+            check.name("room", room);
+        } else {
+            caller.require_room_admin(room)?;
+        }
+        Ok(check)
+    }
+}
+
+fn room(reply: Reply) -> Result<v1::Room, CallError> {
+    match reply {
+        Reply::Room(room) => Ok(room),
+        _ => Err(CallError::UnexpectedReply),
+    }
+}
+
+fn participant(reply: Reply) -> Result<v1::Participant, CallError> {
+    match reply {
+        Reply::Participant(participant) => Ok(participant),
+        _ => Err(CallError::UnexpectedReply),
+    }
+}
+
+fn done(reply: Reply) -> Result<(), CallError> {
+    match reply {
+        Reply::Done(_) => Ok(()),
+        _ => Err(CallError::UnexpectedReply),
+    }
+}

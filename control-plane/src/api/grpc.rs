@@ -1,0 +1,143 @@
+//! The public API over gRPC, with reflection and health beside it. Must not decide anything: every
+//! method goes to [`Calls`].
+
+use std::sync::Arc;
+
+use plenum_proto::v1::{
+    self,
+    event_service_server::{EventService, EventServiceServer},
+    participant_service_server::{ParticipantService, ParticipantServiceServer},
+    room_service_server::{RoomService, RoomServiceServer},
+    token_service_server::{TokenService, TokenServiceServer},
+};
+use tonic::{
+    Request, Response, Status,
+    server::NamedService as _,
+    service::{Routes, RoutesBuilder},
+};
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::{calls::Calls, events::EventStream};
+use crate::{
+    auth::Verified,
+    error::CallError,
+    metrics::Api,
+};
+
+/// Why the services cannot be offered: the descriptors built into us do not fit together.
+pub(crate) type ReflectionError = tonic_reflection::server::Error;
+
+/// All services. Requests are at most `max_request` bytes long.
+pub(crate) fn routes(
+    calls: &Arc<Calls>,
+    health: HealthReporter,
+    max_request: usize,
+) -> Result<Routes, ReflectionError> {
+    let grpc = || Grpc(Arc::clone(calls));
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(plenum_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name(RoomServiceServer::<Grpc>::NAME)
+        .with_service_name(ParticipantServiceServer::<Grpc>::NAME)
+        .with_service_name(TokenServiceServer::<Grpc>::NAME)
+        .with_service_name(EventServiceServer::<Grpc>::NAME)
+        .with_service_name(HEALTH)
+        .build_v1()?;
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(RoomServiceServer::new(grpc()).max_decoding_message_size(max_request))
+        .add_service(ParticipantServiceServer::new(grpc()).max_decoding_message_size(max_request))
+        .add_service(TokenServiceServer::new(grpc()).max_decoding_message_size(max_request))
+        .add_service(EventServiceServer::new(grpc()).max_decoding_message_size(max_request))
+        .add_service(tonic_health::pb::health_server::HealthServer::new(
+            HealthService::from_health_reporter(health),
+        ))
+        .add_service(reflection);
+    Ok(routes.routes())
+}
+
+/// Name of the health service (grpc.health.v1).
+const HEALTH: &str = "grpc.health.v1.Health";
+
+struct Grpc(Arc<Calls>);
+
+impl Grpc {
+    async fn run<M, T, F>(
+        &self,
+        method: &'static str,
+        request: Request<M>,
+        call: impl FnOnce(Arc<Calls>, Verified, M) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let (metadata, _, message) = request.into_parts();
+        let headers = metadata.into_headers();
+        let call = |calls, caller| call(calls, caller, message);
+        Ok(Response::new(self.0.run(Api::Grpc, method, &headers, call).await?))
+    }
+}
+
+/// Makes a service of a list of its methods, each named as in [`Calls`].
+macro_rules! service {
+    ($service:ident, $($method:ident: $request:ty => $reply:ty, $name:literal;)+) => {
+        #[tonic::async_trait]
+        impl $service for Grpc {
+            $(
+                async fn $method(
+                    &self,
+                    request: Request<$request>,
+                ) -> Result<Response<$reply>, Status> {
+                    let method = concat!(stringify!($service), "/", $name);
+                    self.run(method, request, |calls, caller, message| async move {
+                        calls.$method(&caller, message).await
+                    })
+                    .await
+                }
+            )+
+        }
+    };
+}
+
+service! {
+    RoomService,
+    create_room: v1::CreateRoomRequest => v1::Room, "CreateRoom";
+    list_rooms: v1::ListRoomsRequest => v1::ListRoomsResponse, "ListRooms";
+    get_room: v1::GetRoomRequest => v1::Room, "GetRoom";
+    update_room: v1::UpdateRoomRequest => v1::Room, "UpdateRoom";
+    delete_room: v1::DeleteRoomRequest => v1::DeleteRoomResponse, "DeleteRoom";
+}
+
+service! {
+    ParticipantService,
+    list_participants: v1::ListParticipantsRequest => v1::ListParticipantsResponse,
+        "ListParticipants";
+    get_participant: v1::GetParticipantRequest => v1::Participant, "GetParticipant";
+    update_participant: v1::UpdateParticipantRequest => v1::Participant, "UpdateParticipant";
+    remove_participant: v1::RemoveParticipantRequest => v1::RemoveParticipantResponse,
+        "RemoveParticipant";
+    mute_track: v1::MuteTrackRequest => v1::Track, "MuteTrack";
+    update_subscriptions: v1::UpdateSubscriptionsRequest => v1::UpdateSubscriptionsResponse,
+        "UpdateSubscriptions";
+    send_data: v1::SendDataRequest => v1::SendDataResponse, "SendData";
+}
+
+service! {
+    TokenService,
+    create_token: v1::CreateTokenRequest => v1::CreateTokenResponse, "CreateToken";
+}
+
+#[tonic::async_trait]
+impl EventService for Grpc {
+    type WatchEventsStream = EventStream;
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<EventStream>, Status> {
+        self.run("EventService/WatchEvents", request, |calls, caller, message| async move {
+            calls.watch_events(&caller, message).await
+        })
+        .await
+    }
+}

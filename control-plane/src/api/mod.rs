@@ -1,0 +1,13 @@
+//! The public API: what an application's backend may ask. [`Calls`] checks who asks and what, and passes
+//! it to the node; gRPC (here) and Twirp (`twirp/`) are two ways to reach it. Must not hold state of
+//! rooms: that lives where the media is.
+
+mod calls;
+mod events;
+mod grpc;
+mod tokens;
+mod validate;
+
+pub(crate) use calls::{Calls, Settings};
+pub(crate) use grpc::routes;
+pub(crate) use validate::Limits;

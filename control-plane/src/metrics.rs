@@ -1,0 +1,218 @@
+//! The metrics of the control plane, and the node's where it lives in this process. Owns names, units
+//! and label sets, which are closed: no room, no participant, no address. Must not know who reads them.
+
+use std::{sync::Arc, time::Duration};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram, Meter, MeterProvider as _, UpDownCounter},
+};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use sfu_node::{Metric, MetricKind, NodeStats, describe};
+
+use crate::signal::SignalMetrics;
+
+/// Which surface a call came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// The gRPC API.
+    Grpc,
+    /// The Twirp API.
+    Twirp,
+}
+
+impl Api {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Twirp => "twirp",
+        }
+    }
+}
+
+/// The instruments of the control plane.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    calls: Counter<u64>,
+    call_duration: Histogram<f64>,
+    guest_tokens: Counter<u64>,
+}
+
+/// Bounds of the latency histogram, in seconds: calls are local and should take milliseconds.
+const LATENCY_BOUNDS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+impl Metrics {
+    /// Declares all instruments.
+    pub(crate) fn new(provider: &SdkMeterProvider) -> Self {
+        let meter = provider.meter("plenum");
+        Self {
+            calls: meter
+                .u64_counter("plenum.api.calls")
+                .with_unit("{call}")
+                .with_description("API calls answered, by surface, method and gRPC code.")
+                .build(),
+            call_duration: meter
+                .f64_histogram("plenum.api.call.duration")
+                .with_unit("s")
+                .with_description("Time from an API call to its answer.")
+                .with_boundaries(LATENCY_BOUNDS.to_vec())
+                .build(),
+            guest_tokens: meter
+                .u64_counter("plenum.web.guest_tokens")
+                .with_unit("{token}")
+                .with_description("Tokens given to guests of the page.")
+                .build(),
+        }
+    }
+
+    /// A call was answered. `method` and `code` come from closed sets.
+    pub(crate) fn call(&self, api: Api, method: &'static str, code: &'static str, took: Duration) {
+        let api = KeyValue::new("api", api.label());
+        let method = KeyValue::new("method", method);
+        self.call_duration.record(took.as_secs_f64(), &[api.clone(), method.clone()]);
+        self.calls.add(1, &[api, method, KeyValue::new("code", code)]);
+    }
+
+    /// A guest was given a token.
+    pub(crate) fn guest_token(&self) {
+        self.guest_tokens.add(1, &[]);
+    }
+}
+
+/// The instruments of the signalling gateway.
+#[derive(Debug)]
+pub(crate) struct Signalling {
+    connections: UpDownCounter<i64>,
+    closed: Counter<u64>,
+    refused: Counter<u64>,
+    answered: Histogram<f64>,
+    frames: Counter<u64>,
+    received: Counter<u64>,
+    ignored: Counter<u64>,
+}
+
+impl Signalling {
+    /// Declares all instruments.
+    pub(crate) fn new(provider: &SdkMeterProvider) -> Self {
+        let meter = provider.meter("plenum");
+        let counter = |name: &'static str, unit: &'static str, help: &'static str| {
+            meter.u64_counter(name).with_unit(unit).with_description(help).build()
+        };
+        Self {
+            connections: meter
+                .i64_up_down_counter("plenum.signal.connections")
+                .with_unit("{connection}")
+                .with_description("Signalling connections that are open.")
+                .build(),
+            closed: counter(
+                "plenum.signal.connections.closed",
+                "{connection}",
+                "Signalling connections that ended, by reason.",
+            ),
+            refused: counter(
+                "plenum.signal.connections.refused",
+                "{connection}",
+                "Signalling connections refused before they began, by reason.",
+            ),
+            answered: meter
+                .f64_histogram("plenum.signal.join.duration")
+                .with_unit("s")
+                .with_description("Time the node took to answer a join or resume, by its answer.")
+                .with_boundaries(LATENCY_BOUNDS.to_vec())
+                .build(),
+            frames: counter("plenum.signal.frames", "{frame}", "Frames that came from clients."),
+            received: counter("plenum.signal.received", "By", "Bytes that came from clients."),
+            ignored: counter(
+                "plenum.signal.messages.ignored",
+                "{message}",
+                "Messages of clients that were ignored, by reason.",
+            ),
+        }
+    }
+}
+
+impl SignalMetrics for Signalling {
+    fn on_refused(&self, why: &'static str) {
+        self.refused.add(1, &[KeyValue::new("reason", why)]);
+    }
+
+    fn on_answered(&self, how: &'static str, took: Duration) {
+        self.answered.record(took.as_secs_f64(), &[KeyValue::new("answer", how)]);
+    }
+
+    fn on_opened(&self) {
+        self.connections.add(1, &[]);
+    }
+
+    fn on_closed(&self, why: &'static str) {
+        self.connections.add(-1, &[]);
+        self.closed.add(1, &[KeyValue::new("reason", why)]);
+    }
+
+    fn on_frame(&self, bytes: usize) {
+        self.frames.add(1, &[]);
+        self.received.add(bytes as u64, &[]);
+    }
+
+    fn on_ignored(&self, why: &'static str) {
+        self.ignored.add(1, &[KeyValue::new("reason", why)]);
+    }
+}
+
+/// Declares the number of open sockets, read whenever somebody asks.
+pub(crate) fn observe_connections(
+    provider: &SdkMeterProvider,
+    read: impl Fn() -> u64 + Send + Sync + 'static,
+) {
+    provider
+        .meter("plenum")
+        .u64_observable_gauge("plenum.http.connections")
+        .with_unit("{connection}")
+        .with_description("Sockets that are open, WebSockets included.")
+        .with_callback(move |observer| observer.observe(read(), &[]))
+        .build();
+}
+
+/// Declares the node's metrics, read from its numbers whenever somebody asks.
+pub(crate) fn observe_node(
+    provider: &SdkMeterProvider,
+    stats: impl Fn() -> NodeStats + Send + Sync + 'static,
+) {
+    let meter = provider.meter("plenum");
+    let stats: Arc<dyn Fn() -> NodeStats + Send + Sync> = Arc::new(stats);
+    for metric in describe() {
+        observe_node_metric(&meter, metric, Arc::clone(&stats));
+    }
+}
+
+fn observe_node_metric(
+    meter: &Meter,
+    metric: &'static Metric,
+    stats: Arc<dyn Fn() -> NodeStats + Send + Sync>,
+) {
+    let observe = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
+        metric.observe(&stats(), |label, value| match (metric.label, label) {
+            (Some(name), Some(label)) => observer.observe(value, &[KeyValue::new(name, label)]),
+            _ => observer.observe(value, &[]),
+        });
+    };
+    match metric.kind {
+        MetricKind::Counter => {
+            meter
+                .u64_observable_counter(metric.name)
+                .with_unit(metric.unit)
+                .with_description(metric.help)
+                .with_callback(observe)
+                .build();
+        }
+        MetricKind::Gauge => {
+            meter
+                .u64_observable_gauge(metric.name)
+                .with_unit(metric.unit)
+                .with_description(metric.help)
+                .with_callback(observe)
+                .build();
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! One listener for everything: HTTP/1, HTTP/2 without TLS, and upgrades. Owns accepting, the limits of
+//! a connection, and its end. Must not know what is served.
+//!
+//! RFC 9112, RFC 9113. None of the libraries below bounds a connection that sends nothing, or a
+//! header that never ends, unless told to: every limit stands here in the open.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::config::HttpConfig;
+
+/// Streams a client may reset before we have looked at them (CVE-2023-44487); past it the connection ends.
+const MAX_PENDING_RESETS: usize = 20;
+
+/// Streams we may reset for a client's mistakes; past it the connection ends.
+const MAX_ERROR_RESETS: usize = 128;
+
+/// Headers of one request.
+const MAX_HEADERS: usize = 100;
+
+/// Pause after an accept that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that serves until it is shut down.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    connections: Arc<Semaphore>,
+    max_connections: u32,
+    stop: CancellationToken,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `app` on `listener`.
+    ///
+    /// # Errors
+    /// The listener has no address.
+    pub(crate) fn start(listener: TcpListener, app: Router, limits: &HttpConfig) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let connections = Arc::new(Semaphore::new(limits.max_connections as usize));
+        let stop = CancellationToken::new();
+        let connection = Connection {
+            app,
+            builder: builder(limits),
+            first_request: limits.header_timeout,
+            stop: stop.clone(),
+        };
+        let accepting = tokio::spawn(accept(listener, connection, Arc::clone(&connections)));
+        let max_connections = limits.max_connections;
+        Ok(Self { address, connections, max_connections, stop, accepting })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Reads how many sockets are open; does not keep the listener.
+    pub(crate) fn open_connections(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let (connections, max) = (Arc::clone(&self.connections), self.max_connections as usize);
+        // One permit waits in the accepting loop for the next connection.
+        move || (max - connections.available_permits()).saturating_sub(1) as u64
+    }
+
+    /// Stops accepting, lets requests and upgraded connections end, and returns after `grace` at most.
+    pub(crate) async fn shutdown(self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        self.stop.cancel();
+        // The loop ends as soon as it sees the token; it holds nothing that could be lost.
+        let _ = self.accepting.await;
+        // Every socket holds a permit for as long as it is open, upgraded or not.
+        if timeout_at(deadline, self.connections.acquire_many(self.max_connections)).await.is_err() {
+            let open = self.max_connections as usize - self.connections.available_permits();
+            tracing::warn!(open, "connections are still open at the end");
+        }
+    }
+}
+
+/// What every connection is served with.
+#[derive(Clone)]
+struct Connection {
+    app: Router,
+    builder: auto::Builder<TokioExecutor>,
+    first_request: Duration,
+    stop: CancellationToken,
+}
+
+fn builder(limits: &HttpConfig) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.max_header.bytes())
+        .max_headers(MAX_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(limits.max_header.0)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    builder
+}
+
+async fn accept(listener: TcpListener, connection: Connection, permits: Arc<Semaphore>) {
+    let stop = connection.stop.clone();
+    loop {
+        let next = async {
+            // Past the limit connections wait in the kernel's queue, which is short and refuses the rest.
+            let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
+            Some((listener.accept().await, permit))
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            None => return,
+            Some((Ok((tcp, from)), permit)) => {
+                tokio::spawn(serve(tcp, from, permit, connection.clone()));
+            }
+            // The client went away before it was its turn: the next one may be fine.
+            Some((Err(error), _)) if is_of_one_connection(&error) => {}
+            Some((Err(error), _)) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+async fn serve(
+    tcp: TcpStream,
+    from: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    connection: Connection,
+) {
+    // Signalling and calls are small and wanted at once; a failure here only makes them slower.
+    let _ = tcp.set_nodelay(true);
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let service = {
+        let (app, has_asked) = (connection.app, Arc::clone(&has_asked));
+        service_fn(move |request: Request<Incoming>| {
+            has_asked.store(true, Ordering::Relaxed);
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(from));
+            let app = app.clone();
+            async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+        })
+    };
+    let io = TokioIo::new(Counted { tcp, _permit: permit });
+    let mut served = pin!(connection.builder.serve_connection_with_upgrades(io, service));
+    let mut silent = pin!(sleep_until(Instant::now() + connection.first_request));
+    let mut is_stopping = false;
+    let result = loop {
+        tokio::select! {
+            result = served.as_mut() => break result,
+            () = silent.as_mut(), if !has_asked.load(Ordering::Relaxed) => {
+                if !has_asked.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            () = connection.stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                served.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// A socket that counts as open until it is dropped, also after an upgrade took it over.
+struct Counted {
+    tcp: TcpStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}

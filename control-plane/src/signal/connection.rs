@@ -1,0 +1,237 @@
+//! One client's WebSocket and its session at the node: reads from either, tells the other, and ends both.
+//! Must not translate (see `translate`) nor decide who comes in. A fault here ends this task alone.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::extract::ws::{Message as Frame, WebSocket};
+use plenum_proto::node::{Ping, SessionEvent, SessionRequest, session_request::Kind as Request};
+use tokio::time::{self, Interval, MissedTickBehavior};
+use tonic::{Code, Status};
+use tracing::Instrument as _;
+
+use super::{
+    admission::Admission,
+    end::End,
+    frame::Encoding,
+    node::{First, NodeSession},
+    pending::Waiting,
+    rate::Rate,
+    state::{Place, Shared},
+    translate::joined,
+};
+use crate::auth::Verified;
+
+mod finish;
+mod inbound;
+mod outbound;
+mod report;
+
+use report::Report;
+
+/// A connection that was let in and answered by the node, before its WebSocket is there.
+pub(super) struct Opened {
+    pub(super) admission: Admission,
+    pub(super) session: NodeSession,
+    pub(super) first: First,
+    pub(super) place: Place,
+    pub(super) waiting: Waiting,
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    socket: WebSocket,
+    session: NodeSession,
+    encoding: Encoding,
+    protocol: i32,
+    verified: Verified,
+    /// The participant whose changes go into fresh tokens; empty when none do.
+    own_id: String,
+    rate: Rate,
+    heard: time::Instant,
+    /// A request that the node has not taken yet, and since when. Until it does the client is not read.
+    unsent: Option<(SessionRequest, time::Instant)>,
+    ping: Interval,
+    refresh: Interval,
+    _place: Place,
+}
+
+/// What comes next.
+enum Turn {
+    Frame(Option<Result<Frame, axum::Error>>),
+    Event(Result<Option<SessionEvent>, Status>),
+    Sent,
+    Ping,
+    Refresh,
+    End(End),
+}
+
+/// Carries a connection from its first message to its end.
+pub(super) async fn run(shared: Arc<Shared>, socket: WebSocket, opened: Opened) {
+    let (room, participant) = ids(&opened.first);
+    let span = tracing::info_span!("signal", %room, %participant);
+    let report = Report::new(&shared);
+    async move {
+        let (mut connection, first, waiting) = Connection::new(shared, socket, opened);
+        let opened_at = Instant::now();
+        let end = connection.serve(first, waiting).await;
+        let why = end.label();
+        connection.finish(end).await;
+        tracing::info!(
+            why,
+            seconds = opened_at.elapsed().as_secs(),
+            "signalling ended"
+        );
+        report.closed(why);
+    }
+    .instrument(span)
+    .await;
+}
+
+impl Connection {
+    fn new(shared: Arc<Shared>, socket: WebSocket, opened: Opened) -> (Self, First, Waiting) {
+        let Opened {
+            admission,
+            session,
+            first,
+            place,
+            waiting,
+        } = opened;
+        let config = &shared.config;
+        let own_id = if admission.is_publish_only {
+            String::new()
+        } else {
+            ids(&first).1
+        };
+        let every = |period| {
+            let mut interval = time::interval_at(time::Instant::now() + period, period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let connection = Self {
+            rate: Rate::new(
+                Instant::now(),
+                config.requests_per_second,
+                config.request_burst,
+            ),
+            ping: every(config.websocket_ping_interval),
+            refresh: every(config.token_refresh),
+            protocol: admission.protocol(),
+            socket,
+            session,
+            encoding: admission.encoding,
+            verified: admission.verified,
+            own_id,
+            heard: time::Instant::now(),
+            unsent: None,
+            _place: place,
+            shared,
+        };
+        (connection, first, waiting)
+    }
+
+    async fn serve(&mut self, first: First, waiting: Waiting) -> End {
+        match self.greet(first).await {
+            Ok(()) => drop(waiting),
+            Err(end) => return end,
+        }
+        loop {
+            let turn = self.next().await;
+            if let Err(end) = self.take(turn).await {
+                return end;
+            }
+        }
+    }
+
+    /// Sends what a client must have first.
+    async fn greet(&mut self, first: First) -> Result<(), End> {
+        let announced = &self.shared.announced;
+        let (messages, resumed) = match first {
+            First::Joined(joined) => (vec![joined::join(*joined, announced)], false),
+            First::Resumed(joined) => (joined::resumed(*joined, announced), true),
+            First::Closed(closed) => return Err(End::NodeClosed(closed)),
+        };
+        for message in messages {
+            self.tell(message).await?;
+        }
+        tracing::info!(resumed, protocol = self.protocol, "signalling open");
+        self.tell_token().await
+    }
+
+    async fn next(&mut self) -> Turn {
+        let shared = &self.shared;
+        let silent_at = self.heard + shared.config.ping_timeout;
+        let stuck_at = self
+            .unsent
+            .as_ref()
+            .map(|(_, since)| *since + shared.config.node_timeout);
+        tokio::select! {
+            () = shared.closing.cancelled() => Turn::End(End::ShuttingDown),
+            permit = self.session.requests.reserve(), if stuck_at.is_some() => match permit {
+                Ok(permit) => {
+                    if let Some((request, _)) = self.unsent.take() {
+                        permit.send(request);
+                    }
+                    Turn::Sent
+                }
+                Err(_) => Turn::End(End::NodeLost),
+            },
+            () = time::sleep_until(stuck_at.unwrap_or(silent_at)) => Turn::End(match stuck_at {
+                Some(_) => End::NodeLost,
+                None => End::ClientSilent,
+            }),
+            frame = self.socket.recv(), if stuck_at.is_none() => Turn::Frame(frame),
+            event = self.session.events.message() => Turn::Event(event),
+            _ = self.ping.tick() => Turn::Ping,
+            _ = self.refresh.tick() => Turn::Refresh,
+        }
+    }
+
+    async fn take(&mut self, turn: Turn) -> Result<(), End> {
+        match turn {
+            Turn::Frame(Some(Ok(frame))) => self.on_frame(frame).await,
+            Turn::Frame(Some(Err(error))) => Err(finish::end_of(error)),
+            Turn::Frame(None) => Err(End::ClientLost),
+            Turn::Event(Ok(Some(event))) => self.on_event(event).await,
+            Turn::Event(Ok(None)) => Err(End::NodeLost),
+            Turn::Event(Err(status)) if status.code() == Code::Aborted => Err(End::NodeDropped),
+            Turn::Event(Err(status)) => {
+                tracing::warn!(code = %status.code(), "node ended the session");
+                Err(End::NodeLost)
+            }
+            Turn::Sent => {
+                // It was us who did not listen meanwhile.
+                self.heard = time::Instant::now();
+                Ok(())
+            }
+            Turn::Ping => {
+                // Only keeps the session alive, so one that does not fit is not missed.
+                let ping = SessionRequest {
+                    kind: Some(Request::Ping(Ping {})),
+                };
+                let _ = self.session.requests.try_send(ping);
+                self.send(Frame::Ping(Vec::new().into())).await
+            }
+            Turn::Refresh => self.tell_token().await,
+            Turn::End(end) => Err(end),
+        }
+    }
+}
+
+/// Ids of the room and the participant, as far as there are any.
+fn ids(first: &First) -> (String, String) {
+    match first {
+        First::Joined(joined) | First::Resumed(joined) => (
+            joined
+                .room
+                .as_ref()
+                .map(|room| room.id.clone())
+                .unwrap_or_default(),
+            joined
+                .participant
+                .as_ref()
+                .map(|own| own.id.clone())
+                .unwrap_or_default(),
+        ),
+        First::Closed(_) => Default::default(),
+    }
+}

@@ -1,0 +1,96 @@
+//! How a connection ends: the last words to both sides, and the closing handshake of the WebSocket, each
+//! for a bounded time. RFC 6455 section 7. Must not decide why it ends.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message as Frame};
+use livekit_protocol::signal_response::Message as To;
+use plenum_proto::{
+    node::{Leave, SessionRequest, session_request::Kind as Request},
+    v1::CloseReason,
+};
+use tokio::time;
+use tokio_tungstenite::tungstenite::{self, error::CapacityError};
+
+use super::Connection;
+use crate::signal::end::End;
+
+/// How long a client may take to answer a close frame. A socket closed on a client that still sends is
+/// reset, and the client may lose the close frame with it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Most frames read from a client after its close frame.
+const LINGER_FRAMES: usize = 256;
+
+impl Connection {
+    pub(super) async fn finish(mut self, end: End) {
+        if let End::ClientLeft(reason) = end {
+            self.leave_node(reason).await;
+        }
+        if let Some(leave) = end.leave(self.protocol)
+            && self.tell(To::Leave(leave)).await.is_err()
+        {
+            return;
+        }
+        if let Some((code, reason)) = end.close() {
+            let frame = Frame::Close(Some(CloseFrame {
+                code,
+                reason: reason.into(),
+            }));
+            if self.send(frame).await.is_err() {
+                return;
+            }
+        }
+        match end {
+            End::ClientLost | End::ClientSlow => {}
+            // The library reads no further after such an error, so all that helps is to wait.
+            End::TooLarge | End::BadProtocol => time::sleep(LINGER).await,
+            _ => self.linger().await,
+        }
+    }
+
+    /// Tells the node that the participant goes, and waits until it has heard: dropping the session at
+    /// once could cancel it with the request still on its way.
+    async fn leave_node(&mut self, reason: CloseReason) {
+        let leave = Request::Leave(Leave {
+            reason: reason.into(),
+        });
+        let leaving = async {
+            let request = SessionRequest { kind: Some(leave) };
+            if self.session.requests.send(request).await.is_ok() {
+                while let Ok(Some(_)) = self.session.events.message().await {}
+            }
+        };
+        if time::timeout(self.shared.config.node_timeout, leaving)
+            .await
+            .is_err()
+        {
+            tracing::debug!("node did not answer a leave");
+        }
+    }
+
+    /// Reads until the client has closed as well.
+    async fn linger(&mut self) {
+        let reading = async {
+            for _ in 0..LINGER_FRAMES {
+                if !matches!(self.socket.recv().await, Some(Ok(_))) {
+                    return;
+                }
+            }
+        };
+        let _ = time::timeout(LINGER, reading).await;
+    }
+}
+
+/// What a read error of the WebSocket means.
+pub(super) fn end_of(error: axum::Error) -> End {
+    use tungstenite::Error;
+    match error.into_inner().downcast_ref::<Error>() {
+        Some(Error::Capacity(CapacityError::MessageTooLong { .. })) => End::TooLarge,
+        Some(Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
+            End::ClientLost
+        }
+        Some(Error::Protocol(_) | Error::Utf8(_)) => End::BadProtocol,
+        _ => End::ClientLost,
+    }
+}

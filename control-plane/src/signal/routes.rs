@@ -1,0 +1,168 @@
+//! The HTTP paths of the gateway. Owns paths, CORS and the WebSocket upgrade; a connection is admitted,
+//! and its first answer fetched from the node, before the upgrade, so that refusals have a status that
+//! SDKs read. Must not carry signalling. RFC 6455 section 4.
+
+use std::time::Instant;
+
+use axum::{
+    Router,
+    extract::{
+        Query, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    response::{IntoResponse as _, Response},
+    routing::{any, get},
+};
+use http::{HeaderMap, Method, StatusCode};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use tracing::{Instrument as _, field::Empty};
+
+use super::{
+    admission::Admission,
+    connection::{self, Opened},
+    node::{self, First},
+    params::Params,
+    refusal::{self, Refusal},
+    state::SignalState,
+};
+
+/// Users write base addresses with and without a slash at the end, so that SDKs make two of them.
+const RTC: [&str; 4] = ["/rtc", "/rtc/", "//rtc", "//rtc/"];
+const VALIDATE: [&str; 4] = [
+    "/rtc/validate",
+    "/rtc/validate/",
+    "//rtc/validate",
+    "//rtc/validate/",
+];
+/// The later form of the protocol, with one connection per participant. SDKs fall back on 404 alone, and
+/// some ask the validate path too and look for a 404 that does not speak of a missing room.
+const NOT_SPOKEN: [&str; 8] = [
+    "/rtc/v1",
+    "/rtc/v1/",
+    "//rtc/v1",
+    "//rtc/v1/",
+    "/rtc/v1/validate",
+    "/rtc/v1/validate/",
+    "//rtc/v1/validate",
+    "//rtc/v1/validate/",
+];
+
+type Pairs = Query<Vec<(String, String)>>;
+
+/// The paths of the gateway, to be merged into a server. Request logs around it must leave out the query:
+/// it holds the token.
+pub fn router(state: SignalState) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::OPTIONS])
+        .allow_headers(AllowHeaders::mirror_request());
+    let mut router = Router::new();
+    for path in RTC {
+        router = router.route(path, any(connect));
+    }
+    for path in VALIDATE {
+        router = router.route(path, get(validate));
+    }
+    for path in NOT_SPOKEN {
+        router = router.route(path, any(not_spoken));
+    }
+    router.layer(cors).with_state(state)
+}
+
+async fn not_spoken() -> Response {
+    refusal::text(StatusCode::NOT_FOUND, "not found".to_owned())
+}
+
+/// Tells an SDK whose upgrade failed why; a browser does not let it see the answer to the upgrade.
+async fn validate(
+    State(state): State<SignalState>,
+    headers: HeaderMap,
+    query: Result<Pairs, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let shared = &state.shared;
+    let checked = async {
+        let admission = admit(&state, &headers, query)?;
+        if admission.join.must_exist {
+            let limit = shared.config.node_timeout;
+            node::require_room(shared.nodes.as_ref(), admission.room(), limit).await?;
+        }
+        Ok::<_, Refusal>(())
+    };
+    match checked.await {
+        Ok(()) => refusal::text(StatusCode::OK, "success".to_owned()),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn connect(
+    State(state): State<SignalState>,
+    headers: HeaderMap,
+    query: Result<Pairs, axum::extract::rejection::QueryRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else {
+        return Refusal::NoUpgrade.into_response();
+    };
+    let span = tracing::info_span!("join", room = Empty, participant = Empty, refused = Empty);
+    let opened = open(&state, &headers, query).instrument(span.clone()).await;
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(refusal) => {
+            span.record("refused", refusal.label());
+            state.shared.metrics.on_refused(refusal.label());
+            return refusal.into_response();
+        }
+    };
+    let config = &state.shared.config;
+    let tasks = state.shared.tasks.clone();
+    upgrade
+        .max_message_size(config.max_message_bytes)
+        .max_frame_size(config.max_message_bytes)
+        .max_write_buffer_size(config.max_write_buffer_bytes)
+        .on_upgrade(move |socket| tasks.track_future(connection::run(state.shared, socket, opened)))
+}
+
+async fn open(
+    state: &SignalState,
+    headers: &HeaderMap,
+    query: Result<Pairs, axum::extract::rejection::QueryRejection>,
+) -> Result<Opened, Refusal> {
+    let shared = &state.shared;
+    let admission = admit(state, headers, query)?;
+    let (place, waiting) = shared.enter(&admission)?;
+    let started = Instant::now();
+    let join = admission.join.clone();
+    let limit = shared.config.node_timeout;
+    let (session, first) = node::open(shared.nodes.as_ref(), admission.room(), join, limit).await?;
+    let (how, joined) = match &first {
+        First::Joined(joined) => ("joined", Some(joined)),
+        First::Resumed(joined) => ("resumed", Some(joined)),
+        First::Closed(_) => ("closed", None),
+    };
+    shared.metrics.on_answered(how, started.elapsed());
+    if let Some(joined) = joined {
+        let span = tracing::Span::current();
+        span.record("room", joined.room.as_ref().map_or("", |room| &room.id));
+        span.record(
+            "participant",
+            joined.participant.as_ref().map_or("", |own| &own.id),
+        );
+    }
+    Ok(Opened {
+        admission,
+        session,
+        first,
+        place,
+        waiting,
+    })
+}
+
+fn admit(
+    state: &SignalState,
+    headers: &HeaderMap,
+    query: Result<Pairs, axum::extract::rejection::QueryRejection>,
+) -> Result<Admission, Refusal> {
+    let Query(pairs) = query.map_err(|_| Refusal::BadRequest("query is malformed".to_owned()))?;
+    let params = Params::read(pairs)?;
+    Admission::new(&state.shared.keys, &state.shared.config, headers, params)
+}

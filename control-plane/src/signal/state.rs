@@ -1,0 +1,115 @@
+//! What all connections of the gateway share. Owns the counts of open and waiting connections. Must not
+//! hold anything of a room.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    config::SignalConfig,
+    node::NodeForRoom,
+    pending::{Pending, Waiting},
+    refusal::Refusal,
+    translate::joined::Announced,
+};
+use crate::{auth::Keys, signal::admission::Admission};
+
+/// Where the gateway reports what happens; every method may be left out. Labels are closed sets.
+pub trait SignalMetrics: Send + Sync + 'static {
+    /// A connection was refused before it began; [`Refusal::label`].
+    fn on_refused(&self, _why: &'static str) {}
+    /// A node answered a join or resume; `how` is "joined", "resumed" or "closed".
+    fn on_answered(&self, _how: &'static str, _took: Duration) {}
+    /// A WebSocket is open.
+    fn on_opened(&self) {}
+    /// A WebSocket is closed; the label says why.
+    fn on_closed(&self, _why: &'static str) {}
+    /// A frame came from a client.
+    fn on_frame(&self, _bytes: usize) {}
+    /// A message of a client was ignored; the label says why.
+    fn on_ignored(&self, _why: &'static str) {}
+}
+
+/// Counts nothing.
+impl SignalMetrics for () {}
+
+/// What all connections share; cheap to clone.
+#[derive(Clone)]
+pub struct SignalState {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) nodes: Arc<dyn NodeForRoom>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) config: SignalConfig,
+    pub(super) announced: Announced,
+    pub(super) metrics: Arc<dyn SignalMetrics>,
+    pub(super) closing: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pending: Pending,
+    places: Arc<Semaphore>,
+}
+
+impl SignalState {
+    /// A gateway to `nodes`. `config` must be free of [mistakes](SignalConfig::mistakes).
+    pub fn new(
+        nodes: Arc<dyn NodeForRoom>,
+        keys: Arc<Keys>,
+        config: SignalConfig,
+        metrics: Arc<dyn SignalMetrics>,
+    ) -> Self {
+        let shared = Shared {
+            nodes,
+            keys,
+            announced: config.announced(),
+            places: Arc::new(Semaphore::new(
+                config.max_connections.min(Semaphore::MAX_PERMITS),
+            )),
+            config,
+            metrics,
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            pending: Pending::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Refuses new connections, sends everybody to another replica, and waits until the last is gone.
+    /// Stays are kept by the nodes, so calls go on.
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// WebSockets that are open.
+    pub fn open_connections(&self) -> usize {
+        self.shared.tasks.len()
+    }
+}
+
+/// What a connection holds of the shared counts while it lives.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Shared {
+    /// Takes a place among the open connections and one among those that wait for their first answer.
+    pub(super) fn enter(&self, admission: &Admission) -> Result<(Place, Waiting), Refusal> {
+        if self.closing.is_cancelled() {
+            return Err(Refusal::Closing);
+        }
+        let permit = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::Full)?;
+        let waiting = self
+            .pending
+            .enter(admission.subject(), self.config.max_pending_per_participant)
+            .ok_or(Refusal::TooManyPending)?;
+        Ok((Place { _permit: permit }, waiting))
+    }
+}

@@ -1,0 +1,239 @@
+//! `livekit.RoomService`: each method mapped onto a call of ours and its answer back. Must not hold
+//! rules of its own.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::HeaderMap;
+use livekit_protocol as lk;
+use plenum_proto::v1;
+use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    error::TwirpError,
+    model::{self, room},
+    wire::Wire,
+};
+use crate::{
+    api::Calls,
+    auth::Verified,
+    error::CallError,
+    metrics::Api,
+};
+
+/// As it stands in the path.
+pub(super) const NAME: &str = "livekit.RoomService";
+
+/// What a method needs besides its own message.
+struct Incoming<'a> {
+    calls: &'a Arc<Calls>,
+    headers: &'a HeaderMap,
+    wire: Wire,
+    body: &'a Bytes,
+}
+
+/// Answers one method.
+pub(super) async fn call(
+    calls: &Arc<Calls>,
+    method: &str,
+    headers: &HeaderMap,
+    wire: Wire,
+    body: &Bytes,
+) -> Result<Response, TwirpError> {
+    let incoming = Incoming { calls, headers, wire, body };
+    match method {
+        "CreateRoom" => incoming.run("RoomService/CreateRoom", create_room).await,
+        "ListRooms" => incoming.run("RoomService/ListRooms", list_rooms).await,
+        "DeleteRoom" => incoming.run("RoomService/DeleteRoom", delete_room).await,
+        "ListParticipants" => {
+            incoming.run("RoomService/ListParticipants", list_participants).await
+        }
+        "GetParticipant" => incoming.run("RoomService/GetParticipant", get_participant).await,
+        "RemoveParticipant" => {
+            incoming.run("RoomService/RemoveParticipant", remove_participant).await
+        }
+        "MutePublishedTrack" => incoming.run("RoomService/MutePublishedTrack", mute_track).await,
+        "UpdateParticipant" => {
+            incoming.run("RoomService/UpdateParticipant", update_participant).await
+        }
+        "UpdateSubscriptions" => {
+            incoming.run("RoomService/UpdateSubscriptions", update_subscriptions).await
+        }
+        "SendData" => incoming.run("RoomService/SendData", send_data).await,
+        "UpdateRoomMetadata" => {
+            incoming.run("RoomService/UpdateRoomMetadata", update_room_metadata).await
+        }
+        "ForwardParticipant" | "MoveParticipant" | "PerformRpc" => {
+            Err(TwirpError::unimplemented(format!("{method} is not offered here")))
+        }
+        _ => Err(TwirpError::bad_route("no handler for path")),
+    }
+}
+
+impl Incoming<'_> {
+    async fn run<M, T, F>(
+        self,
+        name: &'static str,
+        method: impl FnOnce(Arc<Calls>, Verified, M) -> F,
+    ) -> Result<Response, TwirpError>
+    where
+        M: Message + Default + DeserializeOwned,
+        T: Message + Serialize,
+        F: Future<Output = Result<T, CallError>>,
+    {
+        let message = self.wire.decode(self.body)?;
+        let call = |calls, caller| method(calls, caller, message);
+        let answer = self.calls.run(Api::Twirp, name, self.headers, call).await?;
+        self.wire.encode(&answer)
+    }
+}
+
+async fn create_room(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::CreateRoomRequest,
+) -> Result<lk::Room, CallError> {
+    let config = v1::RoomConfig {
+        name: request.name,
+        metadata: request.metadata,
+        empty_timeout: seconds(request.empty_timeout),
+        departure_timeout: seconds(request.departure_timeout),
+        max_participants: request.max_participants,
+    };
+    let request = v1::CreateRoomRequest { config: Some(config) };
+    Ok(room(calls.create_room(&caller, request).await?))
+}
+
+async fn list_rooms(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::ListRoomsRequest,
+) -> Result<lk::ListRoomsResponse, CallError> {
+    let request = v1::ListRoomsRequest { names: request.names };
+    let listed = calls.list_rooms(&caller, request).await?;
+    Ok(lk::ListRoomsResponse { rooms: listed.rooms.into_iter().map(room).collect() })
+}
+
+async fn delete_room(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::DeleteRoomRequest,
+) -> Result<lk::DeleteRoomResponse, CallError> {
+    calls.delete_room(&caller, v1::DeleteRoomRequest { room: request.room }).await?;
+    Ok(lk::DeleteRoomResponse {})
+}
+
+async fn list_participants(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::ListParticipantsRequest,
+) -> Result<lk::ListParticipantsResponse, CallError> {
+    let request = v1::ListParticipantsRequest { room: request.room };
+    let listed = calls.list_participants(&caller, request).await?;
+    let participants = listed.participants.into_iter().map(model::participant).collect();
+    Ok(lk::ListParticipantsResponse { participants })
+}
+
+async fn get_participant(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::RoomParticipantIdentity,
+) -> Result<lk::ParticipantInfo, CallError> {
+    let lk::RoomParticipantIdentity { room, identity, .. } = request;
+    let request = v1::GetParticipantRequest { room, identity };
+    Ok(model::participant(calls.get_participant(&caller, request).await?))
+}
+
+async fn remove_participant(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::RoomParticipantIdentity,
+) -> Result<lk::RemoveParticipantResponse, CallError> {
+    let lk::RoomParticipantIdentity { room, identity, .. } = request;
+    calls.remove_participant(&caller, v1::RemoveParticipantRequest { room, identity }).await?;
+    Ok(lk::RemoveParticipantResponse {})
+}
+
+async fn mute_track(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::MuteRoomTrackRequest,
+) -> Result<lk::MuteRoomTrackResponse, CallError> {
+    let lk::MuteRoomTrackRequest { room, identity, track_sid, muted } = request;
+    let request = v1::MuteTrackRequest { room, identity, track_id: track_sid, muted };
+    let track = calls.mute_track(&caller, request).await?;
+    Ok(lk::MuteRoomTrackResponse { track: Some(model::track(track)) })
+}
+
+async fn update_participant(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::UpdateParticipantRequest,
+) -> Result<lk::ParticipantInfo, CallError> {
+    // This protocol has no way to empty a text: an empty one means "as it is".
+    let given = |text: String| (!text.is_empty()).then_some(text);
+    let request = v1::UpdateParticipantRequest {
+        room: request.room,
+        identity: request.identity,
+        name: given(request.name),
+        metadata: given(request.metadata),
+        attributes: request.attributes.into_iter().collect(),
+        permissions: request.permission.map(model::permissions),
+    };
+    Ok(model::participant(calls.update_participant(&caller, request).await?))
+}
+
+async fn update_subscriptions(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::UpdateSubscriptionsRequest,
+) -> Result<lk::UpdateSubscriptionsResponse, CallError> {
+    let mut track_ids = request.track_sids;
+    track_ids.extend(request.participant_tracks.into_iter().flat_map(|of| of.track_sids));
+    let request = v1::UpdateSubscriptionsRequest {
+        room: request.room,
+        identity: request.identity,
+        track_ids,
+        subscribe: request.subscribe,
+    };
+    calls.update_subscriptions(&caller, request).await?;
+    Ok(lk::UpdateSubscriptionsResponse {})
+}
+
+#[expect(deprecated, reason = "older SDKs name receivers by id")]
+async fn send_data(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::SendDataRequest,
+) -> Result<lk::SendDataResponse, CallError> {
+    let reliable = request.kind() == lk::data_packet::Kind::Reliable;
+    let data = v1::UserData {
+        payload: request.data,
+        topic: request.topic.unwrap_or_default(),
+        reliable,
+        destination_identities: request.destination_identities,
+    };
+    let send = v1::SendDataRequest { room: request.room, data: Some(data) };
+    calls.send_data_to(&caller, send, request.destination_sids).await?;
+    Ok(lk::SendDataResponse {})
+}
+
+async fn update_room_metadata(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::UpdateRoomMetadataRequest,
+) -> Result<lk::Room, CallError> {
+    let request = v1::UpdateRoomRequest {
+        room: request.room,
+        metadata: Some(request.metadata),
+        ..v1::UpdateRoomRequest::default()
+    };
+    Ok(room(calls.update_room(&caller, request).await?))
+}
+
+/// 0 means "as the node has it".
+fn seconds(seconds: u32) -> Option<prost_types::Duration> {
+    (seconds > 0).then(|| prost_types::Duration { seconds: i64::from(seconds), nanos: 0 })
+}

@@ -1,0 +1,77 @@
+// One test's stage: a page of its own in the shared browser, a room of its own, any number of
+// participants in it. When the test ends, everybody leaves and the page closes.
+
+import { after } from 'node:test';
+import { launchBrowser } from '../lib/browser.mjs';
+import { signalUrl } from '../lib/env.mjs';
+import { uniqueRoom } from '../lib/room.mjs';
+import { mintToken } from '../lib/token.mjs';
+import { Member } from './member.mjs';
+import { serve } from './serve.mjs';
+
+let shared;
+
+async function open(flags) {
+  const [site, browser] = await Promise.all([serve(), launchBrowser(flags)]);
+  return { site, browser };
+}
+
+after(async () => {
+  if (!shared) return;
+  const { site, browser } = await shared;
+  await browser.close();
+  site.close();
+});
+
+class Scene {
+  constructor(page) {
+    this.page = page;
+    this.room = uniqueRoom('js');
+    this.joins = 0;
+  }
+
+  // Joins a participant. `grant` and `details` go into the token, `options` to the SDK's Room,
+  // `e2ee` is a passphrase.
+  async join(identity, { grant, details, options = {}, connect = {}, e2ee } = {}) {
+    const token = await mintToken(this.room, identity, grant, details);
+    return this.joinWith(token, identity, { options, connect, e2ee });
+  }
+
+  async joinWith(token, identity, { options = {}, connect = {}, e2ee } = {}) {
+    const key = `${identity}#${(this.joins += 1)}`;
+    await this.page.evaluate(
+      async ([key, url, token, options, connect, passphrase]) => {
+        if (passphrase) options.encryption = await harness.sharedKey(passphrase);
+        await harness.join(key, url, token, options, connect);
+        if (passphrase) await harness.members.get(key).room.setE2EEEnabled(true);
+      },
+      [key, signalUrl, token, options, connect, e2ee],
+    );
+    return new Member(this.page, key, identity);
+  }
+}
+
+// Wraps a test's body: `test('…', scene(async ({ join }) => { … }))`. `flags` are added to the
+// browser's; the first scene of a file decides.
+export function scene(body, flags = []) {
+  return async () => {
+    shared ??= open(flags);
+    const { site, browser } = await shared;
+    const page = await browser.context.newPage();
+    const complaints = [];
+    page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
+    page.on('console', (m) => m.type() === 'error' && complaints.push(`console: ${m.text()}`));
+    try {
+      await page.goto(`${site.origin}/harness/index.html`);
+      await page.waitForFunction(() => window.harness);
+      const stage = new Scene(page);
+      await body({ stage, page, room: stage.room, join: stage.join.bind(stage) });
+      await page.evaluate(() => harness.leaveAll());
+    } catch (error) {
+      const heard = complaints.length ? `\nthe page said:\n  ${complaints.join('\n  ')}` : '';
+      throw new Error(`${error.message}${heard}`, { cause: error });
+    } finally {
+      await page.close();
+    }
+  };
+}

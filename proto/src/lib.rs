@@ -1,0 +1,32 @@
+//! Wire types of Plenum, and the ids everyone shares.
+//!
+//! Owns: the messages of the public API ([`v1`]) and of the node's session API ([`node`]), generated
+//! from the `.proto` files of this folder, and [`ids`]. Must not hold behaviour.
+
+pub mod ids;
+
+#[allow(
+    clippy::all,
+    unused_qualifications,
+    unreachable_pub,
+    reason = "generated code, laid out as the packages are"
+)]
+mod plenum {
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/plenum.v1.rs"));
+    }
+    pub mod node {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/plenum.node.v1.rs"));
+        }
+    }
+}
+
+/// The node's session API (`plenum.node.v1`).
+pub use plenum::node::v1 as node;
+/// The public API and the model of rooms, participants and tracks (`plenum.v1`).
+pub use plenum::v1;
+
+/// Descriptors of all files, for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,216 @@
+//! Shares a subscriber's bandwidth among what it wants: demands and a budget in, grants out.
+//!
+//! A pure function of plain data. Must know layers only: no tracks, no packets, no clock.
+
+use std::cmp::Reverse;
+
+use crate::track::Layer;
+
+/// What kind of media is demanded, the most important first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Always granted: it is small, and a call without it is none.
+    Audio,
+    /// A shared screen.
+    Screen,
+    /// A camera.
+    Camera,
+}
+
+/// What one subscription demands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Demand<'a, K> {
+    /// Names the subscription.
+    pub key: K,
+    /// What kind of media it is.
+    pub kind: Kind,
+    /// The subscriber's own order within the kind, higher first.
+    pub priority: u32,
+    /// Pinned by the subscriber, or the active speaker.
+    pub is_pinned: bool,
+    /// What it would take without a limit.
+    pub wanted: Layer,
+    /// The steps there are, ascending, each with its bits per second; empty when the rates are not
+    /// known, which counts as free.
+    pub ladder: &'a [(Layer, u64)],
+}
+
+/// What one subscription gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grant<K> {
+    /// Names the subscription.
+    pub key: K,
+    /// The highest layer it may take; `None` while paused.
+    pub layer: Option<Layer>,
+    /// Nothing is granted for want of bandwidth.
+    pub paused: bool,
+}
+
+/// Shares `budget` (bits per second; `None` for no limit) among the demands. The grants come in the
+/// order of the demands.
+///
+/// Audio is granted first and always. Then every screen, then every camera gets its lowest step, by
+/// priority, the pinned ones first. What is left raises screens, then pinned cameras, then the others,
+/// among equals one step each in turn. To be raised above what it had in `previous`, a demand must
+/// leave a reserve, so that an estimate that wavers does not toggle it.
+pub(crate) fn allocate<K: Copy + PartialEq>(
+    budget: Option<u64>,
+    demands: &[Demand<'_, K>],
+    previous: &[Grant<K>],
+) -> Vec<Grant<K>> {
+    let mut candidates: Vec<Candidate<'_>> = demands
+        .iter()
+        .map(|demand| {
+            let before = previous.iter().find(|grant| grant.key == demand.key);
+            Candidate::new(demand, before.map(|grant| grant.layer))
+        })
+        .collect();
+    match budget {
+        None => candidates.iter_mut().for_each(Candidate::grant_all),
+        Some(budget) => share(budget, &mut candidates),
+    }
+    demands
+        .iter()
+        .zip(candidates)
+        .map(|(demand, candidate)| {
+            let layer = candidate.layer();
+            Grant {
+                key: demand.key,
+                layer,
+                paused: layer.is_none(),
+            }
+        })
+        .collect()
+}
+
+/// A demand on its way up the ladder.
+struct Candidate<'a> {
+    rank: Rank,
+    wanted: Layer,
+    /// The steps up to the wanted one; where all lie above it, the lowest.
+    steps: &'a [(Layer, u64)],
+    /// How many steps are granted; 0 is paused. Without a ladder there is one step, for free.
+    granted: usize,
+    /// How many were before; `None` when it is new.
+    before: Option<usize>,
+}
+
+/// Who goes first: the groups that are raised together, then the order within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    kind: Kind,
+    unpinned: bool,
+    priority: Reverse<u32>,
+}
+
+impl Rank {
+    fn group(self) -> (Kind, bool) {
+        // Screens are few and raised together.
+        (self.kind, self.unpinned && self.kind == Kind::Camera)
+    }
+}
+
+impl<'a> Candidate<'a> {
+    fn new<K>(demand: &Demand<'a, K>, before: Option<Option<Layer>>) -> Self {
+        let within = demand
+            .ladder
+            .partition_point(|&(layer, _)| layer <= demand.wanted);
+        let steps = demand.ladder.get(..within.max(1)).unwrap_or_default();
+        let before = before.map(|layer| match layer {
+            None => 0,
+            Some(layer) => steps.partition_point(|&(step, _)| step <= layer).max(1),
+        });
+        let rank = Rank {
+            kind: demand.kind,
+            unpinned: !demand.is_pinned,
+            priority: Reverse(demand.priority),
+        };
+        Self {
+            rank,
+            wanted: demand.wanted,
+            steps,
+            granted: 0,
+            before,
+        }
+    }
+
+    fn top(&self) -> usize {
+        self.steps.len().max(1)
+    }
+
+    fn grant_all(&mut self) {
+        self.granted = self.top();
+    }
+
+    /// Bits per second of so many steps.
+    fn rate(&self, steps: usize) -> u64 {
+        let last = steps.checked_sub(1).and_then(|last| self.steps.get(last));
+        last.map_or(0, |&(_, rate)| rate)
+    }
+
+    /// Goes one step up when `left` affords it. `reserve` is what must stay over above what it had.
+    fn raise(&mut self, left: &mut u64, reserve: u64) -> bool {
+        let next = self.granted + 1;
+        if next > self.top() {
+            return false;
+        }
+        // Measured rates need not ascend: a higher step may be the cheaper one.
+        let (now, then) = (self.rate(self.granted), self.rate(next));
+        let keep = if self.before.is_some_and(|before| next > before) {
+            reserve
+        } else {
+            0
+        };
+        let available = left.saturating_add(now);
+        if then.saturating_add(keep) > available {
+            return false;
+        }
+        *left = available - then;
+        self.granted = next;
+        true
+    }
+
+    fn layer(&self) -> Option<Layer> {
+        match self.granted {
+            0 => None,
+            granted if granted == self.top() => Some(self.wanted),
+            granted => self.steps.get(granted - 1).map(|&(layer, _)| layer),
+        }
+    }
+}
+
+/// One part in so many of the budget stays over when something is raised.
+const RESERVE: u64 = 16;
+
+fn share(budget: u64, candidates: &mut [Candidate<'_>]) {
+    let reserve = budget / RESERVE;
+    let mut left = budget;
+    let mut order: Vec<&mut Candidate<'_>> = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        if candidate.rank.kind == Kind::Audio {
+            candidate.grant_all();
+            left = left.saturating_sub(candidate.rate(candidate.granted));
+        } else {
+            order.push(candidate);
+        }
+    }
+    // Stable: among equals the order of the demands holds.
+    order.sort_by_key(|candidate| candidate.rank);
+    for candidate in &mut order {
+        candidate.raise(&mut left, reserve);
+    }
+    for group in order.chunk_by_mut(|one, other| one.rank.group() == other.rank.group()) {
+        loop {
+            let mut raised = false;
+            for candidate in group.iter_mut().filter(|candidate| candidate.granted > 0) {
+                raised |= candidate.raise(&mut left, reserve);
+            }
+            if !raised {
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const fn layer(encoding: u8, temporal: u8) -> Layer {
+    Layer { encoding, temporal }
+}
+
+const ALL: u8 = Layer::ALL_TEMPORAL;
+/// Three encodings of 100, 400 and 1500 kbit/s; the middle one also at half its rate.
+const CAMERA: &[(Layer, u64)] = &[
+    (layer(0, ALL), 100),
+    (layer(1, 0), 250),
+    (layer(1, ALL), 400),
+    (layer(2, ALL), 1_500),
+];
+const SCREEN: &[(Layer, u64)] = &[(layer(0, ALL), 300), (layer(1, ALL), 2_000)];
+const MICROPHONE: &[(Layer, u64)] = &[(layer(0, ALL), 40)];
+
+fn demand(key: char, kind: Kind, ladder: &[(Layer, u64)]) -> Demand<'_, char> {
+    let wanted = layer(2, ALL);
+    Demand {
+        key,
+        kind,
+        priority: 0,
+        is_pinned: false,
+        wanted,
+        ladder,
+    }
+}
+
+fn camera(key: char) -> Demand<'static, char> {
+    demand(key, Kind::Camera, CAMERA)
+}
+
+fn screen(key: char) -> Demand<'static, char> {
+    demand(key, Kind::Screen, SCREEN)
+}
+
+fn microphone(key: char) -> Demand<'static, char> {
+    demand(key, Kind::Audio, MICROPHONE)
+}
+
+fn pinned(demand: Demand<'static, char>) -> Demand<'static, char> {
+    Demand {
+        is_pinned: true,
+        ..demand
+    }
+}
+
+/// What is granted, one word for each demand: "-" for paused, else encoding and temporal layer.
+fn words(grants: &[Grant<char>]) -> String {
+    let word = |grant: &Grant<char>| {
+        assert_eq!(grant.paused, grant.layer.is_none());
+        match grant.layer {
+            None => format!("{}-", grant.key),
+            Some(Layer {
+                encoding,
+                temporal: ALL,
+            }) => format!("{}{encoding}", grant.key),
+            Some(Layer { encoding, temporal }) => format!("{}{encoding}.{temporal}", grant.key),
+        }
+    };
+    grants.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn budgets_are_shared_by_importance() {
+    let two = [camera('a'), camera('b')];
+    let low = [
+        Demand {
+            wanted: layer(0, ALL),
+            ..camera('a')
+        },
+        camera('b'),
+    ];
+    let all = [
+        camera('a'),
+        screen('s'),
+        microphone('m'),
+        pinned(camera('p')),
+    ];
+    let preferred = [
+        camera('a'),
+        Demand {
+            priority: 5,
+            ..camera('b')
+        },
+    ];
+    let unknown = [demand('u', Kind::Camera, &[]), camera('a')];
+    let high_only = [Demand {
+        wanted: layer(0, 0),
+        ..screen('s')
+    }];
+    for (case, budget, demands, expected) in [
+        ("no limit", None, &all[..], "a2 s2 m2 p2"),
+        ("plenty", Some(10_000), &all, "a2 s2 m2 p2"),
+        ("nothing: audio stays", Some(0), &all, "a- s- m2 p-"),
+        ("less than the audio takes", Some(30), &all, "a- s- m2 p-"),
+        ("the screen comes first", Some(350), &all, "a- s0 m2 p-"),
+        ("then who is pinned", Some(440), &all, "a- s0 m2 p0"),
+        (
+            "what is too big does not stop the small",
+            Some(240),
+            &all,
+            "a0 s- m2 p0",
+        ),
+        ("everybody's lowest", Some(540), &all, "a0 s0 m2 p0"),
+        (
+            "who is pinned is raised first",
+            Some(840),
+            &all,
+            "a0 s0 m2 p1",
+        ),
+        ("the screen before", Some(2_540), &all, "a0 s2 m2 p1"),
+        ("one step each in turn", Some(500), &two, "a1.0 b1.0"),
+        (
+            "the first of equals gets the rest",
+            Some(650),
+            &two,
+            "a1 b1.0",
+        ),
+        ("not more than wanted", Some(1_600), &low, "a0 b2"),
+        ("the subscriber's own order", Some(100), &preferred, "a- b0"),
+        ("unknown rates are free", Some(100), &unknown, "u2 a0"),
+        (
+            "a wish below the ladder costs its lowest",
+            Some(300),
+            &high_only,
+            "s0.0",
+        ),
+        ("or is paused", Some(299), &high_only, "s-"),
+        ("nobody", Some(100), &[], ""),
+    ] {
+        assert_eq!(words(&allocate(budget, demands, &[])), expected, "{case}");
+    }
+}
+
+#[test]
+fn wavering_budgets_change_nothing() {
+    let demands = [camera('a'), camera('b')];
+    // From one budget to the next; a sixteenth stays over when something is raised.
+    let mut previous = Vec::new();
+    for (budget, expected) in [
+        (500, "a1.0 b1.0"),
+        (660, "a1.0 b1.0"),
+        (690, "a1.0 b1.0"),
+        (694, "a1 b1.0"),
+        (650, "a1 b1.0"),
+        (649, "a1.0 b1.0"),
+        (150, "a0 b-"),
+        (205, "a0 b-"),
+        (214, "a0 b0"),
+        (200, "a0 b0"),
+        (9_999, "a2 b2"),
+    ] {
+        previous = allocate(Some(budget), &demands, &previous);
+        assert_eq!(words(&previous), expected, "{budget}");
+    }
+}
+
+#[test]
+fn rates_that_do_not_ascend_are_taken_as_they_are() {
+    let odd = [
+        (layer(0, ALL), 500),
+        (layer(1, ALL), 200),
+        (layer(2, ALL), 900),
+    ];
+    for (budget, expected) in [(499, "a-"), (500, "a1"), (899, "a1"), (900, "a2")] {
+        let grants = allocate(Some(budget), &[demand('a', Kind::Camera, &odd)], &[]);
+        assert_eq!(words(&grants), expected, "{budget}");
+    }
+}
+
+prop_compose! {
+    fn ladders()(steps in prop::collection::vec(1_u64..1_000, 0..5)) -> Vec<(Layer, u64)> {
+        let mut rate = 0;
+        (0..)
+            .zip(steps)
+            .map(|(encoding, step)| {
+                rate += step;
+                (Layer::whole(encoding), rate)
+            })
+            .collect()
+    }
+}
+
+proptest! {
+    /// Whatever is demanded: audio is granted, the rest fits the budget, nothing that fits stays
+    /// paused, nothing exceeds the wish, and the same again gives the same.
+    #[test]
+    fn grants_keep_to_the_rules(
+        budget in 0_u64..8_000,
+        wishes in prop::collection::vec(
+            (ladders(), 0_u8..3, 0_u32..3, any::<bool>(), 0_u8..5),
+            0..8,
+        ),
+    ) {
+        let demands: Vec<Demand<'_, usize>> = wishes
+            .iter()
+            .enumerate()
+            .map(|(key, (ladder, kind, priority, is_pinned, wanted))| Demand {
+                key,
+                kind: [Kind::Audio, Kind::Screen, Kind::Camera][usize::from(*kind)],
+                priority: *priority,
+                is_pinned: *is_pinned,
+                wanted: Layer::whole(*wanted),
+                ladder,
+            })
+            .collect();
+        let grants = allocate(Some(budget), &demands, &[]);
+        prop_assert_eq!(&allocate(Some(budget), &demands, &grants), &grants, "stable");
+        let rate = |demand: &Demand<'_, usize>, layer: Layer| {
+            demand.ladder.iter().rfind(|(step, _)| *step <= layer).map_or(0, |(_, rate)| *rate)
+        };
+        let mut audio = 0;
+        let mut used = 0;
+        for (demand, grant) in demands.iter().zip(&grants) {
+            prop_assert_eq!(demand.key, grant.key);
+            prop_assert!(grant.layer <= Some(demand.wanted));
+            match grant.layer {
+                Some(layer) if demand.kind == Kind::Audio => audio += rate(demand, layer),
+                Some(layer) => used += rate(demand, layer),
+                None => prop_assert_ne!(demand.kind, Kind::Audio),
+            }
+        }
+        prop_assert!(used <= budget.saturating_sub(audio));
+        // The last word on fairness: raising comes after the lowest step of all.
+        let first = |demand: &Demand<'_, usize>| demand.ladder.first().map_or(0, |(_, rate)| *rate);
+        for (demand, grant) in demands.iter().zip(&grants) {
+            if grant.layer.is_none() {
+                let lowest: u64 = demands
+                    .iter()
+                    .zip(&grants)
+                    .filter(|(demand, grant)| demand.kind != Kind::Audio && grant.layer.is_some())
+                    .map(|(demand, _)| first(demand))
+                    .sum();
+                prop_assert!(lowest + first(demand) > budget.saturating_sub(audio));
+            }
+        }
+    }
+}

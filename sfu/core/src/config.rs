@@ -1,0 +1,68 @@
+//! Settings of a shard. Owns their defaults; the node maps its configuration file to this.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{Limits, Protocol, session::Certificate};
+
+/// An address under which clients reach this shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CandidateAddress {
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// What the socket is bound to; datagrams carry it as source or destination.
+    pub local: SocketAddr,
+    /// What clients are told; differs from `local` behind a 1:1 NAT.
+    pub advertised: SocketAddr,
+}
+
+/// Settings of a shard.
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// Names the node to clients and operators.
+    pub node_id: String,
+    /// Region of the node, free text.
+    pub region: String,
+    /// Where clients reach this shard, most preferred first; at least one.
+    pub candidates: Vec<CandidateAddress>,
+    /// The DTLS certificate of all sessions.
+    pub certificate: Certificate,
+    /// Caps of everything a client can make grow.
+    pub limits: Limits,
+    /// How long a stay outlives its control connection.
+    pub resume_window: Duration,
+    /// How long a client may take from join to a connected transport once it has one to connect.
+    pub connect_timeout: Duration,
+    /// Life of a room nobody ever joined, unless the room says otherwise.
+    pub empty_timeout: Duration,
+    /// Life of a room after the last participant left, unless the room says otherwise.
+    pub departure_timeout: Duration,
+    /// A join creates the room when it does not exist.
+    pub auto_create: bool,
+    /// The API may unmute tracks, not only mute them.
+    pub remote_unmute: bool,
+    /// Index of the worker on its node, below 36; begins the ICE user name of every session.
+    pub worker: u8,
+    /// A panic inside one session ends that session; off, it passes on (tests and simulation).
+    pub contain_faults: bool,
+}
+
+impl CoreConfig {
+    /// Defaults around what has none.
+    pub fn new(candidates: Vec<CandidateAddress>, certificate: Certificate) -> Self {
+        Self {
+            node_id: "ND_local".into(),
+            region: String::new(),
+            candidates,
+            certificate,
+            limits: Limits::default(),
+            resume_window: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
+            empty_timeout: Duration::from_secs(300),
+            departure_timeout: Duration::from_secs(20),
+            auto_create: true,
+            remote_unmute: false,
+            worker: 0,
+            contain_faults: true,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What goes into a shard: datagrams and commands. Must not hold behaviour.
+
+use std::net::SocketAddr;
+
+use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionRequest};
+
+use crate::{ControlId, Protocol};
+
+/// One datagram (or one RFC 4571 frame) from the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    /// Where it came from.
+    pub source: SocketAddr,
+    /// The candidate address of ours it was sent to, as configured in
+    /// [`CandidateAddress::local`](crate::CandidateAddress).
+    pub destination: SocketAddr,
+    /// How it came.
+    pub protocol: Protocol,
+    /// The payload, at most 65,535 bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What the control plane wants of a shard.
+#[derive(Debug)]
+pub enum Command {
+    /// Opens a control connection: joins a room, or takes up an existing stay. Answers come as
+    /// events of `control`: `joined`, `resumed` or `closed` first.
+    Join {
+        /// New, chosen by the node.
+        control: ControlId,
+        /// Who, where, with which rights.
+        join: Box<Join>,
+    },
+    /// A further request on a control connection; what is wrong with it is answered by an event.
+    Session {
+        /// Opened by a join before.
+        control: ControlId,
+        /// Anything but `join`.
+        request: SessionRequest,
+    },
+    /// The control connection broke without a leave: the stay is kept for the resume window.
+    ControlLost {
+        /// The connection that is gone; never used again.
+        control: ControlId,
+    },
+    /// A command on rooms and their participants.
+    Admin(AdminRequest),
+    /// Ends all rooms: everybody is told that the node shuts down.
+    EndAll,
+}
+
+/// Answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// Taken; results come as events.
+    Accepted,
+    /// Answer to [`Command::Admin`].
+    Admin(AdminReply),
+}
+
+/// Why a command was refused; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The caller named something that is not here.
+    #[error("{what} \"{name}\" does not exist")]
+    NotFound {
+        /// For example "room".
+        what: &'static str,
+        /// As the caller named it.
+        name: String,
+    },
+    /// A field of the request is wrong.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Path of the field in the request.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A limit of the node is reached.
+    #[error("limit of {limit} is {value}")]
+    Limit {
+        /// Name of the limit, as in [`Limits`](crate::Limits).
+        limit: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// The state does not allow it, for example remote unmute where it is switched off.
+    #[error("not allowed: {0}")]
+    NotAllowed(&'static str),
+}

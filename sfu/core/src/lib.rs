@@ -1,0 +1,43 @@
+//! The sans-IO media core of Plenum.
+//!
+//! A [`Shard`] is one machine per worker thread: it owns the sessions, tracks, subscriptions and rooms
+//! placed on that worker. Time enters as an argument, randomness from one seed, and nothing here
+//! touches a socket, a clock or a thread. See `ARCHITECTURE.md` for the journey of a packet.
+
+#![warn(missing_docs)]
+
+mod config;
+mod data;
+mod demux;
+mod input;
+mod key;
+mod limits;
+mod output;
+mod room;
+mod rtp;
+mod session;
+mod shard;
+mod stats;
+mod subscription;
+mod time;
+mod timer;
+mod track;
+
+pub use config::{CandidateAddress, CoreConfig};
+pub use input::{Command, CommandError, Datagram, Reply};
+pub use key::ControlId;
+pub use limits::Limits;
+pub use output::{Event, Transmit};
+pub use session::{Certificate, CertificateError};
+pub use shard::Shard;
+pub use stats::{DropReason, ShardStats};
+pub use time::ClockAnchor;
+
+/// Transport protocol of a datagram or candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// UDP.
+    Udp,
+    /// TCP with RFC 4571 framing, the node passive (RFC 6544).
+    Tcp,
+}

@@ -1,0 +1,74 @@
+//! Rooms and their members: who is here, with which rights, and who may hear whom. Must not know
+//! sessions; the shard passes values between the two.
+
+mod member;
+mod permission;
+pub(crate) mod quality;
+pub(crate) mod speaker;
+
+use std::time::{Duration, Instant};
+
+use plenum_proto::{ids::RoomId, v1};
+
+pub(crate) use member::{Member, MemberText, TextProblem};
+pub(crate) use permission::{SubscriptionRule, may_publish_source};
+
+use crate::key::SessionKey;
+
+/// A conference.
+pub(crate) struct Room {
+    pub(crate) id: RoomId,
+    pub(crate) name: String,
+    pub(crate) metadata: String,
+    pub(crate) empty_timeout: Duration,
+    pub(crate) departure_timeout: Duration,
+    /// 0 = no limit of its own.
+    pub(crate) max_participants: u32,
+    pub(crate) created_at: prost_types::Timestamp,
+    /// In the order in which they joined.
+    pub(crate) members: Vec<SessionKey>,
+    /// Since when nobody is here, and whether anybody ever was.
+    pub(crate) empty_since: Instant,
+    pub(crate) was_joined: bool,
+    /// What the last speaker report said, to tell only what changed.
+    pub(crate) speaking: Vec<(SessionKey, u8)>,
+    /// Speakers are looked at again then.
+    pub(crate) next_speakers: Instant,
+}
+
+impl Room {
+    /// When the room ends unless somebody comes.
+    pub(crate) fn ends_at(&self) -> Option<Instant> {
+        let life = if self.was_joined { self.departure_timeout } else { self.empty_timeout };
+        self.members.is_empty().then(|| self.empty_since + life)
+    }
+
+    /// The room as the API shows it; the counts come from its members.
+    pub(crate) fn info(&self, num_participants: u32, num_publishers: u32) -> v1::Room {
+        v1::Room {
+            id: (&self.id).into(),
+            name: self.name.clone(),
+            metadata: self.metadata.clone(),
+            empty_timeout: Some(proto_duration(self.empty_timeout)),
+            departure_timeout: Some(proto_duration(self.departure_timeout)),
+            max_participants: self.max_participants,
+            created_at: Some(self.created_at),
+            num_participants,
+            num_publishers,
+        }
+    }
+}
+
+fn proto_duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
+    }
+}
+
+/// A duration from a message; nonsense (negative, too long) is none.
+pub(crate) fn duration_from(duration: Option<&prost_types::Duration>) -> Option<Duration> {
+    let duration = duration?;
+    let seconds = u64::try_from(duration.seconds).ok().filter(|s| *s <= 365 * 24 * 3600)?;
+    Some(Duration::new(seconds, u32::try_from(duration.nanos).unwrap_or(0).min(999_999_999)))
+}

@@ -1,0 +1,142 @@
+//! Data channels of one participant. Two labels have a meaning: `_reliable` (ordered) and `_lossy`
+//! (unordered, no retransmission, RFC 8832). The client sends on its own and receives on ours. Owns
+//! the rule for slow readers: a lossy message is dropped when the buffer is full; what waits for the
+//! reliable channel is kept up to a cap, past which the reader is disconnected.
+
+use std::collections::VecDeque;
+
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+
+use super::transport::Transport;
+use crate::Limits;
+
+const RELIABLE: &str = "_reliable";
+const LOSSY: &str = "_lossy";
+
+/// The channels of one participant.
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    /// Opened by the client: what arrives on them, and whether reliably.
+    ingress: Vec<(ChannelId, Option<bool>)>,
+    reliable: Option<ChannelId>,
+    lossy: Option<ChannelId>,
+    reliable_open: bool,
+    lossy_open: bool,
+    backlog: VecDeque<Vec<u8>>,
+    backlog_bytes: usize,
+}
+
+/// What became of a message to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Yes,
+    /// Lossy, and the buffer is full or the channel not open.
+    Dropped,
+    /// The reader is too slow for the reliable channel.
+    TooSlow,
+}
+
+impl Channels {
+    /// Adds our two channels to the offer that is being made.
+    pub(super) fn declare(&mut self, api: &mut str0m::change::SdpApi<'_>) {
+        if self.reliable.is_some() {
+            return;
+        }
+        self.reliable = Some(api.add_channel_with_config(ChannelConfig {
+            label: RELIABLE.to_owned(),
+            ..ChannelConfig::default()
+        }));
+        self.lossy = Some(api.add_channel_with_config(ChannelConfig {
+            label: LOSSY.to_owned(),
+            ordered: false,
+            reliability: Reliability::MaxRetransmits { retransmits: 0 },
+            ..ChannelConfig::default()
+        }));
+    }
+
+    /// A channel is open; false when the client has opened more than it may.
+    pub(crate) fn on_open(&mut self, id: ChannelId, label: &str, ours: bool, cap: usize) -> bool {
+        if ours {
+            self.reliable_open |= self.reliable == Some(id);
+            self.lossy_open |= self.lossy == Some(id);
+            return true;
+        }
+        if self.ingress.len() >= cap {
+            return false;
+        }
+        let reliable = match label {
+            RELIABLE => Some(true),
+            LOSSY => Some(false),
+            _ => None,
+        };
+        self.ingress.push((id, reliable));
+        true
+    }
+
+    pub(crate) fn on_closed(&mut self, id: ChannelId, ours: bool) {
+        if ours {
+            self.reliable_open &= self.reliable != Some(id);
+            self.lossy_open &= self.lossy != Some(id);
+        } else {
+            self.ingress.retain(|(open, _)| *open != id);
+        }
+    }
+
+    /// Whether a message came on a channel of the client that has a meaning, and reliably.
+    pub(crate) fn reliability_of(&self, id: ChannelId, ours: bool) -> Option<bool> {
+        if ours {
+            return None;
+        }
+        self.ingress.iter().find(|(open, _)| *open == id).and_then(|(_, reliable)| *reliable)
+    }
+
+    /// Sends to the client.
+    pub(crate) fn send(
+        &mut self,
+        transport: &mut Transport,
+        reliable: bool,
+        message: &[u8],
+        limits: &Limits,
+    ) -> Sent {
+        if !reliable {
+            let sent = self.lossy_open
+                && self.lossy.is_some_and(|id| write(transport, id, message));
+            return if sent { Sent::Yes } else { Sent::Dropped };
+        }
+        if self.backlog.is_empty()
+            && self.reliable_open
+            && self.reliable.is_some_and(|id| write(transport, id, message))
+        {
+            return Sent::Yes;
+        }
+        if self.backlog_bytes + message.len() > limits.data_buffer_bytes {
+            return Sent::TooSlow;
+        }
+        self.backlog_bytes += message.len();
+        self.backlog.push_back(message.to_vec());
+        Sent::Yes
+    }
+
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.reliable_open && !self.backlog.is_empty()
+    }
+
+    /// Sends on what waits, as far as the buffer takes it.
+    pub(crate) fn flush(&mut self, transport: &mut Transport) {
+        let Some(id) = self.reliable.filter(|_| self.reliable_open) else { return };
+        while let Some(message) = self.backlog.front() {
+            if !write(transport, id, message) {
+                return;
+            }
+            self.backlog_bytes -= message.len();
+            self.backlog.pop_front();
+        }
+    }
+}
+
+fn write(transport: &mut Transport, id: ChannelId, message: &[u8]) -> bool {
+    transport
+        .engine()
+        .channel(id)
+        .is_some_and(|mut channel| matches!(channel.write(true, message), Ok(true)))
+}

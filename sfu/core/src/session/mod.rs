@@ -1,0 +1,155 @@
+//! One participant's connection to the node: its transports, what comes in on them and what goes out.
+//! Wraps the engine and hides its drain rule. Must not know of rooms; the shard passes values.
+
+mod certificate;
+mod channels;
+mod egress;
+mod ingress;
+mod negotiate;
+pub(crate) mod sdp;
+mod transport;
+
+use std::{net::SocketAddr, time::Instant};
+
+pub use certificate::{Certificate, CertificateError};
+pub(crate) use channels::{Channels, Sent};
+pub(crate) use egress::{Egress, EgressPacket, SlotIndex};
+pub(crate) use ingress::{Ingress, Stream};
+pub(crate) use negotiate::{NegotiateError, Offer};
+pub(crate) use transport::{
+    IngressPacket, Refused, Transport, TransportEvent, TransportOptions,
+};
+
+use crate::CoreConfig;
+
+/// Which of a session's transports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Role {
+    /// Carries what the client publishes, and its data; the client offers.
+    Publish,
+    /// Carries what the client subscribes to, and data for it; we offer.
+    Subscribe,
+}
+
+/// The transports a session has. A session with one transport for both would fill `publish` alone.
+struct Transports {
+    publish: Transport,
+    subscribe: Option<Transport>,
+}
+
+/// One participant's connection.
+pub(crate) struct Session {
+    transports: Transports,
+    pub(crate) ingress: Ingress,
+    pub(crate) egress: Egress,
+    pub(crate) channels: Channels,
+    offer_id: u32,
+    last_offer: Option<Offer>,
+    wants_ice_restart: bool,
+    contain_faults: bool,
+    /// Addresses whose connectivity checks were accepted, oldest first.
+    sources: Vec<(Role, SocketAddr)>,
+}
+
+/// Addresses kept per session; a client that changes its address leaves old ones behind.
+const SOURCES_MAX: usize = 16;
+
+impl Session {
+    /// A session of which nothing is negotiated yet.
+    pub(crate) fn new(
+        config: &CoreConfig,
+        rng: &mut impl rand::Rng,
+        use_red: bool,
+        now: Instant,
+    ) -> Self {
+        let options = TransportOptions { use_red };
+        Self {
+            transports: Transports {
+                publish: Transport::new(config, ice_credentials(config, rng), options, now),
+                subscribe: Some(Transport::new(config, ice_credentials(config, rng), options, now)),
+            },
+            ingress: Ingress::default(),
+            egress: Egress::default(),
+            channels: Channels::default(),
+            offer_id: 0,
+            last_offer: None,
+            wants_ice_restart: false,
+            contain_faults: config.contain_faults,
+            sources: Vec::new(),
+        }
+    }
+
+    pub(crate) fn transport_mut(&mut self, role: Role) -> Option<&mut Transport> {
+        match role {
+            Role::Publish => Some(&mut self.transports.publish),
+            Role::Subscribe => self.transports.subscribe.as_mut(),
+        }
+    }
+
+    pub(crate) fn transport(&self, role: Role) -> Option<&Transport> {
+        match role {
+            Role::Publish => Some(&self.transports.publish),
+            Role::Subscribe => self.transports.subscribe.as_ref(),
+        }
+    }
+
+    fn publish_mut(&mut self) -> &mut Transport {
+        &mut self.transports.publish
+    }
+
+    fn subscribe_ref(&self) -> Option<&Transport> {
+        self.transports.subscribe.as_ref()
+    }
+
+    /// What sends, with the transport it sends on.
+    pub(crate) fn sending(&mut self) -> Option<(&mut Egress, &mut Channels, &mut Transport)> {
+        let Self { transports, egress, channels, .. } = self;
+        Some((egress, channels, transports.subscribe.as_mut()?))
+    }
+
+    /// Whether a transport that has been negotiated is up.
+    pub(crate) fn is_connected(&self) -> bool {
+        [Role::Publish, Role::Subscribe]
+            .into_iter()
+            .any(|role| self.transport(role).is_some_and(Transport::is_connected))
+    }
+
+    /// ICE is to be restarted with the next offer.
+    pub(crate) fn restart_ice(&mut self) {
+        self.wants_ice_restart = true;
+    }
+
+    /// Notes an address that a connectivity check has validated. Returns the one that is forgotten for it.
+    pub(crate) fn add_source(&mut self, role: Role, source: SocketAddr) -> Option<SocketAddr> {
+        if self.sources.contains(&(role, source)) {
+            return None;
+        }
+        self.sources.push((role, source));
+        let over = self.sources.len() > SOURCES_MAX;
+        over.then(|| self.sources.remove(0).1)
+    }
+
+    pub(crate) fn sources(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.sources.iter().map(|(_, source)| *source)
+    }
+
+    /// Closes what is open.
+    pub(crate) fn close(&mut self) {
+        for role in [Role::Publish, Role::Subscribe] {
+            if let Some(transport) = self.transport_mut(role) {
+                transport.close();
+            }
+        }
+    }
+}
+
+/// Credentials whose user name begins with the worker's digit, by which a node finds the worker of a
+/// TCP connection. 20 characters of 62 are 119 bits, the password has 142 (RFC 8445 asks for 24 and 128).
+pub(crate) fn ice_credentials(config: &CoreConfig, rng: &mut impl rand::Rng) -> str0m::IceCreds {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut text = |length: usize| -> String {
+        (0..length).map(|_| ALPHABET[rng.random_range(0..ALPHABET.len())] as char).collect()
+    };
+    let digit = char::from_digit(u32::from(config.worker) % 36, 36).unwrap_or('0');
+    str0m::IceCreds { ufrag: format!("{digit}{}", text(15)), pass: text(24) }
+}

@@ -1,0 +1,137 @@
+//! Offer and answer of a session's transports (RFC 8829): the client offers on the publish transport,
+//! we offer on the subscribe transport, one offer at a time. Must not know what the tracks are.
+
+use str0m::{
+    IceCreds,
+    change::{SdpAnswer, SdpOffer},
+};
+
+use super::{
+    Session,
+    egress::offer_text,
+    sdp::{self, OpusOptions, SdpProblem},
+    transport::{Fault, guarded},
+};
+use crate::{Limits, key::SubscriptionKey};
+
+/// Why a description was refused. The client is at fault unless the variant says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NegotiateError {
+    #[error(transparent)]
+    Cap(#[from] SdpProblem),
+    #[error("the session description does not parse: {0}")]
+    Malformed(String),
+    #[error("the session description is refused: {0}")]
+    Refused(String),
+    #[error("an answer without an offer")]
+    NoOffer,
+    #[error("an answer to an older offer")]
+    Stale,
+    /// Ours: the engine failed inside.
+    #[error("the session failed inside")]
+    Fault,
+}
+
+/// An offer of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) id: u32,
+    pub(crate) sdp: String,
+    /// Track ids by mid.
+    pub(crate) tracks: Vec<(String, String)>,
+}
+
+impl Session {
+    /// Takes the client's offer on its publish transport and answers.
+    pub(crate) fn accept_offer(
+        &mut self,
+        offer: &str,
+        fresh: IceCreds,
+        limits: &Limits,
+        opus: impl Fn(&str) -> Option<OpusOptions>,
+    ) -> Result<String, NegotiateError> {
+        sdp::check(offer, limits)?;
+        let quiet = sdp::without_receive_sections(offer);
+        let parsed = SdpOffer::from_sdp_string(&quiet)
+            .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
+        let contain = self.contain_faults;
+        let transport = self.publish_mut();
+        let before = transport.ice_username();
+        let rtc = transport.engine();
+        let result = guarded(contain, || rtc.sdp_api().accept_offer(parsed))
+            .map_err(|Fault| NegotiateError::Fault)?;
+        let answer = result.map_err(|error| NegotiateError::Refused(error.to_string()))?;
+        let mut text = answer.to_sdp_string();
+        if transport.ice_username() != before {
+            // The client restarted ICE: ours are the credentials that name this worker.
+            let mut api = transport.engine().direct_api();
+            let theirs = api.local_ice_credentials();
+            text = text.replace(
+                &format!("a=ice-ufrag:{}", theirs.ufrag),
+                &format!("a=ice-ufrag:{}", fresh.ufrag),
+            );
+            text = text
+                .replace(&format!("a=ice-pwd:{}", theirs.pass), &format!("a=ice-pwd:{}", fresh.pass));
+            api.set_local_ice_credentials(fresh);
+        }
+        Ok(sdp::with_opus_options(&text, opus))
+    }
+
+    /// Makes an offer of what changed on the subscribe transport. Nothing comes while an offer waits for
+    /// its answer, or nothing changed.
+    pub(crate) fn make_offer(&mut self) -> Option<Offer> {
+        if self.subscribe_ref().is_some_and(|transport| transport.pending.is_some()) {
+            return None;
+        }
+        let restart = std::mem::take(&mut self.wants_ice_restart);
+        if !restart && self.offer_id > 0 && !self.egress.is_changed() {
+            return None;
+        }
+        let Self { transports, egress, channels, .. } = self;
+        let transport = transports.subscribe.as_mut()?;
+        egress.renew_streams(transport);
+        let mut api = transport.engine().sdp_api();
+        channels.declare(&mut api);
+        egress.offer(&mut api);
+        if restart {
+            // Candidates stay: our addresses have not changed, the client's have.
+            api.ice_restart(true);
+        }
+        let (offer, pending) = api.apply()?;
+        transport.pending = Some(pending);
+        self.offer_id += 1;
+        let sdp = sdp::with_stream_names(&offer_text(&offer), |mid| self.egress.name_of(mid));
+        let offer = Offer { id: self.offer_id, sdp, tracks: self.egress.tracks_by_mid().collect() };
+        self.last_offer = Some(offer.clone());
+        Some(offer)
+    }
+
+    /// The offer that still waits for its answer, to be sent again after a resume.
+    pub(crate) fn unanswered_offer(&self) -> Option<Offer> {
+        let waits = self.subscribe_ref().is_some_and(|transport| transport.pending.is_some());
+        self.last_offer.clone().filter(|_| waits)
+    }
+
+    /// Takes the client's answer. Returns the subscriptions that can flow from now on.
+    pub(crate) fn accept_answer(
+        &mut self,
+        id: u32,
+        answer: &str,
+        limits: &Limits,
+    ) -> Result<Vec<SubscriptionKey>, NegotiateError> {
+        sdp::check(answer, limits)?;
+        if id != 0 && id != self.offer_id {
+            return Err(NegotiateError::Stale);
+        }
+        let parsed = SdpAnswer::from_sdp_string(answer)
+            .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
+        let Self { transports, egress, contain_faults, .. } = self;
+        let transport = transports.subscribe.as_mut().ok_or(NegotiateError::NoOffer)?;
+        let pending = transport.pending.take().ok_or(NegotiateError::NoOffer)?;
+        let rtc = transport.engine();
+        let result = guarded(*contain_faults, || rtc.sdp_api().accept_answer(pending, parsed))
+            .map_err(|Fault| NegotiateError::Fault)?;
+        result.map_err(|error| NegotiateError::Refused(error.to_string()))?;
+        Ok(egress.on_answer(transport))
+    }
+}

@@ -1,0 +1,233 @@
+//! The few facts of a session description that the engine does not tell, and the few lines we write
+//! differently. Owns no state; everything else of SDP is the engine's (RFC 8829, RFC 8866).
+
+use std::fmt::Write as _;
+
+use crate::Limits;
+
+/// One `m=` section.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Section<'a> {
+    /// "audio", "video" or "application".
+    pub(crate) kind: &'a str,
+    pub(crate) mid: &'a str,
+    /// Whether its author sends on it.
+    pub(crate) sends: bool,
+    /// Id of the media stream track, from `a=msid`.
+    pub(crate) track: Option<&'a str>,
+    /// Stream ids of the encodings it sends, in the order given (RFC 8853).
+    pub(crate) rids: Vec<&'a str>,
+}
+
+/// What is wrong with a session description, before the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SdpProblem {
+    #[error("the session description has {0} bytes, at most {1} are taken")]
+    TooLong(usize, usize),
+    #[error("the session description has {0} sections, at most {1} are taken")]
+    TooManySections(usize, usize),
+    #[error("the session description has {0} candidates, at most {1} are taken")]
+    TooManyCandidates(usize, usize),
+}
+
+/// Checks the caps before anything is built of the text.
+pub(crate) fn check(sdp: &str, limits: &Limits) -> Result<(), SdpProblem> {
+    if sdp.len() > limits.sdp_bytes {
+        return Err(SdpProblem::TooLong(sdp.len(), limits.sdp_bytes));
+    }
+    let count = |prefix: &str| sdp.lines().filter(|line| line.starts_with(prefix)).count();
+    let sections = count("m=");
+    if sections > limits.sdp_sections {
+        return Err(SdpProblem::TooManySections(sections, limits.sdp_sections));
+    }
+    // With bundle a client may repeat its candidates in every section.
+    let candidates = count("a=candidate:");
+    let allowed = limits.candidates.saturating_mul(sections.max(1));
+    if candidates > allowed {
+        return Err(SdpProblem::TooManyCandidates(candidates, allowed));
+    }
+    Ok(())
+}
+
+/// The sections in order.
+pub(crate) fn sections(sdp: &str) -> Vec<Section<'_>> {
+    let mut sections: Vec<Section<'_>> = Vec::new();
+    for line in sdp.lines() {
+        if let Some(rest) = line.strip_prefix("m=") {
+            let kind = rest.split(' ').next().unwrap_or_default();
+            let rejected = rest.split(' ').nth(1) == Some("0");
+            let sends = kind != "application" && !rejected;
+            sections.push(Section { kind, sends, ..Section::default() });
+            continue;
+        }
+        let (Some(section), Some(attribute)) = (sections.last_mut(), line.strip_prefix("a=")) else {
+            continue;
+        };
+        match attribute.split_once(':') {
+            Some(("mid", mid)) => section.mid = mid.trim(),
+            Some(("msid", msid)) => section.track = msid.split(' ').nth(1).map(str::trim),
+            Some(("rid", rid)) => {
+                let mut words = rid.split(' ');
+                if let (Some(id), Some("send")) = (words.next(), words.next().map(str::trim)) {
+                    section.rids.push(id);
+                }
+            }
+            None if matches!(attribute.trim(), "recvonly" | "inactive") => section.sends = false,
+            _ => {}
+        }
+    }
+    sections
+}
+
+/// An offer in which the sections that only ask to receive are inactive: nothing is sent on a publish
+/// transport, and a silent stream of ours would cost sender reports for ever.
+pub(crate) fn without_receive_sections(offer: &str) -> String {
+    map_lines(offer, |_, line, out| {
+        push(out, if line == "a=recvonly" { "a=inactive" } else { line });
+    })
+}
+
+/// An offer in which each section of `names` carries the stream and track of now: the engine keeps the
+/// first name of a section for ever, while we use a section for one track after another.
+pub(crate) fn with_stream_names(
+    offer: &str,
+    name_of: impl Fn(&str) -> Option<(String, String)>,
+) -> String {
+    map_lines(offer, |mid, line, out| {
+        let is_ssrc_msid = line.starts_with("a=ssrc:") && line.contains(" msid:");
+        match (mid.and_then(&name_of), line.strip_prefix("a=msid:")) {
+            (Some((stream, track)), Some(_)) => push(out, &format!("a=msid:{stream} {track}")),
+            (Some((stream, track)), None) if is_ssrc_msid => {
+                let ssrc = line.split(' ').next().unwrap_or_default();
+                push(out, &format!("{ssrc} msid:{stream} {track}"));
+            }
+            _ => push(out, line),
+        }
+    })
+}
+
+/// How a publisher is to encode Opus (RFC 7587), by section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpusOptions {
+    pub(crate) dtx: bool,
+    pub(crate) stereo: bool,
+}
+
+/// An answer that asks the publisher for these Opus options.
+pub(crate) fn with_opus_options(
+    answer: &str,
+    options_of: impl Fn(&str) -> Option<OpusOptions>,
+) -> String {
+    map_lines(answer, |mid, line, out| {
+        let options = mid
+            .filter(|_| line.starts_with("a=fmtp:") && line.contains("useinbandfec"))
+            .and_then(&options_of);
+        let mut line = line.to_owned();
+        if let Some(OpusOptions { dtx, stereo }) = options {
+            if dtx && !line.contains("usedtx") {
+                line.push_str(";usedtx=1");
+            }
+            if stereo && !line.contains("stereo") {
+                line.push_str(";stereo=1;sprop-stereo=1");
+            }
+        }
+        push(out, &line);
+    })
+}
+
+/// Rewrites line by line; the closure is told the mid of the section that the line stands in.
+fn map_lines(sdp: &str, mut map: impl FnMut(Option<&str>, &str, &mut String)) -> String {
+    let mids = section_mids(sdp);
+    let mut out = String::with_capacity(sdp.len() + 256);
+    let mut section = None;
+    for line in sdp.lines() {
+        if line.starts_with("m=") {
+            section = Some(section.map_or(0, |index: usize| index + 1));
+        }
+        let mid = section.and_then(|index| mids.get(index).copied());
+        map(mid, line, &mut out);
+    }
+    out
+}
+
+/// The mid of each section: `a=mid` stands after lines that want to know it.
+fn section_mids(sdp: &str) -> Vec<&str> {
+    sections(sdp).into_iter().map(|section| section.mid).collect()
+}
+
+fn push(out: &mut String, line: &str) {
+    let written = write!(out, "{line}\r\n");
+    debug_assert!(written.is_ok(), "writing to a string cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+        m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=msid:S mic\r\na=mid:1\r\na=sendonly\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=sendrecv\r\na=msid:- cam\r\n\
+        a=rid:q send\r\na=rid:h send\r\na=simulcast:send q;h\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:3\r\na=recvonly\r\n";
+
+    #[test]
+    fn sections_tell_who_sends_what() {
+        let found = sections(OFFER);
+        let told: Vec<_> = found
+            .iter()
+            .map(|s| (s.kind, s.mid, s.sends, s.track, s.rids.as_slice()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("application", "0", false, None, &[][..]),
+                ("audio", "1", true, Some("mic"), &[]),
+                ("video", "2", true, Some("cam"), &["q", "h"]),
+                ("video", "3", false, None, &[]),
+            ]
+        );
+    }
+
+    #[test]
+    fn caps_are_named() {
+        let limits = Limits { sdp_bytes: 10, ..Limits::default() };
+        assert_eq!(check(OFFER, &limits), Err(SdpProblem::TooLong(OFFER.len(), 10)));
+        let limits = Limits { sdp_sections: 3, ..Limits::default() };
+        assert_eq!(check(OFFER, &limits), Err(SdpProblem::TooManySections(4, 3)));
+        let many = format!("{OFFER}{}", "a=candidate:1 1 udp 1 1.2.3.4 5 typ host\r\n".repeat(9));
+        let limits = Limits { candidates: 2, ..Limits::default() };
+        assert_eq!(check(&many, &limits), Err(SdpProblem::TooManyCandidates(9, 8)));
+        assert_eq!(check(OFFER, &Limits::default()), Ok(()));
+    }
+
+    #[test]
+    fn a_section_that_only_receives_becomes_inactive() {
+        let quiet = without_receive_sections(OFFER);
+        assert!(!quiet.contains("recvonly"));
+        assert_eq!(quiet.matches("a=inactive").count(), 1);
+        assert_eq!(quiet.replace("a=inactive", "a=recvonly"), OFFER);
+    }
+
+    #[test]
+    fn a_section_is_renamed_where_a_name_is_known() {
+        let named = with_stream_names(OFFER, |mid| {
+            (mid == "1").then(|| ("PA_a|TR_b".to_owned(), "TR_b".to_owned()))
+        });
+        assert!(named.contains("a=msid:PA_a|TR_b TR_b\r\n"));
+        assert!(named.contains("a=msid:- cam\r\n"));
+    }
+
+    #[test]
+    fn opus_options_stand_in_the_section_they_are_meant_for() {
+        let answer = "v=0\r\nm=audio 9 X 111\r\na=mid:1\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n\
+            m=audio 9 X 111\r\na=mid:2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n";
+        let asked = with_opus_options(answer, |mid| {
+            (mid == "2").then_some(OpusOptions { dtx: true, stereo: true })
+        });
+        let first = "a=fmtp:111 minptime=10;useinbandfec=1\r\nm=";
+        let second = "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;stereo=1;sprop-stereo=1\r\n";
+        assert!(asked.contains(first), "{asked}");
+        assert!(asked.contains(second), "{asked}");
+    }
+}

@@ -1,0 +1,368 @@
+//! One ICE + DTLS connection of a participant: wraps the engine and hides its drain rule (every
+//! mutation is followed by a drain to its timeout). Must not know of rooms, tracks or subscriptions.
+
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
+
+use str0m::{
+    Candidate, Event as EngineEvent, Input, Output, Rtc, RtcConfig,
+    change::SdpPendingOffer,
+    channel::ChannelId,
+    config::DtlsVersion,
+    format::PayloadParams,
+    media::{KeyframeRequestKind, MediaKind},
+    net::{Protocol as EngineProtocol, Receive, TcpType},
+};
+
+use crate::{
+    CoreConfig, Protocol, Transmit,
+    rtp::{self, Mid, Pt, Rid, Ssrc},
+};
+
+/// A connection of a participant.
+pub(crate) struct Transport {
+    rtc: Rtc,
+    /// Where each of our addresses is seen from outside, to translate at the boundary.
+    addresses: Vec<(Protocol, SocketAddr, SocketAddr)>,
+    /// The offer that waits for its answer.
+    pub(super) pending: Option<SdpPendingOffer>,
+    deadline: Option<Instant>,
+    needs_drain: bool,
+    is_connected: bool,
+    contain_faults: bool,
+}
+
+/// What a transport tells its session.
+#[derive(Debug)]
+pub(crate) enum TransportEvent {
+    /// ICE and DTLS are up.
+    Connected,
+    /// The client has gone silent (no connectivity check for some 15 s); it may come back.
+    Silent,
+    /// The client is heard again.
+    Heard,
+    /// The other end closed DTLS.
+    Closed,
+    Packet(Box<IngressPacket>),
+    KeyframeRequest(Mid),
+    ChannelOpen(ChannelId, String),
+    ChannelData(ChannelId, Vec<u8>),
+    ChannelClosed(ChannelId),
+    /// Feedback of a second or so: what the client reports of what we send.
+    EgressReport { mid: Mid, loss: Option<f32>, rtt_ms: Option<f32>, jitter: u32 },
+    /// What we see of what the client sends.
+    IngressReport { mid: Mid, rid: Option<Rid>, loss: Option<f32>, rtt_ms: Option<f32>, jitter: u32 },
+}
+
+/// A packet as the engine hands it over: decrypted, de-duplicated, RTX undone.
+#[derive(Debug)]
+pub(crate) struct IngressPacket {
+    pub(crate) ssrc: Ssrc,
+    pub(crate) payload_type: Pt,
+    pub(crate) sequence: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    pub(crate) extensions: rtp::ExtensionValues,
+    pub(crate) payload: std::sync::Arc<[u8]>,
+    pub(crate) arrival: Instant,
+    /// The newest sender report of this stream: wall time of the sender, and RTP time.
+    pub(crate) sender_report: Option<(std::time::SystemTime, u32)>,
+}
+
+/// The engine failed inside; the session must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault;
+
+/// Why a datagram was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    NotWebRtc,
+    Malformed,
+    /// Not from an address that a connectivity check has validated.
+    Source,
+    Fault,
+}
+
+/// How a transport is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TransportOptions {
+    /// Offer and take RFC 2198 redundant audio; some browsers decode it badly.
+    pub(crate) use_red: bool,
+}
+
+impl Transport {
+    pub(crate) fn new(
+        config: &CoreConfig,
+        credentials: str0m::IceCreds,
+        options: TransportOptions,
+        now: Instant,
+    ) -> Self {
+        let engine = RtcConfig::new()
+            .set_rtp_mode(true)
+            .set_ice_lite(true)
+            .set_dtls_version(DtlsVersion::Auto)
+            .set_dtls_cert(config.certificate.engine())
+            .set_local_ice_credentials(credentials)
+            .set_extension_map(rtp::extension_map())
+            .set_send_buffer_video(512)
+            .set_send_buffer_audio(50)
+            .set_sctp_max_message_size(
+                u32::try_from(config.limits.data_message_bytes).unwrap_or(u32::MAX),
+            )
+            .set_sctp_max_buffered_amount(config.limits.data_buffer_bytes)
+            .set_stats_interval(Some(std::time::Duration::from_secs(2)))
+            .enable_opus(true, options.use_red)
+            .enable_pcmu(true, false)
+            .enable_pcma(true, false)
+            .enable_g722(true, false);
+        let mut rtc = engine.build(now);
+        let mut addresses = Vec::with_capacity(config.candidates.len());
+        for address in &config.candidates {
+            addresses.push((address.protocol, address.local, address.advertised));
+            let candidate = match address.protocol {
+                Protocol::Udp => Candidate::builder().udp().host(address.advertised).build(),
+                Protocol::Tcp => Candidate::builder()
+                    .tcp()
+                    .host(address.advertised)
+                    .tcptype(TcpType::Passive)
+                    .build(),
+            };
+            if let Ok(candidate) = candidate {
+                rtc.add_local_candidate(candidate);
+            }
+        }
+        Self {
+            rtc,
+            addresses,
+            pending: None,
+            deadline: None,
+            needs_drain: true,
+            is_connected: false,
+            contain_faults: config.contain_faults,
+        }
+    }
+
+    /// Takes bytes from the network. `destination` is the local address they came to.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(), Refused> {
+        let destination = self
+            .addresses
+            .iter()
+            .find(|(p, local, _)| *p == protocol && *local == destination)
+            .map_or(destination, |(_, _, advertised)| *advertised);
+        let receive = Receive::new(engine_protocol(protocol), source, destination, bytes)
+            .map_err(|_| Refused::NotWebRtc)?;
+        let input = Input::Receive(now, receive);
+        if !self.rtc.accepts(&input) {
+            return Err(Refused::Source);
+        }
+        self.needs_drain = true;
+        let rtc = &mut self.rtc;
+        let result = guarded(self.contain_faults, || rtc.handle_input(input));
+        match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Refused::Malformed),
+            Err(Fault) => Err(Refused::Fault),
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Fault> {
+        self.needs_drain = true;
+        let rtc = &mut self.rtc;
+        let result = guarded(self.contain_faults, || rtc.handle_input(Input::Timeout(now)));
+        // An error on a timeout concerns this transport alone and is final for it.
+        match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(Fault) => Err(Fault),
+        }
+    }
+
+    /// Drains the engine until it wants to sleep.
+    pub(crate) fn drain(
+        &mut self,
+        transmit: &mut impl FnMut(Transmit),
+        event: &mut impl FnMut(TransportEvent),
+    ) -> Result<(), Fault> {
+        if !self.needs_drain {
+            return Ok(());
+        }
+        loop {
+            let rtc = &mut self.rtc;
+            let output = guarded(self.contain_faults, || rtc.poll_output())?;
+            match output.map_err(|_| Fault)? {
+                Output::Timeout(at) => {
+                    self.deadline = Some(at);
+                    self.needs_drain = false;
+                    return Ok(());
+                }
+                Output::Transmit(out) => {
+                    let protocol = match out.proto {
+                        EngineProtocol::Udp => Protocol::Udp,
+                        _ => Protocol::Tcp,
+                    };
+                    let source = self
+                        .addresses
+                        .iter()
+                        .find(|(p, _, advertised)| *p == protocol && *advertised == out.source)
+                        .map_or(out.source, |(_, local, _)| *local);
+                    transmit(Transmit {
+                        source,
+                        destination: out.destination,
+                        protocol,
+                        bytes: out.contents.into(),
+                    });
+                }
+                Output::Event(engine_event) => {
+                    if let Some(told) = self.translate(engine_event) {
+                        event(told);
+                    }
+                }
+            }
+        }
+    }
+
+    fn translate(&mut self, event: EngineEvent) -> Option<TransportEvent> {
+        Some(match event {
+            EngineEvent::Connected => {
+                self.is_connected = true;
+                TransportEvent::Connected
+            }
+            EngineEvent::IceConnectionStateChange(state) => {
+                if state.is_disconnected() {
+                    TransportEvent::Silent
+                } else if state.is_connected() {
+                    TransportEvent::Heard
+                } else {
+                    return None;
+                }
+            }
+            EngineEvent::Closed => TransportEvent::Closed,
+            EngineEvent::RtpPacket(packet) => TransportEvent::Packet(Box::new(IngressPacket {
+                ssrc: packet.header.ssrc,
+                payload_type: packet.header.payload_type,
+                sequence: *packet.seq_no,
+                timestamp: packet.header.timestamp,
+                marker: packet.header.marker,
+                extensions: packet.header.ext_vals,
+                payload: packet.payload,
+                arrival: packet.timestamp,
+                sender_report: packet
+                    .last_sender_info
+                    .map(|info| (info.ntp_time, info.rtp_time.numer() as u32)),
+            })),
+            EngineEvent::KeyframeRequest(request) => TransportEvent::KeyframeRequest(request.mid),
+            EngineEvent::ChannelOpen(id, label) => TransportEvent::ChannelOpen(id, label),
+            EngineEvent::ChannelData(data) => TransportEvent::ChannelData(data.id, data.data),
+            EngineEvent::ChannelClose(id) => TransportEvent::ChannelClosed(id),
+            EngineEvent::MediaEgressStats(stats) => TransportEvent::EgressReport {
+                mid: stats.mid,
+                loss: stats.loss,
+                rtt_ms: stats.rtt.map(|rtt| rtt.as_secs_f32() * 1_000.0),
+                jitter: stats.remote.map_or(0, |remote| remote.jitter),
+            },
+            EngineEvent::MediaIngressStats(stats) => TransportEvent::IngressReport {
+                mid: stats.mid,
+                rid: stats.rid,
+                loss: stats.loss,
+                rtt_ms: stats.rtt.map(|rtt| rtt.as_secs_f32() * 1_000.0),
+                jitter: stats.jitter,
+            },
+            _ => return None,
+        })
+    }
+
+    /// When [`Transport::handle_timeout`] is wanted; known after a drain.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub(crate) fn needs_drain(&self) -> bool {
+        self.needs_drain
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
+    /// The engine, for its neighbours in `session/` only; what they do is drained later.
+    pub(super) fn engine(&mut self) -> &mut Rtc {
+        self.needs_drain = true;
+        &mut self.rtc
+    }
+
+    pub(super) fn engine_ref(&self) -> &Rtc {
+        &self.rtc
+    }
+
+    /// Adds a candidate of the client, "candidate:…" (RFC 8839). One that cannot be used (a name
+    /// under `.local`, a malformed line) is ignored: the client is found by its checks anyway.
+    pub(crate) fn add_candidate(&mut self, candidate: &str) {
+        if let Ok(candidate) = Candidate::from_sdp_string(candidate) {
+            self.engine().add_remote_candidate(candidate);
+        }
+    }
+
+    /// The local half of the user name that checks of this transport carry (RFC 8445).
+    pub(crate) fn ice_username(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().ufrag
+    }
+
+    /// Where an SSRC belongs, once the engine has mapped it.
+    pub(crate) fn stream_of(&mut self, ssrc: Ssrc) -> Option<(Mid, Option<Rid>)> {
+        let mut api = self.rtc.direct_api();
+        api.stream_rx(&ssrc).map(|stream| (stream.mid(), stream.rid()))
+    }
+
+    /// The codec behind a payload type of this connection.
+    pub(crate) fn codec_of(&self, payload_type: Pt) -> Option<PayloadParams> {
+        let config = self.rtc.codec_config();
+        config
+            .find(|params| params.pt() == payload_type || params.red() == Some(payload_type))
+            .copied()
+    }
+
+    /// Asks the publisher for a keyframe of one of its streams; false where there is no such stream.
+    pub(crate) fn request_keyframe(&mut self, ssrc: Ssrc) -> bool {
+        self.needs_drain = true;
+        match self.rtc.direct_api().stream_rx(&ssrc) {
+            Some(stream) => {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Closes DTLS politely.
+    pub(crate) fn close(&mut self) {
+        self.needs_drain = true;
+        // Nothing is left to do about a transport that cannot even close.
+        let _ = self.rtc.close();
+    }
+}
+
+/// Runs the engine; with `contain`, a panic inside is this session's fault alone.
+pub(super) fn guarded<T>(contain: bool, run: impl FnOnce() -> T) -> Result<T, Fault> {
+    if contain { catch_unwind(AssertUnwindSafe(run)).map_err(|_| Fault) } else { Ok(run()) }
+}
+
+/// The engine's kind of a section.
+pub(super) fn engine_kind(is_video: bool) -> MediaKind {
+    if is_video { MediaKind::Video } else { MediaKind::Audio }
+}
+
+fn engine_protocol(protocol: Protocol) -> EngineProtocol {
+    match protocol {
+        Protocol::Udp => EngineProtocol::Udp,
+        Protocol::Tcp => EngineProtocol::Tcp,
+    }
+}

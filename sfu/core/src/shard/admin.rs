@@ -1,0 +1,235 @@
+//! Commands of the API on rooms and participants. Must not check tokens; the control plane does.
+
+use std::time::Instant;
+
+use plenum_proto::{
+    node::{self, AdminReply, AdminRequest, CloseAction, Done, admin_reply, admin_request::Kind,
+        session_event::Kind as Told},
+    v1::{self, CloseReason, event::Kind as RoomEvent},
+};
+
+use super::Shard;
+use crate::{
+    CommandError, data,
+    key::{RoomKey, SessionKey},
+    room::{TextProblem, duration_from},
+};
+
+impl From<TextProblem> for CommandError {
+    fn from(problem: TextProblem) -> Self {
+        Self::Limit { limit: problem.limit, value: problem.allowed as u64 }
+    }
+}
+
+impl Shard {
+    /// Carries out a command.
+    pub(super) fn admin(
+        &mut self,
+        now: Instant,
+        request: AdminRequest,
+    ) -> Result<AdminReply, CommandError> {
+        use admin_reply::Kind as Reply;
+        let kind = match request.kind {
+            Some(Kind::CreateRoom(request)) => Reply::Room(self.api_create_room(now, &request)?),
+            Some(Kind::ListRooms(request)) => Reply::Rooms(self.api_list_rooms(&request)),
+            Some(Kind::GetRoom(request)) => {
+                let room = self.room_named(&request.room)?;
+                Reply::Room(self.room_info(room).unwrap_or_default())
+            }
+            Some(Kind::UpdateRoom(request)) => Reply::Room(self.api_update_room(now, &request)?),
+            Some(Kind::DeleteRoom(request)) => {
+                let room = self.room_named(&request.room)?;
+                self.end_room(now, room, CloseReason::RoomDeleted, CloseAction::Disconnect);
+                Reply::Done(Done {})
+            }
+            Some(Kind::ListParticipants(request)) => {
+                let room = self.room_named(&request.room)?;
+                Reply::Participants(self.api_participants(room))
+            }
+            Some(Kind::GetParticipant(request)) => {
+                let session = self.participant_named(&request.room, &request.identity)?;
+                Reply::Participant(self.participant_info(session).unwrap_or_default())
+            }
+            Some(Kind::UpdateParticipant(request)) => {
+                Reply::Participant(self.api_update_participant(now, &request)?)
+            }
+            Some(Kind::RemoveParticipant(request)) => {
+                let session = self.participant_named(&request.room, &request.identity)?;
+                let reason = CloseReason::ParticipantRemoved;
+                self.end(now, session, reason, CloseAction::Disconnect, "");
+                Reply::Done(Done {})
+            }
+            Some(Kind::MuteTrack(request)) => Reply::Track(self.api_mute(now, &request)?),
+            Some(Kind::UpdateSubscriptions(request)) => {
+                let session = self.participant_named(&request.room, &request.identity)?;
+                let wanted = node::Subscribe {
+                    track_ids: request.track_ids,
+                    participants: Vec::new(),
+                    subscribe: request.subscribe,
+                };
+                self.subscribe(now, session, &wanted);
+                self.touch(session);
+                Reply::Done(Done {})
+            }
+            Some(Kind::SendData(request)) => {
+                self.api_send_data(now, request)?;
+                Reply::Done(Done {})
+            }
+            None => {
+                let problem = "names no command".to_owned();
+                return Err(CommandError::Invalid { field: "kind", problem });
+            }
+        };
+        Ok(AdminReply { kind: Some(kind) })
+    }
+
+    fn room_named(&self, name: &str) -> Result<RoomKey, CommandError> {
+        let found = self.room_by_name.get(name).copied();
+        found.ok_or_else(|| CommandError::NotFound { what: "room", name: name.to_owned() })
+    }
+
+    fn participant_named(&self, room: &str, identity: &str) -> Result<SessionKey, CommandError> {
+        let room = self.room_named(room)?;
+        self.find_identity(room, identity).ok_or_else(|| CommandError::NotFound {
+            what: "participant",
+            name: identity.to_owned(),
+        })
+    }
+
+    fn api_create_room(
+        &mut self,
+        now: Instant,
+        request: &v1::CreateRoomRequest,
+    ) -> Result<v1::Room, CommandError> {
+        let config = request.config.clone().unwrap_or_default();
+        let room = match self.room_by_name.get(&config.name) {
+            Some(room) => *room,
+            None => self.create_room(now, &config)?,
+        };
+        Ok(self.room_info(room).unwrap_or_default())
+    }
+
+    fn api_list_rooms(&self, request: &v1::ListRoomsRequest) -> v1::ListRoomsResponse {
+        let rooms = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| request.names.is_empty() || request.names.contains(&room.name))
+            .filter_map(|(key, _)| self.room_info(key))
+            .collect();
+        v1::ListRoomsResponse { rooms }
+    }
+
+    fn api_update_room(
+        &mut self,
+        now: Instant,
+        request: &v1::UpdateRoomRequest,
+    ) -> Result<v1::Room, CommandError> {
+        let key = self.room_named(&request.room)?;
+        let cap = self.config.limits.metadata_bytes;
+        if request.metadata.as_ref().is_some_and(|metadata| metadata.len() > cap) {
+            return Err(CommandError::Limit { limit: "metadata_bytes", value: cap as u64 });
+        }
+        if let Some(room) = self.rooms.get_mut(key) {
+            if let Some(metadata) = &request.metadata {
+                room.metadata.clone_from(metadata);
+            }
+            if let Some(timeout) = duration_from(request.empty_timeout.as_ref()) {
+                room.empty_timeout = timeout;
+            }
+            if let Some(timeout) = duration_from(request.departure_timeout.as_ref()) {
+                room.departure_timeout = timeout;
+            }
+            if let Some(max) = request.max_participants {
+                room.max_participants = max;
+            }
+        }
+        let info = self.room_info(key).unwrap_or_default();
+        self.tell_room(key, |_| true, |_| Told::Room(info.clone()));
+        self.publish_event(now, key, RoomEvent::RoomUpdated(v1::RoomUpdated {}));
+        Ok(info)
+    }
+
+    fn api_participants(&self, room: RoomKey) -> v1::ListParticipantsResponse {
+        let members = self.rooms.get(room).into_iter().flat_map(|room| room.members.iter());
+        let participants = members.filter_map(|key| self.participant_info(*key)).collect();
+        v1::ListParticipantsResponse { participants }
+    }
+
+    fn api_update_participant(
+        &mut self,
+        now: Instant,
+        request: &v1::UpdateParticipantRequest,
+    ) -> Result<v1::Participant, CommandError> {
+        let session = self.participant_named(&request.room, &request.identity)?;
+        let limits = self.config.limits.clone();
+        let Some(participant) = self.participants.get_mut(session) else {
+            return Ok(v1::Participant::default());
+        };
+        let text = participant.member.text.changed(
+            request.name.as_deref(),
+            request.metadata.as_deref(),
+            &request.attributes,
+        );
+        text.check(&limits)?;
+        participant.member.text = text;
+        if let Some(permissions) = &request.permissions {
+            participant.member.permissions = permissions.clone();
+            self.apply_permissions(now, session);
+        }
+        self.announce_participant(session);
+        self.publish_participant_event(now, session, RoomEvent::ParticipantUpdated);
+        Ok(self.participant_info(session).unwrap_or_default())
+    }
+
+    /// New rights: what is no longer allowed ends.
+    fn apply_permissions(&mut self, now: Instant, session: SessionKey) {
+        let Some(participant) = self.participants.get(session) else { return };
+        let permissions = participant.member.permissions.clone();
+        for track in participant.tracks.clone() {
+            let source = self.tracks.get(track).map_or(0, |track| track.info.source);
+            if !crate::room::may_publish_source(&permissions, source) {
+                self.remove_track(now, track, true);
+            }
+        }
+        self.reconcile_subscriber(now, session);
+        self.touch(session);
+    }
+
+    fn api_mute(
+        &mut self,
+        now: Instant,
+        request: &v1::MuteTrackRequest,
+    ) -> Result<v1::Track, CommandError> {
+        let session = self.participant_named(&request.room, &request.identity)?;
+        let key = self.own_track(session, &request.track_id).ok_or_else(|| {
+            CommandError::NotFound { what: "track", name: request.track_id.clone() }
+        })?;
+        if !request.muted && !self.config.remote_unmute {
+            return Err(CommandError::NotAllowed("remote unmute is switched off on this node"));
+        }
+        let told = node::Mute { track_id: request.track_id.clone(), muted: request.muted };
+        self.tell(session, Told::Mute(told));
+        self.set_muted(now, key, request.muted);
+        Ok(self.tracks.get(key).map(|track| track.info.clone()).unwrap_or_default())
+    }
+
+    fn api_send_data(&mut self, now: Instant, command: node::SendData) -> Result<(), CommandError> {
+        let request = command.request.unwrap_or_default();
+        let room = self.room_named(&request.room)?;
+        let payload = request.data.unwrap_or_default();
+        let cap = self.config.limits.data_message_bytes;
+        if payload.payload.len() > cap {
+            return Err(CommandError::Limit { limit: "data_message_bytes", value: cap as u64 });
+        }
+        let destinations = payload.destination_identities;
+        let message =
+            data::user_message(&payload.payload, &payload.topic, &destinations, payload.reliable);
+        let envelope = data::Envelope {
+            destinations,
+            destination_ids: command.destination_ids,
+            ..data::Envelope::default()
+        };
+        self.deliver(now, room, None, &envelope, &message, payload.reliable);
+        Ok(())
+    }
+}

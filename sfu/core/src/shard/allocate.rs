@@ -1,0 +1,45 @@
+//! Sharing a participant's bandwidth among its subscriptions. Must not decide; the allocator does.
+
+use std::time::Instant;
+
+use plenum_proto::node::{self, session_event::Kind as Told};
+
+use super::Shard;
+use crate::{
+    allocator::{self, Demand},
+    key::{SessionKey, SubscriptionKey},
+};
+
+impl Shard {
+    /// Shares a participant's bandwidth among its subscriptions, where it has a cap.
+    pub(super) fn allocate(&mut self, now: Instant, session: SessionKey) {
+        let Some(participant) = self.participants.get(session) else { return };
+        let budget = participant.bandwidth_cap;
+        let keys = participant.subscriptions.clone();
+        let demands: Vec<Demand<SubscriptionKey>> =
+            keys.iter().filter_map(|key| self.demand_of(now, *key)).collect();
+        let mut states = Vec::new();
+        for grant in allocator::allocate(budget, &demands) {
+            let Some(subscription) = self.subscriptions.get_mut(grant.key) else { continue };
+            subscription.wish.cap = match budget {
+                Some(_) => grant.layer.map(|layer| layer.encoding),
+                None => None,
+            };
+            if subscription.is_paused != grant.paused {
+                subscription.is_paused = grant.paused;
+                if let Some(track) = self.tracks.get(subscription.track) {
+                    let owner = self.participants.get(track.owner);
+                    states.push(node::StreamState {
+                        participant_id: owner.map(|p| (&p.member.id).into()).unwrap_or_default(),
+                        track_id: (&track.id).into(),
+                        paused: grant.paused,
+                    });
+                }
+            }
+            self.retarget(now, grant.key);
+        }
+        if !states.is_empty() {
+            self.tell(session, Told::StreamStates(node::StreamStates { states }));
+        }
+    }
+}

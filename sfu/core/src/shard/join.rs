@@ -1,0 +1,444 @@
+//! Joining a room, taking up an existing stay, and leaving. Owns the order of what a joiner is told.
+
+use std::time::Instant;
+
+use plenum_proto::{
+    ids::{ParticipantId, RoomId},
+    node::{self, CloseAction, Join, session_event::Kind},
+    v1::{self, CloseReason, ParticipantState, event::Kind as RoomEvent},
+};
+use rand::Rng as _;
+
+use super::{
+    Shard,
+    state::{Link, Participant},
+};
+use crate::{
+    CommandError, ControlId, Event,
+    key::{RoomKey, SessionKey},
+    room::{Member, MemberText, Room, SubscriptionRule, duration_from},
+    rtp::Codec,
+    session::{Role, Session},
+    track::PublisherClock,
+};
+
+/// Why a join was refused, as the client is told.
+struct Refusal {
+    reason: CloseReason,
+    action: CloseAction,
+    message: String,
+}
+
+impl Refusal {
+    fn new(message: String) -> Self {
+        Self { reason: CloseReason::JoinFailure, action: CloseAction::Disconnect, message }
+    }
+
+    fn limit(limit: &str, value: usize) -> Self {
+        Self {
+            reason: CloseReason::LimitExceeded,
+            ..Self::new(format!("limit of {limit} is {value}"))
+        }
+    }
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl Shard {
+    /// Opens a control connection. The answer is an event.
+    pub(super) fn join(&mut self, now: Instant, control: ControlId, join: Join) {
+        let done = match join.resume.clone() {
+            Some(resume) => self.resume(now, control, &join, &resume.participant_id),
+            None => self.enter(now, control, join),
+        };
+        if let Err(refusal) = done {
+            let closed = node::Closed {
+                reason: refusal.reason.into(),
+                action: refusal.action.into(),
+                message: refusal.message,
+            };
+            self.tell_control(control, Kind::Closed(closed));
+        }
+    }
+
+    fn enter(&mut self, now: Instant, control: ControlId, join: Join) -> Result<(), Refusal> {
+        let limits = &self.config.limits;
+        let text = MemberText {
+            name: join.name.clone(),
+            metadata: join.metadata.clone(),
+            attributes: join.attributes.clone(),
+        };
+        if let Err(problem) = text.check(limits) {
+            return Err(Refusal::limit(problem.limit, problem.allowed));
+        }
+        if join.identity.is_empty() {
+            return Err(Refusal::new("identity: must not be empty".into()));
+        }
+        if join.identity.len() > limits.name_bytes {
+            return Err(Refusal::limit("name_bytes", limits.name_bytes));
+        }
+        if self.participants.len() >= limits.participants {
+            return Err(Refusal::limit("participants", limits.participants));
+        }
+        let pending = limits.pending_participants;
+        if self.pending_participants() >= pending {
+            return Err(Refusal::limit("pending_participants", pending));
+        }
+        let config = join.room.clone().unwrap_or_default();
+        let room = match self.room_by_name.get(&config.name) {
+            Some(room) => *room,
+            None if join.must_exist || !self.config.auto_create => {
+                return Err(Refusal::new("requested room does not exist".into()));
+            }
+            None => self.create_room(now, &config)?,
+        };
+        self.check_capacity(room, &join.identity)?;
+        if let Some(before) = self.find_identity(room, &join.identity) {
+            self.end(now, before, CloseReason::DuplicateIdentity, CloseAction::Disconnect, "");
+        }
+        let session = self.admit(now, control, room, text, join);
+        self.welcome(now, session);
+        Ok(())
+    }
+
+    fn check_capacity(&self, room: RoomKey, identity: &str) -> Result<(), Refusal> {
+        let Some(found) = self.rooms.get(room) else { return Ok(()) };
+        let own = usize::try_from(found.max_participants).unwrap_or(usize::MAX);
+        let cap = self.config.limits.participants_per_room;
+        let cap = if own == 0 { cap } else { cap.min(own) };
+        // A participant that replaces its older self takes no place.
+        let present = found.members.len() - usize::from(self.find_identity(room, identity).is_some());
+        if present >= cap { Err(Refusal::limit("max_participants", cap)) } else { Ok(()) }
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        control: ControlId,
+        room: RoomKey,
+        text: MemberText,
+        join: Join,
+    ) -> SessionKey {
+        let client = join.client.unwrap_or_default();
+        // Redundant audio breaks in these browsers' decoders.
+        let browser = client.browser.to_ascii_lowercase();
+        let use_red = !browser.contains("firefox") && !browser.contains("safari");
+        let session = Session::new(&self.config, &mut self.rng, use_red, now);
+        let member = Member {
+            id: ParticipantId::random(|| self.rng.random()),
+            identity: join.identity,
+            text,
+            state: ParticipantState::Joined,
+            kind: join.kind,
+            permissions: join.permissions.unwrap_or_default(),
+            joined_at: self.anchor.timestamp(now),
+            joined: now,
+            version: 0,
+            client,
+            auto_subscribe: join.auto_subscribe,
+            adaptive_stream: join.adaptive_stream,
+            rule: SubscriptionRule::default(),
+            control: Some(control),
+            lost_since: None,
+            silent_since: None,
+            requests_left: 0,
+            requests_renew: now,
+        };
+        let key = self.participants.insert(Participant {
+            room,
+            member,
+            session,
+            tracks: Vec::new(),
+            subscriptions: Vec::new(),
+            wishes: Vec::new(),
+            refused: Vec::new(),
+            clock: PublisherClock::default(),
+            link: Link::default(),
+            candidates: 0,
+            last_data_sequence: 0,
+            bandwidth_cap: None,
+            drop_next_resume: false,
+        });
+        self.controls.insert(control, key);
+        if let Some(room) = self.rooms.get_mut(room) {
+            room.members.push(key);
+            room.was_joined = true;
+        }
+        self.register_usernames(key);
+        self.stats.joins += 1;
+        key
+    }
+
+    /// Tells a joiner where it is and the others who came; then subscribes and offers.
+    fn welcome(&mut self, now: Instant, session: SessionKey) {
+        let Some(room) = self.participants.get(session).map(|p| p.room) else { return };
+        if let Some(joined) = self.joined_message(session) {
+            self.tell(session, Kind::Joined(joined));
+        }
+        let Some(info) = self.participant_info(session) else { return };
+        if !info.permissions.as_ref().is_some_and(|p| p.hidden) {
+            self.tell_room(room, |other| other != session, |_| {
+                Kind::Participants(node::Participants { participants: vec![info.clone()] })
+            });
+        }
+        self.publish_participant_event(now, session, RoomEvent::ParticipantJoined);
+        for track in self.tracks_of_room(room) {
+            self.reconcile_subscription(now, session, track);
+        }
+        self.offer(session);
+        self.touch(session);
+    }
+
+    /// What a control connection is told first.
+    fn joined_message(&self, session: SessionKey) -> Option<node::Joined> {
+        let participant = self.participants.get(session)?;
+        let room = self.rooms.get(participant.room)?;
+        let others = room
+            .members
+            .iter()
+            .filter(|other| **other != session)
+            .filter(|other| {
+                self.participants.get(**other).is_some_and(|p| !p.member.permissions.hidden)
+            })
+            .filter_map(|other| self.participant_info(*other))
+            .collect();
+        let codecs = Codec::ALL.into_iter().filter(|codec| *codec != Codec::G722);
+        Some(node::Joined {
+            room: self.room_info(participant.room),
+            participant: self.participant_info(session),
+            others,
+            publish_codecs: codecs.map(|codec| codec.mime().to_owned()).collect(),
+            node_id: self.config.node_id.clone(),
+            region: self.config.region.clone(),
+        })
+    }
+
+    fn resume(
+        &mut self,
+        now: Instant,
+        control: ControlId,
+        join: &Join,
+        participant_id: &str,
+    ) -> Result<(), Refusal> {
+        let name = join.room.as_ref().map(|room| room.name.as_str()).unwrap_or_default();
+        let session = self
+            .room_by_name
+            .get(name)
+            .and_then(|room| self.find_identity(*room, &join.identity))
+            .filter(|key| {
+                let found = self.participants.get(*key);
+                found.is_some_and(|p| participant_id.is_empty() || p.member.id.as_str() == participant_id)
+            });
+        let Some(participant) = session.and_then(|key| self.participants.get_mut(key)) else {
+            return Err(Refusal {
+                reason: CloseReason::StateMismatch,
+                action: CloseAction::Reconnect,
+                message: "this stay has ended; join anew".into(),
+            });
+        };
+        let Some(session) = session else { return Ok(()) };
+        let before = participant.member.control.replace(control);
+        participant.member.lost_since = None;
+        participant.member.silent_since = None;
+        let drop_again = std::mem::take(&mut participant.drop_next_resume);
+        self.controls.insert(control, session);
+        if let Some(before) = before {
+            self.controls.remove(&before);
+            let closed = node::Closed {
+                reason: CloseReason::SignalClosed.into(),
+                action: CloseAction::Disconnect.into(),
+                message: "taken over by a newer connection".into(),
+            };
+            self.tell_control(before, Kind::Closed(closed));
+        }
+        if drop_again {
+            let closed = node::Closed {
+                reason: CloseReason::SignalClosed.into(),
+                action: CloseAction::Resume.into(),
+                message: "simulated loss of the control connection".into(),
+            };
+            self.tell_control(control, Kind::Closed(closed));
+            self.controls.remove(&control);
+            if let Some(participant) = self.participants.get_mut(session) {
+                participant.member.control = None;
+                participant.member.lost_since = Some(now);
+            }
+            return Ok(());
+        }
+        self.stats.resumes += 1;
+        self.welcome_back(session);
+        Ok(())
+    }
+
+    /// State of now, then ICE restart on the subscribe transport, or the offer it still owes an answer to.
+    fn welcome_back(&mut self, session: SessionKey) {
+        let Some(joined) = self.joined_message(session) else { return };
+        let everyone: Vec<_> =
+            joined.participant.iter().cloned().chain(joined.others.iter().cloned()).collect();
+        let room = joined.room.clone();
+        self.tell(session, Kind::Resumed(joined));
+        self.tell(session, Kind::Participants(node::Participants { participants: everyone }));
+        if let Some(room) = room {
+            self.tell(session, Kind::Room(room));
+        }
+        let Some(participant) = self.participants.get_mut(session) else { return };
+        participant.session.restart_ice();
+        let unanswered = participant.session.unanswered_offer();
+        match unanswered {
+            Some(offer) => self.send_offer(session, offer),
+            None => self.offer(session),
+        }
+        self.touch(session);
+    }
+
+    /// Makes a room. The name must be free.
+    pub(super) fn create_room(
+        &mut self,
+        now: Instant,
+        config: &v1::RoomConfig,
+    ) -> Result<RoomKey, CommandError> {
+        let limits = &self.config.limits;
+        if config.name.is_empty() {
+            return Err(CommandError::Invalid {
+                field: "config.name",
+                problem: "must not be empty".into(),
+            });
+        }
+        for (limit, size, cap) in [
+            ("name_bytes", config.name.len(), limits.name_bytes),
+            ("metadata_bytes", config.metadata.len(), limits.metadata_bytes),
+            ("rooms", self.rooms.len() + 1, limits.rooms),
+        ] {
+            if size > cap {
+                return Err(CommandError::Limit { limit, value: cap as u64 });
+            }
+        }
+        let room = Room {
+            id: RoomId::random(|| self.rng.random()),
+            name: config.name.clone(),
+            metadata: config.metadata.clone(),
+            empty_timeout: duration_from(config.empty_timeout.as_ref())
+                .unwrap_or(self.config.empty_timeout),
+            departure_timeout: duration_from(config.departure_timeout.as_ref())
+                .unwrap_or(self.config.departure_timeout),
+            max_participants: config.max_participants,
+            created_at: self.anchor.timestamp(now),
+            members: Vec::new(),
+            empty_since: now,
+            was_joined: false,
+            speaking: Vec::new(),
+            next_speakers: now,
+        };
+        let key = self.rooms.insert(room);
+        self.room_by_name.insert(config.name.clone(), key);
+        self.publish_event(now, key, RoomEvent::RoomStarted(v1::RoomStarted {}));
+        Ok(key)
+    }
+
+    /// Ends a stay: media stops, everybody learns of it.
+    pub(super) fn end(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        reason: CloseReason,
+        action: CloseAction,
+        message: &str,
+    ) {
+        let Some(participant) = self.participants.get_mut(session) else { return };
+        participant.session.close();
+        participant.member.state = ParticipantState::Disconnected;
+        participant.member.version += 1;
+        let room = participant.room;
+        let hidden = participant.member.permissions.hidden;
+        let closed = node::Closed {
+            reason: reason.into(),
+            action: action.into(),
+            message: message.to_owned(),
+        };
+        self.tell(session, Kind::Closed(closed));
+        self.drain_closing(session);
+
+        let tracks = self.participants.get(session).map(|p| p.tracks.clone()).unwrap_or_default();
+        for track in tracks {
+            self.remove_track(now, track, false);
+        }
+        let subscriptions =
+            self.participants.get(session).map(|p| p.subscriptions.clone()).unwrap_or_default();
+        for subscription in subscriptions {
+            self.remove_subscription(now, subscription, false);
+        }
+        let info = self.participant_info(session).map(|mut info| {
+            info.close_reason = reason.into();
+            info
+        });
+        if let Some(gone) = self.participants.remove(session) {
+            if let Some(control) = gone.member.control {
+                self.controls.remove(&control);
+            }
+            for source in gone.session.sources() {
+                self.demux.remove_source(source, session);
+                self.events.push_back(Event::CloseTcp { remote: source });
+            }
+        }
+        self.demux.remove_usernames(session);
+        self.timers.set(session, None);
+        if let Some(room) = self.rooms.get_mut(room) {
+            room.members.retain(|member| *member != session);
+            room.speaking.retain(|(speaker, _)| *speaker != session);
+            if room.members.is_empty() {
+                room.empty_since = now;
+            }
+        }
+        if let Some(info) = info.filter(|_| !hidden) {
+            self.tell_room(room, |_| true, |_| {
+                Kind::Participants(node::Participants { participants: vec![info.clone()] })
+            });
+            self.publish_event(now, room, RoomEvent::ParticipantLeft(info));
+        }
+    }
+
+    /// Ends a room and everybody's stay in it.
+    pub(super) fn end_room(
+        &mut self,
+        now: Instant,
+        room: RoomKey,
+        reason: CloseReason,
+        action: CloseAction,
+    ) {
+        let members = self.rooms.get(room).map(|room| room.members.clone()).unwrap_or_default();
+        for member in members {
+            self.end(now, member, reason, action, "");
+        }
+        self.publish_event(now, room, RoomEvent::RoomEnded(v1::RoomEnded {}));
+        if let Some(gone) = self.rooms.remove(room) {
+            self.room_by_name.remove(&gone.name);
+            self.events.push_back(Event::RoomGone { name: gone.name });
+        }
+    }
+
+    pub(super) fn find_identity(&self, room: RoomKey, identity: &str) -> Option<SessionKey> {
+        self.rooms.get(room)?.members.iter().copied().find(|key| {
+            self.participants.get(*key).is_some_and(|p| p.member.identity == identity)
+        })
+    }
+
+    /// Stays without a connected transport.
+    fn pending_participants(&self) -> usize {
+        self.participants.values().filter(|p| p.member.state != ParticipantState::Active).count()
+    }
+
+    /// Lets connectivity checks find the session under its user names of now.
+    pub(super) fn register_usernames(&mut self, session: SessionKey) {
+        let Some(participant) = self.participants.get_mut(session) else { return };
+        for role in [Role::Publish, Role::Subscribe] {
+            if let Some(transport) = participant.session.transport_mut(role) {
+                let username = transport.ice_username();
+                self.demux.set_username(username, session, role);
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The machine of one worker. Owns everything that lives on it and the order in which things happen;
+//! each file beside this one owns one concern. Sees every module; nobody imports it.
+
+mod admin;
+mod deliver;
+mod forward;
+mod join;
+mod notify;
+mod publish;
+mod requests;
+mod state;
+mod subscribe;
+mod tick;
+mod tmp;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use plenum_proto::v1::{CloseReason, ParticipantState, event::Kind as RoomEvent};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use slotmap::SlotMap;
+
+use self::state::{Participant, Subscription, Track};
+use crate::{
+    ClockAnchor, Command, CommandError, ControlId, CoreConfig, Datagram, DropReason, Event, Reply,
+    ShardStats, Transmit,
+    demux::{self, Demux},
+    key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
+    room::Room,
+    session::{Refused, Role, TransportEvent},
+    timer::Timers,
+};
+use plenum_proto::node::CloseAction;
+
+/// The machine of one worker: all it needs comes in by `handle_…`, all it wants comes out by `poll_…`.
+///
+/// After each `handle_…`, poll until there is nothing left; then wait for input or for
+/// [`Shard::poll_timeout`].
+pub struct Shard {
+    config: CoreConfig,
+    anchor: ClockAnchor,
+    rng: ChaCha8Rng,
+    rooms: SlotMap<RoomKey, Room>,
+    room_by_name: HashMap<String, RoomKey>,
+    participants: SlotMap<SessionKey, Participant>,
+    tracks: SlotMap<TrackKey, Track>,
+    subscriptions: SlotMap<SubscriptionKey, Subscription>,
+    controls: HashMap<ControlId, SessionKey>,
+    demux: Demux,
+    timers: Timers,
+    /// When rooms, speakers and demand are looked at next.
+    next_tick: Option<Instant>,
+    /// Sessions with something to drain, in order; may name one twice.
+    dirty: Vec<SessionKey>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    stats: ShardStats,
+}
+
+impl Shard {
+    /// A shard without rooms. All randomness but that of keys comes from `seed`.
+    pub fn new(config: CoreConfig, anchor: ClockAnchor, seed: u64) -> Self {
+        Self {
+            config,
+            anchor,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            rooms: SlotMap::with_key(),
+            room_by_name: HashMap::new(),
+            participants: SlotMap::with_key(),
+            tracks: SlotMap::with_key(),
+            subscriptions: SlotMap::with_key(),
+            controls: HashMap::new(),
+            demux: Demux::default(),
+            timers: Timers::default(),
+            next_tick: None,
+            dirty: Vec::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: ShardStats::default(),
+        }
+    }
+
+    /// Takes a datagram. Bad bytes are a counted [`DropReason`].
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += datagram.bytes.len() as u64;
+        let Datagram { source, destination, protocol, bytes } = datagram;
+        let kind = demux::kind(bytes);
+        let owner = match kind {
+            demux::Kind::Stun => demux::check_username(bytes)
+                .and_then(|username| self.demux.by_username(username))
+                .ok_or(DropReason::UnknownStun),
+            demux::Kind::DtlsOrRtp => {
+                self.demux.by_source(protocol, source).ok_or(DropReason::UnvalidatedSource)
+            }
+            demux::Kind::Other => Err(DropReason::NotWebRtc),
+        };
+        let (session, role) = match owner {
+            Ok(owner) => owner,
+            Err(reason) => return self.stats.drop(reason),
+        };
+        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(transport) = participant.session.transport_mut(role) else { return };
+        let taken = transport.handle_datagram(now, protocol, source, destination, bytes);
+        match taken {
+            Ok(()) if kind == demux::Kind::Stun => {
+                if let Some(forgotten) = participant.session.add_source(role, source) {
+                    self.demux.remove_source(forgotten, session);
+                }
+                self.demux.add_source(protocol, source, session, role);
+            }
+            Ok(()) => {}
+            Err(Refused::NotWebRtc) => self.stats.drop(DropReason::NotWebRtc),
+            Err(Refused::Malformed) => self.stats.drop(DropReason::Malformed),
+            Err(Refused::Source) if kind == demux::Kind::Stun => {
+                self.stats.drop(DropReason::UnknownStun);
+            }
+            Err(Refused::Source) => self.stats.drop(DropReason::UnvalidatedSource),
+            Err(Refused::Fault) => self.fault(now, session),
+        }
+        self.touch(session);
+        self.settle(now);
+    }
+
+    /// Takes a command. Its answer comes at once, what follows from it as events.
+    pub fn handle_command(
+        &mut self,
+        now: Instant,
+        command: Command,
+    ) -> Result<Reply, CommandError> {
+        let reply = match command {
+            Command::Join { control, join } => {
+                self.join(now, control, *join);
+                Ok(Reply::Accepted)
+            }
+            Command::Session { control, request } => {
+                self.request(now, control, request);
+                Ok(Reply::Accepted)
+            }
+            Command::ControlLost { control } => {
+                self.control_lost(now, control);
+                Ok(Reply::Accepted)
+            }
+            Command::Admin(request) => self.admin(now, request).map(Reply::Admin),
+            Command::EndAll => {
+                let rooms: Vec<_> = self.rooms.keys().collect();
+                for room in rooms {
+                    let reason = CloseReason::NodeShutdown;
+                    self.end_room(now, room, reason, CloseAction::Disconnect);
+                }
+                Ok(Reply::Accepted)
+            }
+        };
+        self.settle(now);
+        reply
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(session) = self.timers.pop_due(now) {
+            let Some(participant) = self.participants.get_mut(session) else { continue };
+            let mut is_faulty = false;
+            for role in [Role::Publish, Role::Subscribe] {
+                if let Some(transport) = participant.session.transport_mut(role) {
+                    if transport.deadline().is_none_or(|at| at <= now) {
+                        is_faulty |= transport.handle_timeout(now).is_err();
+                    }
+                }
+            }
+            if is_faulty {
+                self.fault(now, session);
+            }
+            self.dirty.push(session);
+        }
+        if self.next_tick.is_some_and(|at| at <= now) {
+            self.tick(now);
+        }
+        self.settle(now);
+    }
+
+    /// The next datagram to send.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next event.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Shard::handle_timeout`] is wanted next; changes with every `handle_…`.
+    #[must_use]
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.timers.next().into_iter().chain(self.next_tick).min()
+    }
+
+    /// Counters up to now.
+    pub fn stats(&self) -> ShardStats {
+        ShardStats {
+            rooms: self.rooms.len() as u64,
+            participants: self.participants.len() as u64,
+            tracks: self.tracks.len() as u64,
+            subscriptions: self.subscriptions.len() as u64,
+            ..self.stats.clone()
+        }
+    }
+
+    /// A session has something to drain.
+    fn touch(&mut self, session: SessionKey) {
+        self.dirty.push(session);
+    }
+
+    /// Drains every session that was touched, and what comes of it, until all is quiet.
+    fn settle(&mut self, now: Instant) {
+        let mut told = Vec::new();
+        while let Some(session) = self.dirty.pop() {
+            let Some(participant) = self.participants.get_mut(session) else { continue };
+            let (transmits, stats) = (&mut self.transmits, &mut self.stats);
+            let mut is_faulty = false;
+            for role in [Role::Publish, Role::Subscribe] {
+                let Some(transport) = participant.session.transport_mut(role) else { continue };
+                if !transport.needs_drain() {
+                    continue;
+                }
+                let drained = transport.drain(
+                    &mut |transmit| {
+                        stats.datagrams_sent += 1;
+                        stats.bytes_sent += transmit.bytes.len() as u64;
+                        transmits.push_back(transmit);
+                    },
+                    &mut |event| told.push((role, event)),
+                );
+                is_faulty |= drained.is_err();
+            }
+            let deadlines = [Role::Publish, Role::Subscribe].into_iter();
+            let deadline = deadlines
+                .filter_map(|role| participant.session.transport(role)?.deadline())
+                .min();
+            // A deadline that has passed already must not make the loop spin.
+            let soonest = now + Duration::from_micros(100);
+            self.timers.set(session, deadline.map(|at| at.max(soonest)));
+            for (role, event) in told.drain(..) {
+                self.on_transport_event(now, session, role, event);
+            }
+            if is_faulty {
+                self.fault(now, session);
+            }
+            self.flush_data(session);
+        }
+        self.schedule_tick(now);
+    }
+
+    /// Drains a session that is being closed: its farewell, nothing else.
+    fn drain_closing(&mut self, session: SessionKey) {
+        let Some(participant) = self.participants.get_mut(session) else { return };
+        for role in [Role::Publish, Role::Subscribe] {
+            if let Some(transport) = participant.session.transport_mut(role) {
+                let transmits = &mut self.transmits;
+                // A fault changes nothing: the session ends.
+                let _ = transport.drain(&mut |t| transmits.push_back(t), &mut |_| {});
+            }
+        }
+    }
+
+    /// Sends on data that waited for a slow reader.
+    fn flush_data(&mut self, session: SessionKey) {
+        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some((_, channels, transport)) = participant.session.sending() else { return };
+        if channels.has_backlog() {
+            channels.flush(transport);
+            let transmits = &mut self.transmits;
+            let stats = &mut self.stats;
+            // What it tells was told by the drain before; a fault shows at the next input.
+            let _ = transport.drain(
+                &mut |transmit| {
+                    stats.datagrams_sent += 1;
+                    stats.bytes_sent += transmit.bytes.len() as u64;
+                    transmits.push_back(transmit);
+                },
+                &mut |_| {},
+            );
+        }
+    }
+
+    fn on_transport_event(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        role: Role,
+        event: TransportEvent,
+    ) {
+        match event {
+            TransportEvent::Packet(packet) => self.on_packet(now, session, *packet),
+            TransportEvent::KeyframeRequest(mid) => self.on_keyframe_request(now, session, mid),
+            TransportEvent::Connected => self.on_connected(now, session, role),
+            TransportEvent::Silent | TransportEvent::Closed => {
+                if let Some(participant) = self.participants.get_mut(session) {
+                    participant.member.silent_since.get_or_insert(now);
+                }
+            }
+            TransportEvent::Heard => {
+                if let Some(participant) = self.participants.get_mut(session) {
+                    participant.member.silent_since = None;
+                }
+            }
+            TransportEvent::ChannelOpen(id, label) => {
+                let cap = self.config.limits.data_channels;
+                let Some(participant) = self.participants.get_mut(session) else { return };
+                let ours = role == Role::Subscribe;
+                if !participant.session.channels.on_open(id, &label, ours, cap) {
+                    let message = format!("limit of data_channels is {cap}");
+                    let reason = CloseReason::LimitExceeded;
+                    self.end(now, session, reason, CloseAction::Disconnect, &message);
+                }
+            }
+            TransportEvent::ChannelClosed(id) => {
+                if let Some(participant) = self.participants.get_mut(session) {
+                    participant.session.channels.on_closed(id, role == Role::Subscribe);
+                }
+            }
+            TransportEvent::ChannelData(id, message) => {
+                let Some(participant) = self.participants.get(session) else { return };
+                match participant.session.channels.reliability_of(id, role == Role::Subscribe) {
+                    Some(reliable) => self.on_data(now, session, reliable, &message),
+                    None => self.stats.drop(DropReason::DataRefused),
+                }
+            }
+            TransportEvent::EgressReport { .. } | TransportEvent::IngressReport { .. } => {
+                self.on_report(session, event);
+            }
+        }
+    }
+
+    fn on_connected(&mut self, now: Instant, session: SessionKey, role: Role) {
+        let Some(participant) = self.participants.get_mut(session) else { return };
+        participant.member.silent_since = None;
+        if participant.member.state != ParticipantState::Active {
+            participant.member.state = ParticipantState::Active;
+            self.announce_participant(session);
+            self.publish_participant_event(now, session, RoomEvent::ParticipantUpdated);
+        }
+        if role == Role::Subscribe {
+            let Some(participant) = self.participants.get(session) else { return };
+            for subscription in participant.subscriptions.clone() {
+                self.retarget(now, subscription);
+            }
+        }
+    }
+
+    /// The engine of a session failed inside: the session ends, nobody else is touched.
+    fn fault(&mut self, now: Instant, session: SessionKey) {
+        self.stats.faults += 1;
+        let message = "the session failed inside; join anew";
+        self.end(now, session, CloseReason::MediaFailure, CloseAction::Reconnect, message);
+    }
+}

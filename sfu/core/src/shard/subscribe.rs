@@ -1,0 +1,318 @@
+//! Subscriptions: who takes what, in which layer. Keeps them in step with wishes, rights and tracks.
+
+use std::time::Instant;
+
+use plenum_proto::{
+    node::{self, RequestReason, session_event::Kind as Told},
+    v1::VideoQuality,
+};
+use rand::Rng as _;
+
+use super::{Shard, state::Subscription};
+use crate::{
+    key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
+    subscription::{Forwarder, Wish, select},
+    track::wanted_qualities,
+};
+
+impl Shard {
+    /// A participant asks for tracks, or gives them up.
+    pub(super) fn subscribe(&mut self, now: Instant, session: SessionKey, wanted: &node::Subscribe) {
+        let Some(room) = self.participants.get(session).map(|p| p.room) else { return };
+        let named = wanted.participants.iter().flat_map(|p| p.track_ids.iter());
+        let ids: Vec<String> = wanted.track_ids.iter().chain(named).cloned().collect();
+        for id in ids {
+            let found = self.tracks_of_room(room).into_iter().find_map(|key| {
+                let track = self.tracks.get(key)?;
+                (track.id.as_str() == id).then(|| (key, track.id.clone()))
+            });
+            let Some((key, track_id)) = found else {
+                let failed = node::SubscriptionFailed {
+                    track_id: id,
+                    error: node::SubscriptionError::TrackNotFound.into(),
+                };
+                self.tell(session, Told::SubscriptionFailed(failed));
+                continue;
+            };
+            let cap = self.config.limits.subscriptions_per_participant;
+            if let Some(participant) = self.participants.get_mut(session) {
+                participant.wishes.retain(|(known, _)| *known != track_id);
+                if participant.wishes.len() < cap {
+                    participant.wishes.push((track_id, wanted.subscribe));
+                }
+            }
+            self.reconcile_subscription(now, session, key);
+        }
+        self.offer(session);
+    }
+
+    /// Published tracks of a room, in order of members.
+    pub(super) fn tracks_of_room(&self, room: RoomKey) -> Vec<TrackKey> {
+        let members = self.rooms.get(room).into_iter().flat_map(|room| room.members.iter());
+        members
+            .filter_map(|member| self.participants.get(*member))
+            .flat_map(|participant| participant.tracks.iter().copied())
+            .filter(|key| self.tracks.get(*key).is_some_and(|track| track.is_published))
+            .collect()
+    }
+
+    /// A track is new in the room: everybody who wants it gets it.
+    pub(super) fn reconcile_track(&mut self, now: Instant, room: RoomKey, track: TrackKey) {
+        let members = self.rooms.get(room).map(|room| room.members.clone()).unwrap_or_default();
+        for member in members {
+            self.reconcile_subscription(now, member, track);
+            self.offer(member);
+        }
+    }
+
+    /// The rights to the tracks of a publisher changed.
+    pub(super) fn reconcile_subscribers_of(&mut self, now: Instant, publisher: SessionKey) {
+        let Some(participant) = self.participants.get(publisher) else { return };
+        let (room, tracks) = (participant.room, participant.tracks.clone());
+        for track in tracks {
+            self.reconcile_track(now, room, track);
+        }
+    }
+
+    /// The rights of a subscriber changed.
+    pub(super) fn reconcile_subscriber(&mut self, now: Instant, session: SessionKey) {
+        let Some(room) = self.participants.get(session).map(|p| p.room) else { return };
+        for track in self.tracks_of_room(room) {
+            self.reconcile_subscription(now, session, track);
+        }
+        self.offer(session);
+    }
+
+    /// Makes or ends the subscription of one participant to one track, as wishes and rights say.
+    pub(super) fn reconcile_subscription(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        key: TrackKey,
+    ) {
+        let Some(track) = self.tracks.get(key).filter(|track| track.is_published) else { return };
+        let (Some(subscriber), Some(publisher)) =
+            (self.participants.get(session), self.participants.get(track.owner))
+        else {
+            return;
+        };
+        if track.owner == session {
+            return;
+        }
+        let asked = subscriber.wishes.iter().find(|(id, _)| *id == track.id).map(|(_, wish)| *wish);
+        let wants = asked.unwrap_or(subscriber.member.auto_subscribe);
+        let (id, identity) = (subscriber.member.id.as_str(), &subscriber.member.identity);
+        let is_allowed = subscriber.member.permissions.can_subscribe
+            && publisher.member.rule.allows(id, identity, track.id.as_str());
+        let existing = subscriber
+            .subscriptions
+            .iter()
+            .copied()
+            .find(|s| self.subscriptions.get(*s).is_some_and(|s| s.track == key));
+        let permission_changed = |allowed| {
+            Told::PermissionChanged(node::PermissionChanged {
+                participant_id: (&publisher.member.id).into(),
+                track_id: (&track.id).into(),
+                allowed,
+            })
+        };
+        let has_room = subscriber.subscriptions.len()
+            < self.config.limits.subscriptions_per_participant;
+        match (existing, wants && is_allowed) {
+            (None, true) if has_room => {
+                let regained = subscriber.refused(&track.id).then(|| permission_changed(true));
+                if let Some(told) = regained {
+                    self.tell(session, told);
+                    self.set_refused(session, key, false);
+                }
+                self.open_subscription(now, session, key);
+            }
+            (None, true) => {
+                let cap = self.config.limits.subscriptions_per_participant;
+                let message = format!("limit of subscriptions_per_participant is {cap}");
+                self.refuse(session, 0, RequestReason::Limit, &message);
+            }
+            (existing, false) => {
+                let told = (wants && !is_allowed && !subscriber.refused(&track.id))
+                    .then(|| permission_changed(false));
+                if let Some(subscription) = existing {
+                    self.remove_subscription(now, subscription, false);
+                }
+                if let Some(told) = told {
+                    self.tell(session, told);
+                    self.set_refused(session, key, true);
+                }
+            }
+            (Some(_), true) => {}
+        }
+    }
+
+    fn set_refused(&mut self, session: SessionKey, key: TrackKey, refused: bool) {
+        let Some(id) = self.tracks.get(key).map(|track| track.id.clone()) else { return };
+        if let Some(participant) = self.participants.get_mut(session) {
+            participant.refused.retain(|known| *known != id);
+            if refused {
+                participant.refused.push(id);
+            }
+        }
+    }
+
+    fn open_subscription(&mut self, now: Instant, session: SessionKey, key: TrackKey) {
+        let (Some(track), Some(_)) = (self.tracks.get(key), self.participants.get(session)) else {
+            return;
+        };
+        let Some(publisher) = self.participants.get(track.owner) else { return };
+        let track_id = String::from(&track.id);
+        let stream = format!("{}|{track_id}", publisher.member.id);
+        let is_video = track.is_video();
+        let Some(subscriber) = self.participants.get_mut(session) else { return };
+        // A client that tells the size of each tile starts small until it does.
+        let quality = if subscriber.member.adaptive_stream && is_video {
+            VideoQuality::Low
+        } else {
+            VideoQuality::High
+        };
+        let wish = Wish { quality: Some(quality), ..Wish::default() };
+        let forwarder = Forwarder::new(self.rng.random_range(0..16_384), self.rng.random());
+        let subscription = self.subscriptions.insert_with_key(|subscription| Subscription {
+            subscriber: session,
+            track: key,
+            slot: subscriber.session.egress.open(subscription, is_video, stream, track_id),
+            wish,
+            priority: 0,
+            forwarder,
+            requested: None,
+            is_live: false,
+            is_paused: false,
+            told_unsupported: false,
+        });
+        subscriber.subscriptions.push(subscription);
+        if let Some(track) = self.tracks.get_mut(key) {
+            track.subscriptions.push(subscription);
+            if !track.told_first_subscriber {
+                track.told_first_subscriber = true;
+                let told = node::TrackSubscribed { track_id: (&track.id).into() };
+                let owner = track.owner;
+                self.tell(owner, Told::TrackSubscribed(told));
+            }
+        }
+        self.retarget(now, subscription);
+    }
+
+    /// The section of a subscription is negotiated: media may flow, beginning with a keyframe.
+    pub(super) fn begin_subscription(&mut self, now: Instant, key: SubscriptionKey) {
+        if let Some(subscription) = self.subscriptions.get_mut(key) {
+            subscription.is_live = true;
+        }
+        self.retarget(now, key);
+    }
+
+    /// Ends a subscription. With `offer`, the subscriber's section is given back at once.
+    pub(super) fn remove_subscription(&mut self, now: Instant, key: SubscriptionKey, offer: bool) {
+        let Some(gone) = self.subscriptions.remove(key) else { return };
+        if let Some(track) = self.tracks.get_mut(gone.track) {
+            track.subscriptions.retain(|subscription| *subscription != key);
+        }
+        if let Some(subscriber) = self.participants.get_mut(gone.subscriber) {
+            subscriber.subscriptions.retain(|subscription| *subscription != key);
+            subscriber.session.egress.close(key);
+        }
+        self.update_demand(now, gone.track);
+        if offer {
+            self.offer(gone.subscriber);
+        }
+    }
+
+    /// The client tells how it shows tracks.
+    pub(super) fn track_settings(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        settings: &node::TrackSettings,
+    ) {
+        let Some(participant) = self.participants.get(session) else { return };
+        let subscriptions: Vec<_> = participant
+            .subscriptions
+            .iter()
+            .copied()
+            .filter(|key| {
+                self.subscriptions
+                    .get(*key)
+                    .and_then(|subscription| self.tracks.get(subscription.track))
+                    .is_some_and(|track| settings.track_ids.iter().any(|id| id == track.id.as_str()))
+            })
+            .collect();
+        for key in subscriptions {
+            if let Some(subscription) = self.subscriptions.get_mut(key) {
+                let has_size = settings.width > 0 && settings.height > 0;
+                subscription.wish = Wish {
+                    disabled: settings.disabled,
+                    quality: (!has_size).then(|| settings.quality()),
+                    size: has_size.then_some((settings.width, settings.height)),
+                    fps: (settings.fps > 0).then_some(settings.fps),
+                    cap: subscription.wish.cap,
+                };
+                subscription.priority = settings.priority;
+            }
+            self.retarget(now, key);
+        }
+        self.allocate(now, session);
+    }
+
+    /// Chooses what a subscription is served of what flows now, and what it would want.
+    pub(super) fn retarget(&mut self, now: Instant, key: SubscriptionKey) {
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        let Some(track) = self.tracks.get(subscription.track) else { return };
+        let views = track.views(now);
+        let every: Vec<_> = views.iter().copied().map(|mut view| {
+            view.flowing = true;
+            view
+        }).collect();
+        let before = subscription.requested;
+        subscription.requested = select(&subscription.wish, &every);
+        let target = select(&subscription.wish, &views)
+            .filter(|_| subscription.is_live && !track.info.muted && !subscription.is_paused);
+        if subscription.forwarder.target() != target {
+            subscription.forwarder.retarget(target);
+        }
+        let wants = subscription.forwarder.wants_keyframe().filter(|_| track.is_video());
+        let (track, changed) = (subscription.track, before != subscription.requested);
+        if let Some(encoding) = wants {
+            self.want_keyframe(now, track, encoding);
+        }
+        if changed {
+            self.update_demand(now, track);
+        }
+    }
+
+    /// What the publisher of a track is to send follows what its subscribers ask for.
+    pub(super) fn update_demand(&mut self, now: Instant, key: TrackKey) {
+        let Some(track) = self.tracks.get_mut(key).filter(|track| track.is_video()) else { return };
+        let infos: Vec<_> = track.encodings.iter().map(|e| e.encoding.info).collect();
+        let requested = track
+            .subscriptions
+            .iter()
+            .filter_map(|key| self.subscriptions.get(*key))
+            .map(|subscription| subscription.requested.map(|layer| layer.encoding));
+        track.demand.update(now, wanted_qualities(&infos, requested));
+        self.tell_demand(now, key);
+    }
+
+    /// Tells the publisher what changed of the demand for its track.
+    pub(super) fn tell_demand(&mut self, now: Instant, key: TrackKey) {
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Some(qualities) = track.demand.poll(now) else { return };
+        let qualities: Vec<_> = qualities
+            .iter()
+            .map(|(quality, enabled)| node::QualityEnabled { quality: quality.into(), enabled })
+            .collect();
+        let mime = &track.info.mime;
+        let codec = mime.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        let told = node::SubscribedQuality {
+            track_id: (&track.id).into(),
+            codecs: vec![node::CodecQualities { codec, qualities }],
+        };
+        let owner = track.owner;
+        self.tell(owner, Told::SubscribedQuality(told));
+    }
+}

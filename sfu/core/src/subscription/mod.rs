@@ -1,0 +1,15 @@
+//! What one subscriber gets of one track: which layer it is served, and each packet's fate and numbers.
+//!
+//! Must not know the subscriber's session or the room. RFC 7667 (selective forwarding).
+
+mod forwarder;
+mod keyframe;
+mod numbering;
+mod rewriter;
+mod selector;
+mod temporal;
+
+pub(crate) use forwarder::{Decision, Forwarder};
+pub(crate) use keyframe::KeyframeThrottle;
+pub(crate) use rewriter::Rewritten;
+pub(crate) use selector::{EncodingView, Wish, select, views};

@@ -1,0 +1,389 @@
+//! Which layer of a track a subscriber is to be served, by what it wishes and what there is.
+//!
+//! Must not know bandwidth: the allocator's grant comes in as a cap.
+
+use std::time::Instant;
+
+use plenum_proto::v1::VideoQuality;
+
+use crate::track::{Encoding, Layer};
+
+/// What a subscriber asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wish {
+    /// Nothing for now.
+    pub disabled: bool,
+    /// A step of the ladder; `size` goes before it.
+    pub quality: Option<VideoQuality>,
+    /// Width and height of the picture on the screen, in pixels.
+    pub size: Option<(u32, u32)>,
+    /// Frames per second that suffice.
+    pub fps: Option<u32>,
+    /// The highest encoding granted by the allocator, by index.
+    pub cap: Option<u8>,
+}
+
+/// What there is of an encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EncodingView {
+    /// Index in its track.
+    pub index: u8,
+    /// Its step as applications speak of it.
+    pub quality: VideoQuality,
+    /// Pixels, 0 when unknown.
+    pub width: u32,
+    /// Pixels, 0 when unknown.
+    pub height: u32,
+    /// Frames per second, 0 when unknown.
+    pub fps: u32,
+    /// Number of temporal layers, at least 1.
+    pub temporal_layers: u8,
+    /// Whether packets come.
+    pub flowing: bool,
+    /// Bits per second, 0 when unknown.
+    pub bitrate: u64,
+}
+
+/// The encodings of a track as they are now.
+pub(crate) fn views<'a>(
+    encodings: impl Iterator<Item = &'a Encoding> + Clone,
+    now: Instant,
+) -> Vec<EncodingView> {
+    let newest = encodings.clone().filter_map(Encoding::last_packet).max();
+    encodings
+        .map(|encoding| EncodingView {
+            index: encoding.info.index,
+            quality: encoding.info.quality,
+            width: encoding.info.width,
+            height: encoding.info.height,
+            fps: encoding.fps(),
+            temporal_layers: encoding.temporal_layers(),
+            flowing: encoding.is_flowing(now)
+                && !newest.is_some_and(|newest| encoding.lags(newest)),
+            bitrate: encoding.bitrate(now),
+        })
+        .collect()
+}
+
+/// Chooses the layer that serves a wish: the smallest that suffices, of those that flow. While nothing
+/// flows the choice stays what it would be, so that a pause of the publisher switches nobody.
+/// `encodings` are in ascending order.
+pub(crate) fn select(wish: &Wish, encodings: &[EncodingView]) -> Option<Layer> {
+    if wish.disabled || wish.quality == Some(VideoQuality::Off) {
+        return None;
+    }
+    let granted = match wish.cap {
+        Some(cap) => encodings
+            .iter()
+            .rposition(|encoding| encoding.index <= cap)
+            .unwrap_or(0),
+        None => encodings.len().saturating_sub(1),
+    };
+    let wanted = match (wish.size, wish.quality) {
+        (Some(size), _) => encodings.iter().position(|encoding| covers(encoding, size)),
+        (None, Some(quality)) => Some(
+            encodings
+                .iter()
+                .rposition(|encoding| encoding.quality <= quality)
+                .unwrap_or(0),
+        ),
+        (None, None) => None,
+    };
+    let best = wanted.map_or(granted, |wanted| wanted.min(granted));
+    let below = encodings
+        .get(..=best)?
+        .iter()
+        .rfind(|encoding| encoding.flowing);
+    let above = || {
+        let above = encodings.get(best..=granted)?;
+        above.iter().find(|encoding| encoding.flowing)
+    };
+    let chosen = below.or_else(above).or_else(|| encodings.get(best))?;
+    Some(Layer {
+        encoding: chosen.index,
+        temporal: temporal(chosen, wish.fps),
+    })
+}
+
+/// Whether a picture of this size suffices, by its area and its short side (either may be turned). A
+/// seventh less per side is hard to see and saves an encoding.
+fn covers(encoding: &EncodingView, (width, height): (u32, u32)) -> bool {
+    let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
+    let short = |width: u32, height: u32| u64::from(width.min(height));
+    area(encoding.width, encoding.height) * 130 >= area(width, height) * 100
+        && short(encoding.width, encoding.height) * 115 >= short(width, height) * 100
+}
+
+/// The temporal layers that give so many frames, when each layer doubles the rate.
+fn temporal(encoding: &EncodingView, fps: Option<u32>) -> u8 {
+    let layers = encoding.temporal_layers;
+    let Some(fps) = fps.filter(|&fps| fps > 0 && layers > 1 && encoding.fps > 0) else {
+        return Layer::ALL_TEMPORAL;
+    };
+    (0..layers - 1)
+        .find(|&temporal| {
+            let left_out = u32::from(layers - 1 - temporal);
+            let rate = encoding.fps.checked_shr(left_out).unwrap_or(0);
+            // The measured rate wavers.
+            u64::from(rate) * 110 >= u64::from(fps) * 100
+        })
+        .unwrap_or(Layer::ALL_TEMPORAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use VideoQuality::{High, Low, Medium, Off};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn view(index: u8, quality: VideoQuality, width: u32, flowing: bool) -> EncodingView {
+        let height = width * 9 / 16;
+        let (fps, temporal_layers, bitrate) = (30, 3, 0);
+        EncodingView {
+            index,
+            quality,
+            width,
+            height,
+            fps,
+            temporal_layers,
+            flowing,
+            bitrate,
+        }
+    }
+
+    /// 320, 640 and 1280 wide.
+    fn ladder(flowing: [bool; 3]) -> Vec<EncodingView> {
+        (0..)
+            .zip([(Low, 320), (Medium, 640), (High, 1_280)])
+            .zip(flowing)
+            .map(|((index, (quality, width)), flowing)| view(index, quality, width, flowing))
+            .collect()
+    }
+
+    #[test]
+    fn the_smallest_that_suffices() {
+        let all = ladder([true; 3]);
+        let any = Wish::default();
+        let of = |quality| Wish {
+            quality: Some(quality),
+            ..any
+        };
+        let sized = |width, height| Wish {
+            size: Some((width, height)),
+            ..any
+        };
+        for (case, wish, expected) in [
+            ("no wish", any, Some(2)),
+            (
+                "disabled",
+                Wish {
+                    disabled: true,
+                    ..of(High)
+                },
+                None,
+            ),
+            ("off", of(Off), None),
+            ("low", of(Low), Some(0)),
+            ("medium", of(Medium), Some(1)),
+            ("high", of(High), Some(2)),
+            ("tiny", sized(10, 10), Some(0)),
+            ("exact", sized(640, 360), Some(1)),
+            ("a little more than exact", sized(720, 405), Some(1)),
+            ("clearly more", sized(800, 450), Some(2)),
+            ("upright tile", sized(360, 640), Some(1)),
+            ("square tile", sized(300, 300), Some(1)),
+            ("more than there is", sized(3_840, 2_160), Some(2)),
+            (
+                "size goes before quality",
+                Wish {
+                    quality: Some(High),
+                    ..sized(320, 180)
+                },
+                Some(0),
+            ),
+            (
+                "capped",
+                Wish {
+                    cap: Some(1),
+                    ..any
+                },
+                Some(1),
+            ),
+            (
+                "cap above the wish",
+                Wish {
+                    cap: Some(2),
+                    ..of(Low)
+                },
+                Some(0),
+            ),
+            (
+                "cap below the wish",
+                Wish {
+                    cap: Some(0),
+                    ..sized(1_280, 720)
+                },
+                Some(0),
+            ),
+        ] {
+            assert_eq!(select(&wish, &all), expected.map(Layer::whole), "{case}");
+        }
+        assert_eq!(select(&any, &[]), None);
+        let single = [view(0, High, 640, true)];
+        assert_eq!(
+            select(&of(Low), &single),
+            Some(Layer::whole(0)),
+            "nothing lower"
+        );
+        let unknown = [EncodingView {
+            width: 0,
+            height: 0,
+            ..single[0]
+        }];
+        assert_eq!(
+            select(&sized(640, 360), &unknown),
+            Some(Layer::whole(0)),
+            "size unknown"
+        );
+    }
+
+    #[test]
+    fn only_what_flows() {
+        let top = Wish::default();
+        let middle = Wish {
+            quality: Some(Medium),
+            ..top
+        };
+        let (on, off) = (true, false);
+        for (flowing, wish, expected) in [
+            ([on, on, off], top, 1),
+            ([on, off, off], top, 0),
+            ([off, off, on], middle, 2),
+            ([on, off, on], middle, 0),
+            ([off, off, off], middle, 1),
+            ([off, off, off], top, 2),
+            // Above the grant is no way out.
+            (
+                [off, off, on],
+                Wish {
+                    cap: Some(1),
+                    ..middle
+                },
+                1,
+            ),
+            (
+                [off, on, on],
+                Wish {
+                    cap: Some(1),
+                    quality: Some(Low),
+                    ..top
+                },
+                1,
+            ),
+        ] {
+            let chosen = select(&wish, &ladder(flowing)).unwrap();
+            assert_eq!(chosen.encoding, expected, "{flowing:?} {wish:?}");
+        }
+    }
+
+    #[test]
+    fn frame_rates_by_temporal_layers() {
+        let three = view(0, High, 640, true);
+        let one = EncodingView {
+            temporal_layers: 1,
+            ..three
+        };
+        let unmeasured = EncodingView { fps: 0, ..three };
+        let all = Layer::ALL_TEMPORAL;
+        for (encoding, fps, expected) in [
+            (three, None, all),
+            (three, Some(0), all),
+            (three, Some(5), 0),
+            (three, Some(8), 1),
+            (three, Some(15), 1),
+            (three, Some(16), 1),
+            (three, Some(20), all),
+            (three, Some(60), all),
+            (one, Some(5), all),
+            (unmeasured, Some(5), all),
+        ] {
+            assert_eq!(temporal(&encoding, fps), expected, "{fps:?}");
+        }
+    }
+
+    #[test]
+    fn a_lagging_encoding_does_not_flow() {
+        use crate::{
+            rtp::{Codec, ExtensionValues, Packet},
+            track::EncodingInfo,
+        };
+        use std::{sync::Arc, time::Duration};
+
+        let start = Instant::now();
+        let packet = |arrival| {
+            let payload = Arc::from([0x10, 0, 1]);
+            Packet::parse(
+                Codec::Vp8,
+                1,
+                1,
+                true,
+                payload,
+                ExtensionValues::default(),
+                arrival,
+            )
+        };
+        let encoding = |index, quality| {
+            let info = EncodingInfo {
+                index,
+                rid: None,
+                quality,
+                width: 0,
+                height: 0,
+            };
+            Encoding::new(info, true)
+        };
+        let mut encodings = [encoding(0, Low), encoding(1, High)];
+        let flowing = |encodings: &[Encoding], after| {
+            let views = views(encodings.iter(), start + Duration::from_secs(after));
+            [views[0].flowing, views[1].flowing]
+        };
+        assert_eq!(flowing(&encodings, 0), [false, false]);
+        encodings[0].on_packet(&packet(start));
+        encodings[1].on_packet(&packet(start));
+        assert_eq!(flowing(&encodings, 5), [true, true], "a screen at rest");
+        encodings[0].on_packet(&packet(start + Duration::from_secs(5)));
+        assert_eq!(
+            flowing(&encodings, 5),
+            [true, false],
+            "one stands still alone"
+        );
+    }
+
+    proptest! {
+        /// Whatever is wished and flows: never above the cap, never what does not flow while
+        /// something granted does, and nothing only where nothing is wished.
+        #[test]
+        fn choices_keep_to_the_rules(
+            flowing in any::<[bool; 3]>(),
+            disabled in prop::bool::weighted(0.1),
+            quality in prop::option::of(prop::sample::select(vec![Low, Medium, High])),
+            size in prop::option::of((0_u32..4_000, 0_u32..4_000)),
+            fps in prop::option::of(0_u32..90),
+            cap in prop::option::of(0_u8..4),
+        ) {
+            let encodings = ladder(flowing);
+            let wish = Wish { disabled, quality, size, fps, cap };
+            let Some(layer) = select(&wish, &encodings) else {
+                prop_assert!(disabled);
+                return Ok(());
+            };
+            prop_assert!(!disabled);
+            prop_assert!(cap.is_none_or(|cap| layer.encoding <= cap));
+            let granted = usize::from(cap.map_or(2, |cap| cap.min(2)));
+            if flowing[..=granted].contains(&true) {
+                prop_assert!(flowing[usize::from(layer.encoding)]);
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Which steps of a track anybody takes, so that the publisher can switch off the rest.
+//!
+//! Must not send anything: the shard asks [`DemandTracker::poll`].
+
+use std::time::{Duration, Instant};
+
+use plenum_proto::v1::VideoQuality;
+
+use super::EncodingInfo;
+
+/// Which steps of a ladder are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Qualities {
+    on: [bool; 3],
+}
+
+impl Qualities {
+    const STEPS: [VideoQuality; 3] = [VideoQuality::Low, VideoQuality::Medium, VideoQuality::High];
+
+    /// All on.
+    pub(crate) const ALL: Self = Self { on: [true; 3] };
+    /// All off.
+    pub(crate) const NONE: Self = Self { on: [false; 3] };
+
+    /// The steps in ascending order, each with whether it is on.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (VideoQuality, bool)> {
+        Self::STEPS.into_iter().zip(self.on)
+    }
+}
+
+/// Which steps are wanted when these are the subscriptions' requested encodings (`None`: paused).
+///
+/// A step that was not announced follows the encoding that stands in for it, so a track with one
+/// encoding is on or off as a whole, under whatever step its publisher files it.
+pub(crate) fn wanted_qualities(
+    encodings: &[EncodingInfo],
+    targets: impl Iterator<Item = Option<u8>>,
+) -> Qualities {
+    let serving = Qualities::STEPS.map(|step| serving(encodings, step));
+    let mut wanted = Qualities::NONE;
+    for target in targets.flatten() {
+        for (on, index) in wanted.on.iter_mut().zip(serving) {
+            *on |= index == Some(target);
+        }
+    }
+    wanted
+}
+
+/// The encoding that stands for a step: the best one not above it, else the lowest.
+fn serving(encodings: &[EncodingInfo], step: VideoQuality) -> Option<u8> {
+    encodings
+        .iter()
+        .filter(|encoding| encoding.quality <= step)
+        .max_by_key(|encoding| (encoding.quality, encoding.index))
+        .or_else(|| {
+            encodings
+                .iter()
+                .min_by_key(|encoding| (encoding.quality, encoding.index))
+        })
+        .map(|encoding| encoding.index)
+}
+
+/// Damps what is wanted of a track: on at once, off only when nobody asked for a while.
+#[derive(Debug, Clone)]
+pub(crate) struct DemandTracker {
+    wanted: Qualities,
+    told: Qualities,
+    off_at: [Option<Instant>; 3],
+}
+
+impl DemandTracker {
+    /// How long a step stays on without demand.
+    const LINGER: Duration = Duration::from_secs(5);
+
+    /// A publisher starts with everything on, and nobody asked yet.
+    pub(crate) fn new(now: Instant) -> Self {
+        let mut tracker = Self {
+            wanted: Qualities::ALL,
+            told: Qualities::ALL,
+            off_at: [None; 3],
+        };
+        tracker.update(now, Qualities::NONE);
+        tracker
+    }
+
+    /// Takes the demand of this moment.
+    pub(crate) fn update(&mut self, now: Instant, wanted: Qualities) {
+        for ((before, after), off_at) in self.wanted.on.iter().zip(wanted.on).zip(&mut self.off_at)
+        {
+            if after {
+                *off_at = None;
+            } else if *before {
+                *off_at = Some(now + Self::LINGER);
+            }
+        }
+        self.wanted = wanted;
+    }
+
+    /// The publisher forgot what it was told (a new connection): it has everything on again.
+    pub(crate) fn forget(&mut self) {
+        self.told = Qualities::ALL;
+    }
+
+    /// What to tell the publisher, once for every change.
+    #[must_use]
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Qualities> {
+        for off_at in &mut self.off_at {
+            if off_at.is_some_and(|at| at <= now) {
+                *off_at = None;
+            }
+        }
+        let mut due = self.wanted;
+        for (on, lingers) in due.on.iter_mut().zip(self.off_at) {
+            *on |= lingers.is_some();
+        }
+        if due == self.told {
+            return None;
+        }
+        self.told = due;
+        Some(due)
+    }
+
+    /// When [`DemandTracker::poll`] may have something new without an update.
+    #[must_use]
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.off_at.iter().flatten().min().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use VideoQuality::{High, Low, Medium};
+
+    use super::*;
+
+    fn set(low: bool, medium: bool, high: bool) -> Qualities {
+        Qualities {
+            on: [low, medium, high],
+        }
+    }
+
+    #[test]
+    fn steps_somebody_requests_are_wanted() {
+        let ladder = |qualities: &[VideoQuality]| -> Vec<EncodingInfo> {
+            (0..)
+                .zip(qualities)
+                .map(|(index, &quality)| EncodingInfo {
+                    index,
+                    rid: None,
+                    quality,
+                    width: 0,
+                    height: 0,
+                })
+                .collect()
+        };
+        let full = ladder(&[Low, Medium, High]);
+        let two = ladder(&[Low, Medium]);
+        let one = ladder(&[High]);
+        for (case, encodings, targets, expected) in [
+            ("nobody", &full, &[][..], Qualities::NONE),
+            ("all paused", &full, &[None, None], Qualities::NONE),
+            (
+                "one takes the middle",
+                &full,
+                &[Some(1)],
+                set(false, true, false),
+            ),
+            (
+                "ends taken",
+                &full,
+                &[Some(0), None, Some(2)],
+                set(true, false, true),
+            ),
+            (
+                "the top stands in for what is above",
+                &two,
+                &[Some(1)],
+                set(false, true, true),
+            ),
+            (
+                "the bottom of two",
+                &two,
+                &[Some(0)],
+                set(true, false, false),
+            ),
+            (
+                "a single encoding is all steps",
+                &one,
+                &[Some(0)],
+                Qualities::ALL,
+            ),
+            ("unknown index", &full, &[Some(7)], Qualities::NONE),
+            ("no encodings", &vec![], &[Some(0)], Qualities::NONE),
+        ] {
+            let wanted = wanted_qualities(encodings, targets.iter().copied());
+            assert_eq!(wanted, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn on_at_once_and_off_after_a_while() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut tracker = DemandTracker::new(start);
+        assert_eq!(tracker.next_timeout(), Some(at(5_000)));
+        assert_eq!(tracker.poll(at(4_999)), None);
+        tracker.update(at(4_999), set(true, false, false));
+        assert_eq!(tracker.poll(at(5_000)), Some(set(true, false, false)));
+        assert_eq!(tracker.next_timeout(), None);
+        tracker.update(at(6_000), set(false, false, true));
+        assert_eq!(
+            tracker.poll(at(6_000)),
+            Some(set(true, false, true)),
+            "on at once"
+        );
+        // Demand that comes back in time changes nothing.
+        tracker.update(at(7_000), set(true, false, true));
+        assert_eq!(tracker.poll(at(20_000)), None);
+        tracker.update(at(20_000), Qualities::NONE);
+        tracker.update(at(23_000), Qualities::NONE);
+        assert_eq!(tracker.poll(at(24_999)), None);
+        assert_eq!(
+            tracker.next_timeout(),
+            Some(at(25_000)),
+            "counted from the first lack"
+        );
+        assert_eq!(tracker.poll(at(25_000)), Some(Qualities::NONE));
+        assert_eq!(tracker.poll(at(99_000)), None);
+        tracker.forget();
+        assert_eq!(
+            tracker.poll(at(99_000)),
+            Some(Qualities::NONE),
+            "told again"
+        );
+        let list: Vec<_> = set(true, false, true).iter().collect();
+        assert_eq!(list, [(Low, true), (Medium, false), (High, true)]);
+    }
+}

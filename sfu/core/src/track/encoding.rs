@@ -1,0 +1,319 @@
+//! One RTP stream of a track: what was announced of it and what is measured on it.
+//!
+//! Must not choose between encodings. RFC 3550, RFC 8852 (rid).
+
+use std::time::{Duration, Instant};
+
+use plenum_proto::v1::VideoQuality;
+
+use super::SenderClock;
+use crate::rtp::{Codec, Packet, Rid};
+
+/// What is announced of an encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EncodingInfo {
+    /// Index in its track, 0 is the smallest.
+    pub index: u8,
+    /// RTP stream id, where simulcast has one.
+    pub rid: Option<Rid>,
+    /// Its step as applications speak of it.
+    pub quality: VideoQuality,
+    /// Pixels, 0 when unknown.
+    pub width: u32,
+    /// Pixels, 0 when unknown.
+    pub height: u32,
+}
+
+/// One RTP stream of a track.
+#[derive(Debug, Clone)]
+pub(crate) struct Encoding {
+    /// As announced.
+    pub info: EncodingInfo,
+    silence: Duration,
+    codec: Option<Codec>,
+    clock: Option<SenderClock>,
+    last_packet: Option<Instant>,
+    highest_sequence: Option<u64>,
+    newest_timestamp: Option<u32>,
+    window: Option<Window>,
+    measured: Measured,
+}
+
+/// What is counted since `start`.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    start: Instant,
+    bytes: u64,
+    frames: u32,
+    top_temporal: u8,
+}
+
+/// The last whole window.
+#[derive(Debug, Clone, Copy, Default)]
+struct Measured {
+    bitrate: u64,
+    fps: u32,
+    top_temporal: u8,
+}
+
+impl Encoding {
+    /// Length of a measurement.
+    const WINDOW: Duration = Duration::from_secs(1);
+    /// A window this long holds a pause, which says nothing of the rate.
+    const WINDOW_WITH_PAUSE: Duration = Duration::from_secs(3);
+    /// Silence after which a camera no longer flows.
+    const SILENCE: Duration = Duration::from_millis(1_500);
+    /// The same for a screen, of which a still picture may rarely be repeated.
+    const SCREEN_SILENCE: Duration = Duration::from_secs(10);
+    /// RTP header, without extensions.
+    const HEADER_BYTES: u64 = 12;
+
+    /// An encoding nothing was received of yet.
+    pub(crate) fn new(info: EncodingInfo, is_screen: bool) -> Self {
+        Self {
+            info,
+            silence: if is_screen {
+                Self::SCREEN_SILENCE
+            } else {
+                Self::SILENCE
+            },
+            codec: None,
+            clock: None,
+            last_packet: None,
+            highest_sequence: None,
+            newest_timestamp: None,
+            window: None,
+            measured: Measured::default(),
+        }
+    }
+
+    /// Counts a packet.
+    pub(crate) fn on_packet(&mut self, packet: &Packet) {
+        let now = packet.arrival;
+        if self
+            .codec
+            .is_some_and(|codec| codec.clock_rate() != packet.codec.clock_rate())
+        {
+            self.clock = None;
+        }
+        self.codec = Some(packet.codec);
+        self.last_packet = self.last_packet.max(Some(now));
+        self.highest_sequence = self.highest_sequence.max(Some(packet.sequence));
+        let is_new_frame = self
+            .newest_timestamp
+            .is_none_or(|newest| packet.timestamp.wrapping_sub(newest).cast_signed() > 0);
+        if is_new_frame {
+            self.newest_timestamp = Some(packet.timestamp);
+        }
+        let window = self.roll(now);
+        window.bytes += Self::HEADER_BYTES + packet.payload.len() as u64;
+        window.frames += u32::from(is_new_frame);
+        window.top_temporal = window.top_temporal.max(packet.descriptor.temporal());
+    }
+
+    /// Takes a sender report: `wall` is the publisher's time since 1970, 0 when it has no clock.
+    pub(crate) fn on_sender_report(&mut self, wall: Duration, rtp: u32) {
+        // Before the first packet the clock rate is not known.
+        let Some(codec) = self.codec else { return };
+        if !wall.is_zero() {
+            self.clock = Some(SenderClock::new(wall, rtp, codec.clock_rate()));
+        }
+    }
+
+    /// The RTP stream begins anew, with other numbers; measurements go on.
+    pub(crate) fn restart(&mut self) {
+        self.clock = None;
+        self.highest_sequence = None;
+        self.newest_timestamp = None;
+    }
+
+    /// Whether packets come: the last one is not long ago. See also [`Encoding::lags`].
+    pub(crate) fn is_flowing(&self, now: Instant) -> bool {
+        self.last_packet
+            .is_some_and(|last| now.saturating_duration_since(last) <= self.silence)
+    }
+
+    /// Whether it stands still while the track goes on: `newest` is when the last packet of any
+    /// encoding of the track came in. Even a screen at rest sends all its encodings together.
+    pub(crate) fn lags(&self, newest: Instant) -> bool {
+        self.last_packet
+            .is_none_or(|last| newest.saturating_duration_since(last) > Self::SILENCE)
+    }
+
+    /// The codec of the last packet.
+    pub(crate) fn codec(&self) -> Option<Codec> {
+        self.codec
+    }
+
+    /// The last sender report.
+    pub(crate) fn clock(&self) -> Option<SenderClock> {
+        self.clock
+    }
+
+    /// When the last packet came in.
+    pub(crate) fn last_packet(&self) -> Option<Instant> {
+        self.last_packet
+    }
+
+    /// Extended sequence number of the newest packet.
+    pub(crate) fn highest_sequence(&self) -> Option<u64> {
+        self.highest_sequence
+    }
+
+    /// Bits per second over the last second or so, RTP headers included; 0 when nothing flows or
+    /// nothing is known yet.
+    pub(crate) fn bitrate(&self, now: Instant) -> u64 {
+        if self.is_flowing(now) {
+            self.measured.bitrate
+        } else {
+            0
+        }
+    }
+
+    /// Frames per second over the last second or so; 0 when nothing is known yet.
+    pub(crate) fn fps(&self) -> u32 {
+        self.measured.fps
+    }
+
+    /// Number of temporal layers seen lately, at least 1.
+    pub(crate) fn temporal_layers(&self) -> u8 {
+        let counting = self.window.map_or(0, |window| window.top_temporal);
+        self.measured.top_temporal.max(counting).saturating_add(1)
+    }
+
+    /// Closes the window when it is full, and gives the one to count in.
+    fn roll(&mut self, now: Instant) -> &mut Window {
+        let window = self.window.get_or_insert_with(|| Window::new(now));
+        let length = now.saturating_duration_since(window.start);
+        if length >= Self::WINDOW {
+            if length < Self::WINDOW_WITH_PAUSE {
+                self.measured = window.measure(length);
+            }
+            *window = Window::new(now);
+        }
+        window
+    }
+}
+
+impl Window {
+    fn new(start: Instant) -> Self {
+        Self {
+            start,
+            bytes: 0,
+            frames: 0,
+            top_temporal: 0,
+        }
+    }
+
+    fn measure(&self, length: Duration) -> Measured {
+        let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
+        let fps = (u64::from(self.frames) * 1_000 + millis / 2) / millis;
+        Measured {
+            bitrate: self.bytes.saturating_mul(8_000) / millis,
+            fps: u32::try_from(fps).unwrap_or(u32::MAX),
+            top_temporal: self.top_temporal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::rtp::ExtensionValues;
+
+    const INFO: EncodingInfo = EncodingInfo {
+        index: 0,
+        rid: None,
+        quality: VideoQuality::High,
+        width: 640,
+        height: 360,
+    };
+
+    /// VP8 with a temporal layer, of 88 bytes: with the header 100.
+    fn packet(sequence: u64, timestamp: u32, temporal: u8, arrival: Instant) -> Packet {
+        let mut payload = vec![0x90, 0x20, temporal << 6, 1];
+        payload.resize(88, 0);
+        let extensions = ExtensionValues::default();
+        let payload = Arc::from(payload);
+        Packet::parse(
+            Codec::Vp8,
+            sequence,
+            timestamp,
+            true,
+            payload,
+            extensions,
+            arrival,
+        )
+    }
+
+    #[test]
+    fn measures_rate_frames_and_layers() {
+        let start = Instant::now();
+        let mut encoding = Encoding::new(INFO, false);
+        assert_eq!((encoding.bitrate(start), encoding.fps()), (0, 0));
+        let mut now = start;
+        // 25 frames per second of two packets each.
+        for frame in 0..60 {
+            for part in 0..2 {
+                let temporal = u8::try_from(frame % 2).unwrap();
+                let sequence = u64::from(frame) * 2 + part;
+                encoding.on_packet(&packet(sequence, frame * 3_600, temporal, now));
+            }
+            now += Duration::from_millis(40);
+        }
+        assert_eq!(encoding.bitrate(now), 25 * 2 * 100 * 8);
+        assert_eq!(encoding.fps(), 25);
+        assert_eq!(encoding.temporal_layers(), 2);
+        assert_eq!(encoding.highest_sequence(), Some(119));
+        assert_eq!(encoding.bitrate(now + Duration::from_secs(2)), 0, "silent");
+        // A pause is no measurement.
+        now += Duration::from_secs(60);
+        encoding.on_packet(&packet(120, 1_000_000, 0, now));
+        assert_eq!(encoding.bitrate(now), 25 * 2 * 100 * 8);
+    }
+
+    #[test]
+    fn flows_while_packets_come() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        for (is_screen, after, flows) in [
+            (false, ms(0), true),
+            (false, ms(1_500), true),
+            (false, ms(1_501), false),
+            (true, ms(1_501), true),
+            (true, ms(10_001), false),
+        ] {
+            let mut encoding = Encoding::new(INFO, is_screen);
+            assert!(!encoding.is_flowing(start));
+            assert!(encoding.lags(start));
+            encoding.on_packet(&packet(1, 1, 0, start));
+            assert_eq!(
+                encoding.is_flowing(start + after),
+                flows,
+                "{is_screen} {after:?}"
+            );
+            assert!(!encoding.lags(start + ms(1_500)));
+            assert!(encoding.lags(start + ms(1_501)));
+        }
+    }
+
+    #[test]
+    fn takes_sender_reports_once_the_clock_rate_is_known() {
+        let start = Instant::now();
+        let mut encoding = Encoding::new(INFO, false);
+        encoding.on_sender_report(Duration::from_secs(9), 0);
+        assert_eq!(encoding.clock(), None);
+        encoding.on_packet(&packet(1, 1, 0, start));
+        encoding.on_sender_report(Duration::ZERO, 0);
+        assert_eq!(encoding.clock(), None, "a sender without a clock");
+        encoding.on_sender_report(Duration::from_secs(9), 0);
+        assert_eq!(
+            encoding.clock(),
+            Some(SenderClock::new(Duration::from_secs(9), 0, 90_000))
+        );
+        encoding.restart();
+        assert_eq!(encoding.clock(), None);
+    }
+}

@@ -1,0 +1,13 @@
+//! A published track as plain data: its encodings, their layers and clocks, and what is wanted of them.
+//!
+//! Must not know who subscribes, nor the session the packets come from.
+
+mod clock;
+mod demand;
+mod encoding;
+mod layer;
+
+pub(crate) use clock::{PublisherClock, SenderClock};
+pub(crate) use demand::{DemandTracker, Qualities, wanted_qualities};
+pub(crate) use encoding::{Encoding, EncodingInfo};
+pub(crate) use layer::Layer;

@@ -1,0 +1,219 @@
+//! From settings to bound sockets and the candidates of each worker.
+//!
+//! Owns which port belongs to which worker and what clients are told of it. Must not receive or send.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+};
+
+use sfu_core::{CandidateAddress, Certificate, CoreConfig, Protocol};
+use tokio::net::TcpListener;
+
+use crate::{
+    config::{Advertise, NodeConfig},
+    tcp, udp,
+};
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {protocol} {address}")]
+pub struct BindError {
+    /// "UDP" or "TCP".
+    pub protocol: &'static str,
+    /// As configured, with the worker's port.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// All sockets of a node.
+pub(crate) struct Bound {
+    pub(crate) workers: Vec<BoundWorker>,
+    pub(crate) listeners: Vec<BoundListener>,
+}
+
+/// The sockets of one worker.
+pub(crate) struct BoundWorker {
+    pub(crate) sockets: Vec<UdpSocket>,
+    /// The worker's own UDP addresses, then the TCP addresses it shares.
+    pub(crate) candidates: Vec<CandidateAddress>,
+    udp: Vec<SocketAddr>,
+}
+
+/// A TCP listener.
+pub(crate) struct BoundListener {
+    pub(crate) listener: TcpListener,
+    pub(crate) local: SocketAddr,
+}
+
+impl BoundWorker {
+    pub(crate) fn udp_addresses(&self) -> Vec<SocketAddr> {
+        self.udp.clone()
+    }
+}
+
+/// Binds everything; needs a tokio runtime.
+pub(crate) fn bind(config: &NodeConfig) -> Result<Bound, BindError> {
+    let mut listeners = Vec::new();
+    let mut tcp_candidates = Vec::new();
+    for &address in &config.tcp.listen {
+        let error = |source| BindError {
+            protocol: "TCP",
+            address,
+            source,
+        };
+        let listener = tcp::bind(address)
+            .and_then(TcpListener::from_std)
+            .map_err(error)?;
+        let local = listener.local_addr().map_err(error)?;
+        tcp_candidates.extend(candidates(Protocol::Tcp, local, &config.tcp.advertise, 0));
+        listeners.push(BoundListener { listener, local });
+    }
+    let mut workers = Vec::new();
+    for offset in (0..u16::MAX).take(config.workers) {
+        let mut worker = BoundWorker {
+            sockets: Vec::new(),
+            candidates: Vec::new(),
+            udp: Vec::new(),
+        };
+        for &listen in &config.udp.listen {
+            let mut address = listen;
+            if listen.port() != 0 {
+                address.set_port(listen.port().saturating_add(offset));
+            }
+            let error = |source| BindError {
+                protocol: "UDP",
+                address,
+                source,
+            };
+            let socket = udp::bind(address, &config.udp).map_err(error)?;
+            let local = socket.local_addr().map_err(error)?;
+            let told = candidates(Protocol::Udp, local, &config.udp.advertise, offset);
+            worker.candidates.extend(told);
+            worker.udp.push(local);
+            worker.sockets.push(socket);
+        }
+        worker.candidates.extend(&tcp_candidates);
+        workers.push(worker);
+    }
+    Ok(Bound { workers, listeners })
+}
+
+/// What clients are told of a socket: what is advertised for its family, or else its own address.
+fn candidates(
+    protocol: Protocol,
+    local: SocketAddr,
+    advertise: &[Advertise],
+    offset: u16,
+) -> Vec<CandidateAddress> {
+    let mut told: Vec<_> = advertise
+        .iter()
+        .filter(|advertise| advertise.ip.is_ipv4() == local.is_ipv4())
+        .map(|advertise| advertise.address(local, offset))
+        .collect();
+    if told.is_empty() {
+        told.push(local);
+    }
+    told.into_iter()
+        .map(|advertised| CandidateAddress {
+            protocol,
+            local,
+            advertised,
+        })
+        .collect()
+}
+
+impl NodeConfig {
+    /// The settings of a worker's core.
+    pub(crate) fn core(
+        &self,
+        node_id: &str,
+        worker: u8,
+        candidates: Vec<CandidateAddress>,
+        certificate: Certificate,
+    ) -> CoreConfig {
+        let mut core = CoreConfig::new(candidates, certificate);
+        core.node_id = node_id.to_owned();
+        core.worker = worker;
+        core.region.clone_from(&self.region);
+        core.limits = (&self.limits).into();
+        core.resume_window = self.timeouts.resume_window;
+        core.connect_timeout = self.timeouts.connect;
+        core.empty_timeout = self.timeouts.empty_room;
+        core.departure_timeout = self.timeouts.departure;
+        core.auto_create = self.auto_create;
+        core.remote_unmute = self.remote_unmute;
+        core
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn any_port() -> NodeConfig {
+        let mut config = NodeConfig {
+            workers: 2,
+            ..NodeConfig::default()
+        };
+        config.udp.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.tcp.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config
+    }
+
+    #[tokio::test]
+    async fn candidates_carry_the_ports_that_were_bound() {
+        let bound = bind(&any_port()).unwrap();
+        let tcp = bound.listeners[0].local;
+        for worker in &bound.workers {
+            let own = worker.udp_addresses()[0];
+            let told: Vec<_> = worker
+                .candidates
+                .iter()
+                .map(|c| (c.protocol, c.local, c.advertised))
+                .collect();
+            assert_ne!(own.port(), 0);
+            assert_eq!(told, [(Protocol::Udp, own, own), (Protocol::Tcp, tcp, tcp)]);
+        }
+        assert_ne!(
+            bound.workers[0].udp_addresses(),
+            bound.workers[1].udp_addresses()
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_advertised_stands_for_what_is_listened_on() {
+        let mut config = any_port();
+        config.udp.listen = vec!["0.0.0.0:0".parse().unwrap()];
+        config.udp.advertise = ["203.0.113.7", "203.0.113.8:40000"]
+            .map(|a| a.parse().unwrap())
+            .to_vec();
+        let bound = bind(&config).unwrap();
+        let worker = &bound.workers[1];
+        let local = worker.udp_addresses()[0];
+        let told: Vec<_> = worker.candidates[..2]
+            .iter()
+            .map(|c| (c.local, c.advertised.to_string()))
+            .collect();
+        let own_port = format!("203.0.113.7:{}", local.port());
+        assert_eq!(
+            told,
+            [(local, own_port), (local, "203.0.113.8:40001".to_owned())]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let taken = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let _holder = UdpSocket::bind(taken).unwrap();
+        let mut config = any_port();
+        config.udp.listen = vec![taken];
+        config.workers = 1;
+        let error = bind(&config).err().unwrap();
+        assert_eq!((error.protocol, error.address), ("UDP", taken));
+    }
+}

@@ -1,0 +1,188 @@
+//! Settings of the media node, as they stand in the `[node]` table of a configuration file.
+//!
+//! Owns the keys, their defaults and their checks. Must not open a socket or read a file. The
+//! defaults are a development set-up: everything on loopback.
+
+mod advertise;
+mod limits;
+mod validate;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use advertise::Advertise;
+pub use limits::LimitsConfig;
+pub use validate::ConfigProblem;
+
+/// Most workers of a node: ICE user fragments name theirs by one character in base 36.
+pub const MAX_WORKERS: usize = 36;
+
+/// Settings of a media node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Where the node stands, free text; shown to clients and operators.
+    pub region: String,
+    /// Threads that carry media, each with a UDP port of its own; 1 to 36. A room lives on one of
+    /// them.
+    pub workers: usize,
+    /// Joining a room creates it. Off: only the API creates rooms.
+    pub auto_create: bool,
+    /// The API may unmute tracks, not only mute them.
+    pub remote_unmute: bool,
+    /// Media over UDP.
+    pub udp: UdpConfig,
+    /// Media over TCP, for networks that block UDP (RFC 6544).
+    pub tcp: TcpConfig,
+    /// How long things may take or last.
+    pub timeouts: TimeoutsConfig,
+    /// What is kept of room events for readers that come back.
+    pub events: EventsConfig,
+    /// Caps of what clients and callers can make grow, each of one worker.
+    pub limits: LimitsConfig,
+}
+
+/// Media over UDP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UdpConfig {
+    /// Addresses of the first worker's sockets, most preferred first; worker `i` takes the port `i`
+    /// higher. Port 0 takes any free port for each worker. Empty = no UDP.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses told to clients instead of those listened on, `"ip"` or `"ip:port"`: behind a 1:1
+    /// NAT, or when `listen` is unspecified (`0.0.0.0`, `::`). They go with the one `listen`
+    /// address of their family. A port is the first worker's, as in `listen`; without one it is the
+    /// port listened on.
+    pub advertise: Vec<Advertise>,
+    /// Bytes of the kernel's receive buffer of each socket (`SO_RCVBUF`).
+    pub receive_buffer_bytes: usize,
+    /// Bytes of the kernel's send buffer of each socket (`SO_SNDBUF`).
+    pub send_buffer_bytes: usize,
+    /// Datagrams that wait for each socket when the kernel takes no more; past it the oldest goes.
+    pub send_queue: usize,
+}
+
+/// Media over TCP (RFC 6544, the node passive; frames of RFC 4571).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TcpConfig {
+    /// Addresses to listen on, shared by all workers. Empty = no TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses told to clients instead of those listened on; as for UDP, but the port is the
+    /// same for all workers.
+    pub advertise: Vec<Advertise>,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Connections at a time from one IPv4 address, or one IPv6 /64 network.
+    pub max_connections_per_source: usize,
+    /// Frames that wait for a connection to take them; past it frames are dropped.
+    pub send_queue: usize,
+    /// How long a connection may take to its first frame.
+    #[serde(with = "crate::duration")]
+    pub first_frame_timeout: Duration,
+    /// How long a connection may take from one frame to the next, or to take what is sent to it.
+    #[serde(with = "crate::duration")]
+    pub idle_timeout: Duration,
+}
+
+/// How long things may take or last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutsConfig {
+    /// How long a control connection may take to its `join`.
+    #[serde(with = "crate::duration")]
+    pub join: Duration,
+    /// How long a stay outlives its control connection.
+    #[serde(with = "crate::duration")]
+    pub resume_window: Duration,
+    /// How long a client may take to connect a transport.
+    #[serde(with = "crate::duration")]
+    pub connect: Duration,
+    /// Life of a room nobody ever joined, unless the room says otherwise.
+    #[serde(with = "crate::duration")]
+    pub empty_room: Duration,
+    /// Life of a room after the last participant left, unless the room says otherwise.
+    #[serde(with = "crate::duration")]
+    pub departure: Duration,
+}
+
+/// What is kept of room events for readers that come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsConfig {
+    /// Events kept; a reader further behind is told to start anew.
+    pub keep: usize,
+    /// Bytes of events kept, as encoded; the newest event always is.
+    pub keep_bytes: usize,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            region: String::new(),
+            workers: 1,
+            auto_create: true,
+            remote_unmute: false,
+            udp: UdpConfig::default(),
+            tcp: TcpConfig::default(),
+            timeouts: TimeoutsConfig::default(),
+            events: EventsConfig::default(),
+            limits: LimitsConfig::default(),
+        }
+    }
+}
+
+impl Default for UdpConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec![loopback(7882)],
+            advertise: Vec::new(),
+            receive_buffer_bytes: 8 * 1024 * 1024,
+            send_buffer_bytes: 4 * 1024 * 1024,
+            send_queue: 4096,
+        }
+    }
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec![loopback(7881)],
+            advertise: Vec::new(),
+            max_connections: 4096,
+            max_connections_per_source: 256,
+            send_queue: 512,
+            first_frame_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            join: Duration::from_secs(10),
+            resume_window: Duration::from_secs(30),
+            connect: Duration::from_secs(30),
+            empty_room: Duration::from_secs(300),
+            departure: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            keep: 10_000,
+            keep_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}

@@ -1,0 +1,203 @@
+//! Checks of the settings as a whole. Reports every mistake with the path of its key, so that one
+//! look at the file mends all; must not change a setting.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use super::{Advertise, MAX_WORKERS, NodeConfig};
+
+/// A mistake in the settings, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// Path of the key below the node's table, for example `udp.listen[1]`.
+    pub path: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.problem)
+    }
+}
+
+/// Limits that may be 0: they switch something off that is not needed for a call.
+const MAY_BE_ZERO: [&str; 3] = ["data_channels", "metadata_bytes", "attributes_bytes"];
+
+/// Longest of all times: past it a deadline is surely a typing mistake.
+const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl NodeConfig {
+    /// All mistakes at once, in the order of the keys.
+    pub fn validate(&self) -> Result<(), Vec<ConfigProblem>> {
+        let mut problems = Problems::default();
+        if !(1..=MAX_WORKERS).contains(&self.workers) {
+            problems.add("workers", format!("must be 1 to {MAX_WORKERS}"));
+        }
+        if self.region.len() > self.limits.name_bytes {
+            problems.add(
+                "region",
+                format!("has more than {} bytes", self.limits.name_bytes),
+            );
+        }
+        if self.udp.listen.is_empty() && self.tcp.listen.is_empty() {
+            problems.add(
+                "udp.listen",
+                "is empty and so is tcp.listen: nobody could connect",
+            );
+        }
+        self.check_udp(&mut problems);
+        self.check_tcp(&mut problems);
+        self.check_timeouts(&mut problems);
+        for (path, value) in [
+            ("events.keep", self.events.keep),
+            ("events.keep_bytes", self.events.keep_bytes),
+        ] {
+            problems.positive(path, value);
+        }
+        for name in self.limits.zeros() {
+            if !MAY_BE_ZERO.contains(&name) {
+                problems.add(&format!("limits.{name}"), AT_LEAST_1);
+            }
+        }
+        if problems.0.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.0)
+        }
+    }
+
+    fn check_udp(&self, problems: &mut Problems) {
+        let udp = &self.udp;
+        // A node of a wrong number of workers is reported as such, not port by port.
+        let workers = self.workers.clamp(1, MAX_WORKERS);
+        let last = u16::try_from(workers - 1).unwrap_or(u16::MAX);
+        for (i, listen) in udp.listen.iter().enumerate() {
+            let path = format!("udp.listen[{i}]");
+            if listen.port().checked_add(last).is_none() {
+                problems.add(&path, format!("leaves no ports for {workers} workers"));
+            }
+            // Worker i of this address and worker j of another must not meet on one port.
+            let clash = udp.listen[..i].iter().any(|other| {
+                other.ip() == listen.ip()
+                    && listen.port() != 0
+                    && other.port() != 0
+                    && other.port().abs_diff(listen.port()) <= last
+            });
+            if clash {
+                problems.add(&path, "shares a port with an address before it");
+            }
+        }
+        for (i, advertise) in udp.advertise.iter().enumerate() {
+            if advertise
+                .port
+                .is_some_and(|port| port.checked_add(last).is_none())
+            {
+                let path = format!("udp.advertise[{i}]");
+                problems.add(&path, format!("leaves no ports for {workers} workers"));
+            }
+        }
+        check_advertise("udp", &udp.listen, &udp.advertise, problems);
+        problems.positive("udp.receive_buffer_bytes", udp.receive_buffer_bytes);
+        problems.positive("udp.send_buffer_bytes", udp.send_buffer_bytes);
+        problems.positive("udp.send_queue", udp.send_queue);
+    }
+
+    fn check_tcp(&self, problems: &mut Problems) {
+        let tcp = &self.tcp;
+        for (i, listen) in tcp.listen.iter().enumerate() {
+            if listen.port() != 0 && tcp.listen[..i].contains(listen) {
+                problems.add(&format!("tcp.listen[{i}]"), "is listed twice");
+            }
+        }
+        check_advertise("tcp", &tcp.listen, &tcp.advertise, problems);
+        problems.positive("tcp.max_connections", tcp.max_connections);
+        problems.positive(
+            "tcp.max_connections_per_source",
+            tcp.max_connections_per_source,
+        );
+        problems.positive("tcp.send_queue", tcp.send_queue);
+        problems.duration("tcp.first_frame_timeout", tcp.first_frame_timeout);
+        problems.duration("tcp.idle_timeout", tcp.idle_timeout);
+    }
+
+    fn check_timeouts(&self, problems: &mut Problems) {
+        let timeouts = &self.timeouts;
+        problems.duration("timeouts.join", timeouts.join);
+        problems.duration("timeouts.resume_window", timeouts.resume_window);
+        problems.duration("timeouts.connect", timeouts.connect);
+        problems.duration("timeouts.empty_room", timeouts.empty_room);
+        problems.duration("timeouts.departure", timeouts.departure);
+    }
+}
+
+/// Clients must be told addresses that exist, and it must be clear which socket each stands for.
+fn check_advertise(
+    table: &str,
+    listen: &[SocketAddr],
+    advertise: &[Advertise],
+    problems: &mut Problems,
+) {
+    for (i, address) in listen.iter().enumerate() {
+        if address.ip().is_unspecified()
+            && !advertise
+                .iter()
+                .any(|a| a.ip.is_ipv4() == address.is_ipv4())
+        {
+            problems.add(
+                &format!("{table}.listen[{i}]"),
+                format!(
+                    "{} is nowhere to connect to: add to {table}.advertise",
+                    address.ip()
+                ),
+            );
+        }
+    }
+    for (i, address) in advertise.iter().enumerate() {
+        let path = format!("{table}.advertise[{i}]");
+        if address.ip.is_unspecified() || address.ip.is_multicast() {
+            problems.add(&path, format!("{} is nowhere to connect to", address.ip));
+        }
+        if address.port == Some(0) {
+            problems.add(&path, "port 0 is nowhere to connect to");
+        }
+        if advertise[..i].contains(address) {
+            problems.add(&path, "is listed twice");
+        }
+        let sockets = listen
+            .iter()
+            .filter(|l| l.is_ipv4() == address.ip.is_ipv4())
+            .count();
+        if sockets != 1 {
+            problems.add(
+                &path,
+                format!("needs exactly one address of its family in {table}.listen, not {sockets}"),
+            );
+        }
+    }
+}
+
+const AT_LEAST_1: &str = "must be at least 1";
+
+#[derive(Default)]
+struct Problems(Vec<ConfigProblem>);
+
+impl Problems {
+    fn add(&mut self, path: &str, problem: impl Into<String>) {
+        self.0.push(ConfigProblem {
+            path: path.to_owned(),
+            problem: problem.into(),
+        });
+    }
+
+    fn positive(&mut self, path: &str, value: usize) {
+        if value == 0 {
+            self.add(path, AT_LEAST_1);
+        }
+    }
+
+    fn duration(&mut self, path: &str, value: Duration) {
+        if value.is_zero() || value > MAX_TIMEOUT {
+            self.add(path, "must be more than 0s and at most 168h");
+        }
+    }
+}

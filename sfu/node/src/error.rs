@@ -1,0 +1,131 @@
+//! What goes wrong in a call, and the one place that maps it to gRPC codes and details.
+//!
+//! Must be the only file that names a code.
+
+use sfu_core::CommandError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{events::WatchError, worker::RequestError};
+
+/// Why a call ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The worker refused it, or gave no answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Room events cannot be read on.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// The caller sent a request without content.
+    #[error("kind: must be set")]
+    Empty,
+    /// The caller opened a control connection with something else than a join.
+    #[error("kind: the first request must be join")]
+    JoinFirst,
+    /// The caller joined twice on a control connection.
+    #[error("kind: join must come once only")]
+    JoinTwice,
+    /// The caller took too long to join.
+    #[error("no join came in time")]
+    JoinTimeout,
+    /// The caller did not read its events.
+    #[error("events were not read in time; the stay can be taken up again")]
+    EventsNotRead,
+    /// The caller's requests could not be read, for example because one was too large.
+    #[error("requests could not be read")]
+    Broken(#[source] Status),
+    /// The node takes nobody in any more.
+    #[error("the node shuts down")]
+    Draining,
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        let message = error.to_string();
+        match error {
+            CallError::Request(RequestError::Refused(error)) => refused(error, message),
+            CallError::Request(RequestError::NoAnswer)
+            | CallError::Draining
+            | CallError::Watch(WatchError::Ended) => Self::unavailable(message),
+            CallError::Watch(WatchError::OutOfRange { .. }) => Self::out_of_range(message),
+            CallError::Watch(WatchError::Lost { .. }) | CallError::EventsNotRead => {
+                Self::data_loss(message)
+            }
+            CallError::Empty | CallError::JoinFirst | CallError::JoinTwice => {
+                let details = ErrorDetails::with_bad_request_violation("kind", message.clone());
+                Self::with_error_details(Code::InvalidArgument, message, details)
+            }
+            CallError::JoinTimeout => Self::deadline_exceeded(message),
+            CallError::Broken(status) => status,
+        }
+    }
+}
+
+fn refused(error: CommandError, message: String) -> Status {
+    let (code, details) = match error {
+        CommandError::NotFound { what, name } => {
+            let details = ErrorDetails::with_resource_info(what, name, "", message.clone());
+            (Code::NotFound, details)
+        }
+        CommandError::Invalid { field, problem } => (
+            Code::InvalidArgument,
+            ErrorDetails::with_bad_request_violation(field, problem),
+        ),
+        CommandError::Limit { limit, .. } => (
+            Code::ResourceExhausted,
+            ErrorDetails::with_quota_failure_violation(limit, message.clone()),
+        ),
+        CommandError::NotAllowed(what) => (
+            Code::FailedPrecondition,
+            ErrorDetails::with_precondition_failure_violation("NOT_ALLOWED", "", what),
+        ),
+    };
+    Status::with_error_details(code, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_have_a_code_and_name_what_is_at_fault() {
+        let status = |error| Status::from(CallError::Request(RequestError::Refused(error)));
+
+        let invalid = status(CommandError::Invalid {
+            field: "join.identity",
+            problem: "empty".into(),
+        });
+        assert_eq!(invalid.code(), Code::InvalidArgument);
+        let details = invalid.get_error_details();
+        let fields = &details.bad_request().unwrap().field_violations;
+        assert_eq!(
+            (fields[0].field.as_str(), fields[0].description.as_str()),
+            ("join.identity", "empty")
+        );
+
+        let limit = status(CommandError::Limit {
+            limit: "rooms",
+            value: 3,
+        });
+        assert_eq!(limit.code(), Code::ResourceExhausted);
+        let details = limit.get_error_details();
+        assert_eq!(
+            details.quota_failure().unwrap().violations[0].subject,
+            "rooms"
+        );
+
+        let missing = status(CommandError::NotFound {
+            what: "room",
+            name: "x".into(),
+        });
+        assert_eq!(missing.code(), Code::NotFound);
+        let details = missing.get_error_details();
+        assert_eq!(details.resource_info().unwrap().resource_type, "room");
+
+        assert_eq!(
+            status(CommandError::NotAllowed("unmute")).code(),
+            Code::FailedPrecondition
+        );
+    }
+}

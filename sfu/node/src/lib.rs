@@ -1,0 +1,43 @@
+//! The media node: everything of the media plane that touches the world.
+//!
+//! Owns sockets, threads, the clock and the node's gRPC service around the sans-IO core
+//! ([`sfu_core::Shard`]). A [`Node`] has workers, each a thread with one shard and UDP sockets of its
+//! own; they share nothing on the packet path. Must not know a client protocol: the control plane
+//! translates.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), sfu_node::StartError> {
+//! let node = sfu_node::start(sfu_node::NodeConfig::default()).await?;
+//! let client = plenum_proto::node::node_client::NodeClient::new(node.connect())
+//!     .max_decoding_message_size(sfu_node::MAX_ANSWER_BYTES);
+//! # drop(client);
+//! node.shutdown(std::time::Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+
+#![warn(missing_docs)]
+
+mod bind;
+pub mod config;
+mod connect;
+mod directory;
+mod duration;
+mod error;
+mod events;
+mod metrics;
+mod node;
+mod service;
+pub mod stats;
+mod stun;
+mod tcp;
+mod udp;
+mod worker;
+
+pub use bind::BindError;
+pub use config::{ConfigProblem, NodeConfig};
+pub use metrics::{Metric, MetricKind, describe};
+pub use node::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Node, StartError, StatsReader, start};
+pub use service::NodeService;
+pub use stats::NodeStats;
+pub use stun::worker_of_ufrag;

@@ -1,0 +1,90 @@
+//! The metrics of a node: names, units, help and where each value comes from.
+//!
+//! Owns the list, so that whoever exports (OpenTelemetry, in the binaries) only walks it. Units are
+//! UCUM, base units; label sets are closed. Must not hold an exporter.
+
+mod table;
+
+use sfu_core::DropReason;
+
+use crate::stats::{NodeStats, TcpEnd};
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// One metric of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Dotted, as OpenTelemetry has it; exporters add units and suffixes.
+    pub name: &'static str,
+    /// UCUM, for example `By`, `{packet}`.
+    pub unit: &'static str,
+    /// One sentence for people.
+    pub help: &'static str,
+    /// How it behaves.
+    pub kind: MetricKind,
+    /// Name of its one label, where it has one.
+    pub label: Option<&'static str>,
+    read: Read,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Read {
+    One(fn(&NodeStats) -> u64),
+    Drops,
+    TcpEnds,
+}
+
+impl Metric {
+    /// Shows `sink` the values: the label's value, where the metric has a label, and the number.
+    pub fn observe(&self, stats: &NodeStats, mut sink: impl FnMut(Option<&'static str>, u64)) {
+        match self.read {
+            Read::One(read) => sink(None, read(stats)),
+            Read::Drops => {
+                for reason in DropReason::ALL {
+                    sink(Some(reason.label()), stats.worker.core.dropped(reason));
+                }
+            }
+            Read::TcpEnds => {
+                for reason in TcpEnd::ALL {
+                    sink(Some(reason.label()), stats.tcp.ended[reason as usize]);
+                }
+            }
+        }
+    }
+}
+
+/// All metrics of a node, by name.
+pub fn describe() -> &'static [Metric] {
+    table::METRICS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{table::METRICS, *};
+
+    #[test]
+    fn metrics_are_sorted_and_unique() {
+        assert!(METRICS.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+
+    #[test]
+    fn a_labelled_metric_shows_all_its_labels() {
+        let mut stats = NodeStats::default();
+        stats.tcp.ended[TcpEnd::Timeout as usize] = 4;
+        let metric = METRICS
+            .iter()
+            .find(|m| m.name == "plenum.node.tcp.ended")
+            .unwrap();
+        let mut seen = Vec::new();
+        metric.observe(&stats, |label, value| seen.push((label, value)));
+        assert_eq!(seen.len(), TcpEnd::ALL.len());
+        assert!(seen.contains(&(Some("timeout"), 4)));
+    }
+}

@@ -1,0 +1,264 @@
+//! A running media node: started from its settings, asked, stopped.
+//!
+//! Owns the order of start and stop. Must not read the environment or install signal handlers or
+//! subscribers: binaries do.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use plenum_proto::{ids::NodeId, node::node_server::NodeServer};
+use sfu_core::{Certificate, ClockAnchor};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+use tonic::transport::Channel;
+
+use crate::{
+    bind::{self, BindError, Bound},
+    config::{ConfigProblem, NodeConfig},
+    connect::InMemory,
+    directory::Directory,
+    events::EventLog,
+    service::{Identity, NodeService, Shared},
+    stats::NodeStats,
+    tcp::Tcp,
+    worker::{self, WorkerHandle},
+};
+
+/// Bytes of one request accepted: a session description and metadata at their limits, and more.
+pub const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of one answer or event a caller should accept (`max_decoding_message_size` of its client):
+/// lists of thousands of rooms or participants with their metadata.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings are wrong: all mistakes.
+    #[error("the settings of the node have {} mistakes", .0.len())]
+    Config(Vec<ConfigProblem>),
+    /// An address of the settings cannot be used.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No certificate for DTLS could be made.
+    #[error("no DTLS certificate")]
+    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The system gives no thread, or no runtime for it.
+    #[error("worker {index} does not start")]
+    Worker {
+        /// Which one, from 0.
+        index: usize,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A running media node. Dropped without [`Node::shutdown`] it stops at once, without telling anybody.
+pub struct Node {
+    shared: Arc<Shared>,
+    in_memory: InMemory,
+    udp: Vec<SocketAddr>,
+    tcp: Vec<SocketAddr>,
+    threads: Vec<thread::JoinHandle<()>>,
+    tasks: TaskTracker,
+    stop: DropGuard,
+}
+
+/// Starts a node; returns once clients can reach it. Needs a tokio runtime, on which its calls and TCP
+/// connections run; media runs on threads of its own.
+pub async fn start(config: NodeConfig) -> Result<Node, StartError> {
+    config.validate().map_err(StartError::Config)?;
+    let anchor = ClockAnchor::new(Instant::now(), SystemTime::now());
+    let Bound {
+        workers: bound,
+        listeners,
+    } = bind::bind(&config)?;
+    let udp = bound
+        .iter()
+        .flat_map(|worker| worker.udp_addresses())
+        .collect();
+    let tcp_addresses = listeners.iter().map(|listener| listener.local).collect();
+
+    let stop = CancellationToken::new().drop_guard();
+    let token = || DropGuard::token(&stop).clone();
+    let identity = Identity {
+        node_id: NodeId::random(rand::random).to_string(),
+        region: config.region.clone(),
+        started_at: SystemTime::now(),
+    };
+    let epoch = format!("{:016x}", rand::random::<u64>());
+    let directory = Arc::new(Directory::new(config.workers));
+    let events = Arc::new(EventLog::new(epoch, config.events.clone()));
+    let certificate =
+        Certificate::generate().map_err(|error| StartError::Certificate(Box::new(error)))?;
+    let (mut workers, mut threads) = (Vec::new(), Vec::new());
+    for (number, bound) in (0..).zip(bound) {
+        let index = usize::from(number);
+        let certificate = certificate.clone();
+        let setup = worker::Setup {
+            index,
+            core: config.core(&identity.node_id, number, bound.candidates, certificate),
+            anchor,
+            sockets: bound.sockets,
+            send_queue: config.udp.send_queue,
+            directory: Arc::clone(&directory),
+            events: Arc::clone(&events),
+            stop: token(),
+        };
+        let started = worker::start(setup).await;
+        let (worker, thread) = started.map_err(|source| StartError::Worker { index, source })?;
+        workers.push(worker);
+        threads.push(thread);
+    }
+
+    let frames = workers.iter().map(WorkerHandle::frames).collect();
+    let tcp = Arc::new(Tcp::new(config.tcp, frames));
+    let tasks = TaskTracker::new();
+    for listener in listeners {
+        tasks.spawn(Arc::clone(&tcp).listen(
+            listener.listener,
+            listener.local,
+            token(),
+            tasks.clone(),
+        ));
+    }
+    let shared = Arc::new(Shared {
+        identity,
+        join_timeout: config.timeouts.join,
+        workers,
+        tcp,
+        directory,
+        events,
+        sessions: TaskTracker::new(),
+        draining: AtomicBool::new(false),
+        next_control: AtomicU64::new(1),
+    });
+    let in_memory = InMemory::serve(server(&shared), token(), &tasks);
+    tracing::info!(
+        node = shared.identity.node_id,
+        workers = shared.workers.len(),
+        "media node started"
+    );
+    Ok(Node {
+        shared,
+        in_memory,
+        udp,
+        tcp: tcp_addresses,
+        threads,
+        tasks,
+        stop,
+    })
+}
+
+impl Node {
+    /// The node's gRPC service, to be added to a server.
+    pub fn service(&self) -> NodeServer<NodeService> {
+        server(&self.shared)
+    }
+
+    /// A channel to the node's gRPC service without a network. Each has a connection of its own; it
+    /// connects when first used. Clients made of it should accept [`MAX_ANSWER_BYTES`].
+    pub fn connect(&self) -> Channel {
+        self.in_memory.channel()
+    }
+
+    /// Numbers of the node, at most a second old while a worker is busy.
+    pub fn stats(&self) -> NodeStats {
+        self.shared.stats()
+    }
+
+    /// Numbers of this moment; asks every worker.
+    pub async fn fresh_stats(&self) -> NodeStats {
+        self.shared.fresh_stats().await
+    }
+
+    /// A handle that reads the numbers and does not keep the node running.
+    pub fn stats_reader(&self) -> StatsReader {
+        StatsReader(Arc::clone(&self.shared))
+    }
+
+    /// Names the node to clients, operators and logs; new for each start.
+    pub fn id(&self) -> &str {
+        &self.shared.identity.node_id
+    }
+
+    /// The addresses of the UDP sockets, worker by worker.
+    pub fn local_udp(&self) -> &[SocketAddr] {
+        &self.udp
+    }
+
+    /// The addresses of the TCP listeners.
+    pub fn local_tcp(&self) -> &[SocketAddr] {
+        &self.tcp
+    }
+
+    /// Ends all rooms, gives callers up to `grace` to read what they are told, and stops. Joins are
+    /// refused from the first moment.
+    pub async fn shutdown(self, grace: Duration) {
+        let Self {
+            shared,
+            in_memory,
+            threads,
+            tasks,
+            stop,
+            ..
+        } = self;
+        shared.draining.store(true, Ordering::Relaxed);
+        for worker in &shared.workers {
+            // One that gives no answer has told its participants already.
+            let _ = worker.end_all().await;
+        }
+        shared.events.end();
+        shared.sessions.close();
+        if tokio::time::timeout(grace, shared.sessions.wait())
+            .await
+            .is_err()
+        {
+            let open = shared.sessions.len();
+            tracing::warn!(
+                open,
+                "control connections were still open at the end of the grace"
+            );
+        }
+        drop(in_memory);
+        drop(stop);
+        tasks.close();
+        tasks.wait().await;
+        let joined = tokio::task::spawn_blocking(move || {
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().err())
+                .count()
+        });
+        match joined.await {
+            Ok(0) => tracing::info!(node = shared.identity.node_id, "media node stopped"),
+            Ok(_) | Err(_) => tracing::error!("a worker's thread ended by a fault"),
+        }
+    }
+}
+
+/// Reads the numbers of a node, for exporters that live as long as the process.
+#[derive(Clone)]
+pub struct StatsReader(Arc<Shared>);
+
+impl StatsReader {
+    /// Numbers of the node, at most a second old while a worker is busy.
+    pub fn stats(&self) -> NodeStats {
+        self.0.stats()
+    }
+}
+
+fn server(shared: &Arc<Shared>) -> NodeServer<NodeService> {
+    NodeServer::new(NodeService::new(Arc::clone(shared)))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+}

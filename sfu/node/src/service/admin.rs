@@ -1,0 +1,75 @@
+//! Commands on rooms: which worker they belong to, and the one that concerns all. Must not look
+//! further into a request than its room's name.
+
+use plenum_proto::{
+    node::{AdminReply, AdminRequest, admin_reply, admin_request::Kind},
+    v1::{ListRoomsResponse, Room},
+};
+
+use super::Shared;
+use crate::error::CallError;
+
+/// What a command is about.
+enum Target<'a> {
+    /// A room that should exist.
+    Room(&'a str),
+    /// A room that comes to life unless it exists.
+    NewRoom(&'a str),
+    /// Rooms on any worker.
+    All,
+}
+
+/// Answers a command.
+pub(super) async fn call(shared: &Shared, request: AdminRequest) -> Result<AdminReply, CallError> {
+    match target(request.kind.as_ref().ok_or(CallError::Empty)?) {
+        Target::Room(room) => Ok(shared.worker_of(room).admin(request).await?),
+        Target::NewRoom(_) if shared.is_draining() => Err(CallError::Draining),
+        Target::NewRoom(room) => {
+            let (worker, held) = shared.place(room);
+            let reply = worker.admin(request).await;
+            drop(held);
+            Ok(reply?)
+        }
+        Target::All => all(shared, &request).await,
+    }
+}
+
+fn target(kind: &Kind) -> Target<'_> {
+    match kind {
+        Kind::CreateRoom(r) => Target::NewRoom(r.config.as_ref().map_or("", |config| &config.name)),
+        Kind::ListRooms(_) => Target::All,
+        Kind::GetRoom(r) => Target::Room(&r.room),
+        Kind::UpdateRoom(r) => Target::Room(&r.room),
+        Kind::DeleteRoom(r) => Target::Room(&r.room),
+        Kind::ListParticipants(r) => Target::Room(&r.room),
+        Kind::GetParticipant(r) => Target::Room(&r.room),
+        Kind::UpdateParticipant(r) => Target::Room(&r.room),
+        Kind::RemoveParticipant(r) => Target::Room(&r.room),
+        Kind::MuteTrack(r) => Target::Room(&r.room),
+        Kind::UpdateSubscriptions(r) => Target::Room(&r.room),
+        Kind::SendData(r) => Target::Room(r.request.as_ref().map_or("", |request| &request.room)),
+    }
+}
+
+/// Puts the answers of all workers together, oldest room first.
+async fn all(shared: &Shared, request: &AdminRequest) -> Result<AdminReply, CallError> {
+    let mut rooms = Vec::new();
+    for worker in &shared.workers {
+        if let Some(admin_reply::Kind::Rooms(answer)) = worker.admin(request.clone()).await?.kind {
+            rooms.extend(answer.rooms);
+        }
+    }
+    rooms.sort_by(|a, b| age(a).cmp(&age(b)));
+    Ok(AdminReply {
+        kind: Some(admin_reply::Kind::Rooms(ListRoomsResponse { rooms })),
+    })
+}
+
+fn age(room: &Room) -> ((i64, i32), &str) {
+    let created = room
+        .created_at
+        .as_ref()
+        .map(|at| (at.seconds, at.nanos))
+        .unwrap_or_default();
+    (created, &room.name)
+}

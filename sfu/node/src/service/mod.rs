@@ -1,0 +1,177 @@
+//! The node's gRPC service: control connections, commands on rooms, room events, status.
+//!
+//! Owns the way from a call to the right worker. Must not judge requests: the core does, and
+//! [`error`](crate::error) says what its refusals are on the wire.
+
+mod admin;
+mod session;
+mod watch;
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use futures_util::Stream;
+use plenum_proto::{
+    node::{
+        AdminReply, AdminRequest, NodeStatus, SessionEvent, SessionRequest, StatusRequest,
+        node_server::Node,
+    },
+    v1::{Event, WatchEventsRequest},
+};
+use sfu_core::ControlId;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    directory::{Directory, Held},
+    error::CallError,
+    events::EventLog,
+    stats::{NodeStats, WorkerStats},
+    tcp::Tcp,
+    worker::WorkerHandle,
+};
+
+/// Who a node is.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) node_id: String,
+    pub(crate) region: String,
+    pub(crate) started_at: SystemTime,
+}
+
+/// What the calls of a node share.
+pub(crate) struct Shared {
+    pub(crate) identity: Identity,
+    pub(crate) join_timeout: Duration,
+    /// At least one.
+    pub(crate) workers: Vec<WorkerHandle>,
+    pub(crate) tcp: Arc<Tcp>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) events: Arc<EventLog>,
+    /// Control connections; a node that stops waits for them to take their last events.
+    pub(crate) sessions: TaskTracker,
+    pub(crate) draining: AtomicBool,
+    pub(crate) next_control: AtomicU64,
+}
+
+impl Shared {
+    /// The worker of a room that lives, or any: its core says that there is no such room.
+    fn worker_of(&self, room: &str) -> &WorkerHandle {
+        &self.workers[self.directory.find(room).unwrap_or(0)]
+    }
+
+    /// The worker of a room that may come to life by what is asked next; holds its place.
+    fn place(&self, room: &str) -> (&WorkerHandle, Held) {
+        let held = self.directory.place(room, |index| {
+            self.workers[index].published().core.participants
+        });
+        (&self.workers[held.worker()], held)
+    }
+
+    fn new_control(&self) -> ControlId {
+        ControlId(self.next_control.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The numbers as the workers last published them.
+    pub(crate) fn stats(&self) -> NodeStats {
+        self.sum(self.workers.iter().map(WorkerHandle::published))
+    }
+
+    /// The numbers of this moment.
+    pub(crate) async fn fresh_stats(&self) -> NodeStats {
+        let mut of_workers = Vec::with_capacity(self.workers.len());
+        for worker in &self.workers {
+            // One that gives no answer stands with its last word.
+            of_workers.push(worker.stats().await.unwrap_or_else(|_| worker.published()));
+        }
+        self.sum(of_workers)
+    }
+
+    fn sum(&self, of_workers: impl IntoIterator<Item = WorkerStats>) -> NodeStats {
+        let mut worker = WorkerStats::default();
+        for stats in of_workers {
+            worker.add(&stats);
+        }
+        NodeStats {
+            worker,
+            tcp: self.tcp.stats(),
+            room_events: self.events.newest(),
+            event_watchers: self.events.watchers(),
+            workers: u64::try_from(self.workers.len()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// The gRPC service of a node; clones serve the same node.
+#[derive(Clone)]
+pub struct NodeService {
+    shared: Arc<Shared>,
+}
+
+impl NodeService {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+#[tonic::async_trait]
+impl Node for NodeService {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<SessionEvent, Status>> + Send>>;
+    type WatchEventsStream = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let events = session::open(Arc::clone(&self.shared), request.into_inner());
+        Ok(Response::new(Box::pin(events)))
+    }
+
+    async fn admin(&self, request: Request<AdminRequest>) -> Result<Response<AdminReply>, Status> {
+        Ok(Response::new(
+            admin::call(&self.shared, request.into_inner()).await?,
+        ))
+    }
+
+    async fn watch_events(
+        &self,
+        request: Request<WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let WatchEventsRequest {
+            room,
+            after_sequence,
+        } = request.into_inner();
+        let watcher = self
+            .shared
+            .events
+            .watch(&room, after_sequence)
+            .map_err(CallError::from)?;
+        Ok(Response::new(Box::pin(watch::stream(watcher))))
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<NodeStatus>, Status> {
+        let core = self.shared.fresh_stats().await.worker.core;
+        let count = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        Ok(Response::new(NodeStatus {
+            node_id: self.shared.identity.node_id.clone(),
+            region: self.shared.identity.region.clone(),
+            epoch: self.shared.events.epoch().to_owned(),
+            started_at: Some(self.shared.identity.started_at.into()),
+            num_rooms: count(core.rooms),
+            num_participants: count(core.participants),
+            num_published_tracks: count(core.tracks),
+            num_subscriptions: count(core.subscriptions),
+            draining: self.shared.is_draining(),
+        }))
+    }
+}

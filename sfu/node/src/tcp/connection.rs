@@ -1,0 +1,149 @@
+//! One TCP connection: frames of RFC 4571 in and out, and which worker they belong to.
+//!
+//! Owns the framing and the deadlines. Must not check STUN or know a session: the first frame names a
+//! worker by its user fragment, and the worker's core judges it and all that follow.
+
+use std::{future::Future, io, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
+    sync::mpsc,
+    time::timeout,
+};
+
+use crate::{
+    config::TcpConfig,
+    stats::TcpEnd,
+    stun::{ufrag_of_request, worker_of_ufrag},
+    worker::{TcpInput, TcpLink},
+};
+
+/// Longest frame accepted. RFC 4571 allows 65,535 bytes; what WebRTC sends fits the path's MTU, and a
+/// bound well above it keeps a connection's memory small.
+const MAX_FRAME: usize = 16 * 1024;
+
+/// Frames put into one write.
+const WRITE_BATCH: usize = 32;
+
+/// Carries a connection to its end; why we ended it, when we did.
+pub(super) async fn serve(
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+    link: TcpLink,
+    config: &TcpConfig,
+    workers: &[mpsc::Sender<TcpInput>],
+) -> Option<TcpEnd> {
+    let mut reader = BufReader::with_capacity(MAX_FRAME, reader);
+    let first = match read_frame(&mut reader, config.first_frame_timeout).await {
+        Ok(frame) => frame,
+        Err(end) => return end,
+    };
+    let Some(worker) = worker_of(&first, workers) else {
+        return Some(TcpEnd::NotIce);
+    };
+    let (frames, queue) = mpsc::channel(config.send_queue);
+    let opened = async {
+        worker.send(TcpInput::Open { link, frames }).await?;
+        worker.send(TcpInput::Frame { link, bytes: first }).await
+    };
+    if opened.await.is_err() {
+        // The node stops.
+        return None;
+    }
+    let end = tokio::select! {
+        end = read_all(&mut reader, link, config.idle_timeout, worker) => end,
+        end = write_all(writer, queue, config.idle_timeout) => end,
+    };
+    // Fails only when the node stops.
+    let _ = worker.send(TcpInput::Closed { link }).await;
+    end
+}
+
+/// The worker whose session a first frame names.
+fn worker_of<'a>(
+    frame: &[u8],
+    workers: &'a [mpsc::Sender<TcpInput>],
+) -> Option<&'a mpsc::Sender<TcpInput>> {
+    let ufrag = ufrag_of_request(frame)?;
+    match workers {
+        // Nothing to choose.
+        [only] => Some(only),
+        several => several.get(worker_of_ufrag(ufrag)?),
+    }
+}
+
+async fn read_all(
+    reader: &mut (impl AsyncRead + Unpin),
+    link: TcpLink,
+    idle: Duration,
+    worker: &mpsc::Sender<TcpInput>,
+) -> Option<TcpEnd> {
+    loop {
+        match read_frame(reader, idle).await {
+            // An empty frame keeps the connection open and says nothing.
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(bytes) => {
+                if worker.send(TcpInput::Frame { link, bytes }).await.is_err() {
+                    return None;
+                }
+            }
+            Err(end) => return end,
+        }
+    }
+}
+
+/// Writes what the worker sends, until the worker closes the connection.
+async fn write_all(
+    mut writer: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    idle: Duration,
+) -> Option<TcpEnd> {
+    let mut frames = Vec::with_capacity(WRITE_BATCH);
+    let mut bytes = Vec::new();
+    while queue.recv_many(&mut frames, WRITE_BATCH).await > 0 {
+        bytes.clear();
+        for frame in frames.drain(..) {
+            // The core sends nothing longer than a path's MTU.
+            let Ok(length) = u16::try_from(frame.len()) else {
+                continue;
+            };
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(frame);
+        }
+        if let Err(end) = within(idle, writer.write_all(&bytes)).await {
+            return end;
+        }
+    }
+    Some(TcpEnd::Closed)
+}
+
+/// Reads a whole frame within the time given, however slowly its bytes come.
+async fn read_frame(
+    reader: &mut (impl AsyncRead + Unpin),
+    limit: Duration,
+) -> Result<Vec<u8>, Option<TcpEnd>> {
+    let read = async {
+        let length = usize::from(reader.read_u16().await?);
+        if length > MAX_FRAME {
+            return Ok(None);
+        }
+        let mut frame = vec![0; length];
+        reader.read_exact(&mut frame).await?;
+        Ok(Some(frame))
+    };
+    within(limit, read).await?.ok_or(Some(TcpEnd::FrameSize))
+}
+
+/// A broken connection ends for no reason of ours.
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, Option<TcpEnd>> {
+    match timeout(limit, work).await {
+        Ok(outcome) => outcome.map_err(|_| None),
+        Err(_) => Err(Some(TcpEnd::Timeout)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Requests of the rest of the node, put to the shard and answered.
+//!
+//! Owns the list of control connections a worker has. An answer goes out after everything that
+//! follows from the request, so that whoever gets it finds directory and events in step with it.
+
+use plenum_proto::node::AdminReply;
+use sfu_core::{Command, CommandError, ControlId, Reply};
+
+use super::{Request, turn::Worker};
+
+impl Worker {
+    pub(super) fn on_request(&mut self, request: Request) {
+        match request {
+            Request::Join {
+                control,
+                join,
+                events,
+                reply,
+            } => {
+                self.controls.insert(control, events);
+                let outcome = self.command(Command::Join { control, join });
+                if outcome.is_err() {
+                    self.controls.remove(&control);
+                }
+                // A caller that is gone shows in its control connection, here and below.
+                let _ = reply.send(outcome.map(drop));
+            }
+            Request::Session { control, request } => {
+                let command = Command::Session {
+                    control,
+                    request: *request,
+                };
+                match self.command(command) {
+                    Ok(_) => {}
+                    Err(CommandError::NotFound { .. }) => {
+                        self.controls.remove(&control);
+                    }
+                    Err(error) => tracing::debug!(%error, control = control.0, "request refused"),
+                }
+            }
+            Request::ControlLost { control } => {
+                if self.controls.remove(&control).is_some() {
+                    self.lose_control(control);
+                }
+            }
+            Request::Admin { request, reply } => {
+                let outcome = self
+                    .command(Command::Admin(*request))
+                    .map(|reply| match reply {
+                        Reply::Admin(reply) => reply,
+                        Reply::Accepted => AdminReply::default(),
+                    });
+                let _ = reply.send(outcome);
+            }
+            Request::EndAll { reply } => {
+                if let Err(error) = self.command(Command::EndAll) {
+                    tracing::warn!(%error, "rooms could not be ended");
+                }
+                let _ = reply.send(());
+            }
+            Request::Stats { reply } => {
+                self.clock();
+                self.publish();
+                let _ = reply.send(self.stats());
+            }
+        }
+    }
+
+    /// Puts a command to the shard; what follows from it has gone out when this returns.
+    pub(super) fn command(&mut self, command: Command) -> Result<Reply, CommandError> {
+        let now = self.clock();
+        let outcome = self.shard.handle_command(now, command);
+        self.drain();
+        outcome
+    }
+
+    pub(super) fn lose_control(&mut self, control: ControlId) {
+        // The stay may be gone already: then there is nothing to lose.
+        if let Err(error) = self.command(Command::ControlLost { control }) {
+            tracing::debug!(%error, control = control.0, "lost a control connection");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+use std::time::SystemTime;
+
+use plenum_proto::{
+    node::{CloseAction, session_event},
+    v1,
+};
+use sfu_core::{CandidateAddress, Certificate, Protocol, Transmit};
+
+use super::*;
+use crate::config::{EventsConfig, UdpConfig};
+
+/// A worker that no thread drives, and what it shares with the node.
+struct Fixture {
+    worker: turn::Worker,
+    directory: Arc<Directory>,
+    log: Arc<EventLog>,
+    published: Arc<Published>,
+}
+
+fn fixture() -> Fixture {
+    let socket = crate::udp::bind("127.0.0.1:0".parse().unwrap(), &UdpConfig::default()).unwrap();
+    let local = socket.local_addr().unwrap();
+    let candidate = CandidateAddress {
+        protocol: Protocol::Udp,
+        local,
+        advertised: local,
+    };
+    let directory = Arc::new(Directory::new(1));
+    let log = Arc::new(EventLog::new("epoch".into(), EventsConfig::default()));
+    let published = Arc::new(Published::default());
+    let setup = Setup {
+        index: 0,
+        core: CoreConfig::new(vec![candidate], Certificate::generate().unwrap()),
+        anchor: ClockAnchor::new(Instant::now(), SystemTime::now()),
+        sockets: vec![socket],
+        send_queue: 8,
+        directory: Arc::clone(&directory),
+        events: Arc::clone(&log),
+        stop: CancellationToken::new(),
+    };
+    let worker = turn::Worker::new(setup, Arc::clone(&published)).unwrap();
+    Fixture {
+        worker,
+        directory,
+        log,
+        published,
+    }
+}
+
+fn event(kind: session_event::Kind) -> SessionEvent {
+    SessionEvent { kind: Some(kind) }
+}
+
+#[tokio::test]
+async fn a_fault_of_the_core_costs_its_rooms_and_not_the_worker() {
+    let Fixture {
+        mut worker,
+        directory,
+        log,
+        published,
+    } = fixture();
+    let (events, mut told) = mpsc::channel(1);
+    worker.controls.insert(ControlId(1), events);
+    directory.started(0, "room", "RM_1");
+    let mut watcher = log.watch("room", 0).unwrap();
+
+    worker.guarded(|_| panic!("a fault, made by a test"));
+
+    let Some(session_event::Kind::Closed(closed)) = told.recv().await.unwrap().kind else {
+        panic!("not closed");
+    };
+    assert_eq!(closed.action(), CloseAction::Reconnect);
+    assert_eq!(closed.reason(), v1::CloseReason::MediaFailure);
+    assert_eq!(told.recv().await, None);
+    let ended = watcher.next().await.unwrap();
+    assert!(matches!(ended.kind, Some(v1::event::Kind::RoomEnded(_))));
+    assert_eq!(ended.room.unwrap().id, "RM_1");
+    assert_eq!(directory.find("room"), None);
+    assert_eq!(published.read().restarts, 1);
+
+    worker.guarded(|worker| worker.publish());
+    assert_eq!(published.read().restarts, 1);
+}
+
+#[tokio::test]
+async fn a_control_connection_that_is_not_read_is_given_up() {
+    let Fixture { mut worker, .. } = fixture();
+    let (events, mut told) = mpsc::channel(1);
+    worker.controls.insert(ControlId(7), events);
+    let speakers = || event(session_event::Kind::Speakers(v1::SpeakersChanged::default()));
+    assert_eq!(worker.on_session_event(ControlId(7), speakers()), None);
+    assert_eq!(
+        worker.on_session_event(ControlId(7), speakers()),
+        Some(ControlId(7))
+    );
+    assert_eq!(worker.stats().controls_overflowed, 1);
+    // What was there can still be read; then the stream ends.
+    assert!(told.recv().await.is_some());
+    assert_eq!(told.recv().await, None);
+    assert_eq!(
+        worker.on_session_event(ControlId(7), speakers()),
+        None,
+        "no longer known"
+    );
+}
+
+#[tokio::test]
+async fn nothing_follows_a_closed_event() {
+    let Fixture { mut worker, .. } = fixture();
+    let (events, mut told) = mpsc::channel(4);
+    worker.controls.insert(ControlId(7), events);
+    let closed = event(session_event::Kind::Closed(
+        plenum_proto::node::Closed::default(),
+    ));
+    assert_eq!(worker.on_session_event(ControlId(7), closed), None);
+    assert!(told.recv().await.is_some());
+    assert_eq!(told.recv().await, None);
+    assert_eq!(worker.stats().controls, 0);
+}
+
+#[tokio::test]
+async fn frames_go_to_the_connection_that_is_open_and_no_other() {
+    let Fixture { mut worker, .. } = fixture();
+    let local = "127.0.0.1:1".parse().unwrap();
+    let remote = "127.0.0.1:2".parse().unwrap();
+    let link = |number| TcpLink {
+        number,
+        local,
+        remote,
+    };
+    let send = |worker: &mut turn::Worker, destination| {
+        let bytes = vec![7];
+        worker.transmit(Transmit {
+            source: local,
+            destination,
+            protocol: Protocol::Tcp,
+            bytes,
+        });
+        worker.stats().tcp_send_dropped
+    };
+    let (first, mut old) = mpsc::channel(1);
+    let (second, mut new) = mpsc::channel(1);
+    worker.on_tcp(TcpInput::Open {
+        link: link(1),
+        frames: first,
+    });
+    worker.on_tcp(TcpInput::Open {
+        link: link(2),
+        frames: second,
+    });
+    // The old connection's end comes late and must not close the new one.
+    worker.on_tcp(TcpInput::Closed { link: link(1) });
+    assert_eq!(old.recv().await, None);
+    assert_eq!(send(&mut worker, remote), 0);
+    assert_eq!(send(&mut worker, remote), 1, "its queue is full");
+    assert_eq!(new.recv().await, Some(vec![7]));
+    assert_eq!(send(&mut worker, local), 2, "no such connection");
+    worker.on_tcp(TcpInput::Closed { link: link(2) });
+    assert_eq!(new.recv().await, None);
+}

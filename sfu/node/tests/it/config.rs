@@ -1,0 +1,123 @@
+use sfu_node::{NodeConfig, StartError};
+
+fn problems(text: &str) -> Vec<String> {
+    let config: NodeConfig = toml::from_str(text).unwrap();
+    config
+        .validate()
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(|p| p.path.clone())
+        .collect()
+}
+
+#[test]
+fn the_defaults_are_right_and_survive_a_file() {
+    let config = NodeConfig::default();
+    assert_eq!(config.validate(), Ok(()));
+    let text = toml::to_string(&config).unwrap();
+    assert_eq!(toml::from_str::<NodeConfig>(&text).unwrap(), config);
+    assert_eq!(toml::from_str::<NodeConfig>("").unwrap(), config);
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_path() {
+    let text = r#"
+        workers = 40
+        [udp]
+        listen = ["0.0.0.0:7882", "127.0.0.1:65530"]
+        advertise = ["[2001:db8::7]:7882"]
+        send_queue = 0
+        [tcp]
+        listen = ["127.0.0.1:7881", "127.0.0.1:7881"]
+        idle_timeout = "0s"
+        [timeouts]
+        resume_window = "9000h"
+        [events]
+        keep = 0
+        [limits]
+        rooms = 0
+        data_channels = 0
+    "#;
+    let expected = [
+        "workers",
+        "udp.listen[1]",
+        "udp.listen[0]",
+        "udp.advertise[0]",
+        "udp.send_queue",
+        "tcp.listen[1]",
+        "tcp.idle_timeout",
+        "timeouts.resume_window",
+        "events.keep",
+        "limits.rooms",
+    ];
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn addresses_are_checked_as_a_whole() {
+    let cases: [(&str, &[&str]); 9] = [
+        ("[udp]\nlisten = []\n[tcp]\nlisten = []", &["udp.listen"]),
+        ("[udp]\nlisten = []", &[]),
+        (
+            "[udp]\nlisten = ['0.0.0.0:1']\nadvertise = ['203.0.113.7']",
+            &[],
+        ),
+        (
+            "[udp]\nlisten = ['[::]:1']\nadvertise = ['203.0.113.7']",
+            &["udp.listen[0]", "udp.advertise[0]"],
+        ),
+        (
+            "[udp]\nlisten = ['10.0.0.1:1', '10.0.0.2:1']\nadvertise = ['203.0.113.7']",
+            &["udp.advertise[0]"],
+        ),
+        (
+            "[tcp]\nadvertise = ['0.0.0.0', '203.0.113.7:0']",
+            &["tcp.advertise[0]", "tcp.advertise[1]"],
+        ),
+        (
+            "workers = 3\n[udp]\nlisten = ['10.0.0.1:10', '10.0.0.1:12']",
+            &["udp.listen[1]"],
+        ),
+        (
+            "workers = 2\n[udp]\nlisten = ['10.0.0.1:10', '10.0.0.1:12']",
+            &[],
+        ),
+        (
+            "workers = 2\n[udp]\nadvertise = ['203.0.113.7:65535']",
+            &["udp.advertise[0]"],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(problems(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn unknown_keys_and_unreadable_values_are_refused() {
+    for text in [
+        "worker = 1",
+        "[udp]\nport = 1",
+        "[limits]\nroom = 1",
+        "[timeouts]\njoin = 10",
+        "[timeouts]\njoin = '10'",
+        "[udp]\nadvertise = ['example.org']",
+        "workers = -1",
+    ] {
+        assert!(toml::from_str::<NodeConfig>(text).is_err(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_does_not_start_with_mistakes() {
+    let config = NodeConfig {
+        workers: 0,
+        ..NodeConfig::default()
+    };
+    match sfu_node::start(config).await.err() {
+        Some(StartError::Config(problems)) => {
+            assert_eq!(problems[0].to_string(), "workers: must be 1 to 36")
+        }
+        other => panic!("{other:?}"),
+    }
+}
