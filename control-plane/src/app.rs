@@ -9,11 +9,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use http::{
-    Method, StatusCode, Uri,
-    header::CONTENT_TYPE,
-    uri::PathAndQuery,
-};
+use http::{Method, StatusCode, Uri, header::CONTENT_TYPE, uri::PathAndQuery};
 use tonic::{Status, service::Routes};
 use tower::ServiceExt as _;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
@@ -43,18 +39,28 @@ pub(crate) fn app(parts: Parts, limits: &HttpConfig) -> Router {
         .merge(parts.signal)
         .merge(parts.twirp.layer(cors()))
         .layer(DefaultBodyLimit::max(limits.max_body.bytes()))
-        .layer(middleware::from_fn(move |request: Request, next: Next| async move {
-            let late = || StatusCode::REQUEST_TIMEOUT.into_response();
-            in_time(request_timeout, request, next, late).await
-        }));
-    let grpc = parts.grpc.prepare().into_axum_router().layer(middleware::from_fn(
-        move |request: Request, next: Next| async move {
-            let late = || Status::deadline_exceeded("the request was not complete in time");
-            in_time(request_timeout, request, next, || late().into_http()).await
-        },
-    ));
+        .layer(middleware::from_fn(
+            move |request: Request, next: Next| async move {
+                let late = || StatusCode::REQUEST_TIMEOUT.into_response();
+                in_time(request_timeout, request, next, late).await
+            },
+        ));
+    let grpc = parts
+        .grpc
+        .prepare()
+        .into_axum_router()
+        .layer(middleware::from_fn(
+            move |request: Request, next: Next| async move {
+                let late = || Status::deadline_exceeded("the request was not complete in time");
+                in_time(request_timeout, request, next, || late().into_http()).await
+            },
+        ));
     Router::new().fallback(move |request: Request| {
-        let to = if is_grpc(&request) { grpc.clone() } else { http.clone() };
+        let to = if is_grpc(&request) {
+            grpc.clone()
+        } else {
+            http.clone()
+        };
         to.oneshot(normal(request))
     })
 }

@@ -37,7 +37,10 @@ impl Greeting<'_> {
         }
         line("Clients", &format!("ws{}", base.trim_start_matches("http")));
         if self.config.is_dev() {
-            line("API key", &format!("{DEV_KEY}, secret {DEV_SECRET} (for development only)"));
+            line(
+                "API key",
+                &format!("{DEV_KEY}, secret {DEV_SECRET} (for development only)"),
+            );
         } else {
             let names: Vec<&str> = self.config.keys.keys().map(String::as_str).collect();
             line("API keys", &names.join(", "));
@@ -63,7 +66,11 @@ fn media(udp: &[SocketAddr], tcp: &[SocketAddr]) -> String {
         addresses.join(", ")
     };
     let parts = [all("udp", udp), all("tcp", tcp)];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A name that is easy to say and unlikely to be in use.
@@ -74,13 +81,13 @@ pub(crate) fn friendly_room(random: &mut impl Rng) -> String {
 }
 
 const HOW: [&str; 16] = [
-    "airy", "bold", "bright", "cheerful", "cosy", "eager", "fond", "grand", "happy", "kind", "light",
-    "neat", "open", "proud", "ready", "smart",
+    "airy", "bold", "bright", "cheerful", "cosy", "eager", "fond", "grand", "happy", "kind",
+    "light", "neat", "open", "proud", "ready", "smart",
 ];
 
 const WHAT: [&str; 16] = [
-    "arch", "beach", "birch", "cabin", "dune", "fern", "field", "finch", "hill", "lake", "moor", "oak",
-    "path", "reef", "shore", "tower",
+    "arch", "beach", "birch", "cabin", "dune", "fern", "field", "finch", "hill", "lake", "moor",
+    "oak", "path", "reef", "shore", "tower",
 ];
 
 #[cfg(test)]
@@ -94,7 +101,14 @@ mod tests {
             let udp = ["127.0.0.1:7882".parse().unwrap()];
             let tcp = ["127.0.0.1:7881".parse().unwrap()];
             let http = "0.0.0.0:7880".parse().unwrap();
-            Greeting { http, udp: &udp, tcp: &tcp, config, room: "kind-oak-0001" }.text()
+            Greeting {
+                http,
+                udp: &udp,
+                tcp: &tcp,
+                config,
+                room: "kind-oak-0001",
+            }
+            .text()
         };
         let dev = text(&config);
         for part in [
@@ -107,7 +121,10 @@ mod tests {
         }
         config.keys = [("mine".to_owned(), crate::config::Secret::new("hush"))].into();
         let own = text(&config);
-        assert!(own.contains("API keys  mine") && own.contains("plenum token create"), "{own}");
+        assert!(
+            own.contains("API keys  mine") && own.contains("plenum token create"),
+            "{own}"
+        );
         assert!(!own.contains("hush") && !own.contains("?room="), "{own}");
     }
 

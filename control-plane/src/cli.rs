@@ -89,7 +89,9 @@ fn execute(arguments: Arguments, variables: Vec<(String, String)>) -> Result<(),
 }
 
 fn serve(config: Config) -> Result<(), AnyError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut stop = Stop::new()?;
         let traces = telemetry::install(&config.log, &config.telemetry)?;

@@ -114,8 +114,10 @@ pub(crate) fn label(code: Code) -> &'static str {
 }
 
 fn summary(violations: &[Violation]) -> String {
-    let lines: Vec<String> =
-        violations.iter().map(|v| format!("{} {}", v.field, v.problem)).collect();
+    let lines: Vec<String> = violations
+        .iter()
+        .map(|v| format!("{} {}", v.field, v.problem))
+        .collect();
     lines.join("; ")
 }
 
@@ -125,15 +127,42 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_code() {
-        let violation = Violation { field: "room", problem: "is missing".to_owned() };
+        let violation = Violation {
+            field: "room",
+            problem: "is missing".to_owned(),
+        };
         for (error, code, message) in [
-            (CallError::from(TokenError::Missing), Code::Unauthenticated, "no access token"),
-            (CallError::Forbidden(GrantError::OtherRoom), Code::PermissionDenied, "another room"),
-            (CallError::Invalid(vec![violation]), Code::InvalidArgument, "room is missing"),
-            (CallError::Busy("calls"), Code::ResourceExhausted, "too many calls at once"),
+            (
+                CallError::from(TokenError::Missing),
+                Code::Unauthenticated,
+                "no access token",
+            ),
+            (
+                CallError::Forbidden(GrantError::OtherRoom),
+                Code::PermissionDenied,
+                "another room",
+            ),
+            (
+                CallError::Invalid(vec![violation]),
+                Code::InvalidArgument,
+                "room is missing",
+            ),
+            (
+                CallError::Busy("calls"),
+                Code::ResourceExhausted,
+                "too many calls at once",
+            ),
             (CallError::Timeout, Code::DeadlineExceeded, "in time"),
-            (CallError::from(Status::not_found("gone")), Code::NotFound, "gone"),
-            (CallError::Mint(MintError::TooLong), Code::InvalidArgument, "too long"),
+            (
+                CallError::from(Status::not_found("gone")),
+                Code::NotFound,
+                "gone",
+            ),
+            (
+                CallError::Mint(MintError::TooLong),
+                Code::InvalidArgument,
+                "too long",
+            ),
         ] {
             let status = Status::from(error);
             assert_eq!(status.code(), code);
@@ -143,11 +172,17 @@ mod tests {
 
     #[test]
     fn all_fields_at_fault_are_named() {
-        let violations = ["room", "identity"]
-            .map(|field| Violation { field, problem: "must not be empty".to_owned() });
+        let violations = ["room", "identity"].map(|field| Violation {
+            field,
+            problem: "must not be empty".to_owned(),
+        });
         let status = Status::from(CallError::Invalid(violations.to_vec()));
         let bad = status.get_details_bad_request().expect("details");
-        let fields: Vec<&str> = bad.field_violations.iter().map(|v| v.field.as_str()).collect();
+        let fields: Vec<&str> = bad
+            .field_violations
+            .iter()
+            .map(|v| v.field.as_str())
+            .collect();
         assert_eq!(fields, ["room", "identity"]);
     }
 }

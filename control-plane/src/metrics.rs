@@ -39,8 +39,9 @@ pub(crate) struct Metrics {
 }
 
 /// Bounds of the latency histogram, in seconds: calls are local and should take milliseconds.
-const LATENCY_BOUNDS: [f64; 12] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const LATENCY_BOUNDS: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
 
 impl Metrics {
     /// Declares all instruments.
@@ -70,8 +71,10 @@ impl Metrics {
     pub(crate) fn call(&self, api: Api, method: &'static str, code: &'static str, took: Duration) {
         let api = KeyValue::new("api", api.label());
         let method = KeyValue::new("method", method);
-        self.call_duration.record(took.as_secs_f64(), &[api.clone(), method.clone()]);
-        self.calls.add(1, &[api, method, KeyValue::new("code", code)]);
+        self.call_duration
+            .record(took.as_secs_f64(), &[api.clone(), method.clone()]);
+        self.calls
+            .add(1, &[api, method, KeyValue::new("code", code)]);
     }
 
     /// A guest was given a token.
@@ -97,7 +100,11 @@ impl Signalling {
     pub(crate) fn new(provider: &SdkMeterProvider) -> Self {
         let meter = provider.meter("plenum");
         let counter = |name: &'static str, unit: &'static str, help: &'static str| {
-            meter.u64_counter(name).with_unit(unit).with_description(help).build()
+            meter
+                .u64_counter(name)
+                .with_unit(unit)
+                .with_description(help)
+                .build()
         };
         Self {
             connections: meter
@@ -121,8 +128,16 @@ impl Signalling {
                 .with_description("Time the node took to answer a join or resume, by its answer.")
                 .with_boundaries(LATENCY_BOUNDS.to_vec())
                 .build(),
-            frames: counter("plenum.signal.frames", "{frame}", "Frames that came from clients."),
-            received: counter("plenum.signal.received", "By", "Bytes that came from clients."),
+            frames: counter(
+                "plenum.signal.frames",
+                "{frame}",
+                "Frames that came from clients.",
+            ),
+            received: counter(
+                "plenum.signal.received",
+                "By",
+                "Bytes that came from clients.",
+            ),
             ignored: counter(
                 "plenum.signal.messages.ignored",
                 "{message}",
@@ -138,7 +153,8 @@ impl SignalMetrics for Signalling {
     }
 
     fn on_answered(&self, how: &'static str, took: Duration) {
-        self.answered.record(took.as_secs_f64(), &[KeyValue::new("answer", how)]);
+        self.answered
+            .record(took.as_secs_f64(), &[KeyValue::new("answer", how)]);
     }
 
     fn on_opened(&self) {

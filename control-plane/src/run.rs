@@ -74,10 +74,16 @@ pub struct Running {
 /// Whatever keeps it from starting; nothing is left running then.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     config.validate()?;
-    let pairs = config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
+    let pairs = config
+        .keys
+        .iter()
+        .map(|(name, secret)| (name.as_str(), secret.expose()));
     let keys = Arc::new(Keys::new(pairs)?);
     for key in keys.weak().filter(|_| !config.is_dev()) {
-        tracing::warn!(key, "the secret of an API key is short enough to be guessed");
+        tracing::warn!(
+            key,
+            "the secret of an API key is short enough to be guessed"
+        );
     }
     // Before the node starts: the address is what most often cannot be had.
     let address = config.http.listen;
@@ -102,7 +108,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .map_err(|source| StartError::Listen { address, source })?;
     metrics::observe_connections(metrics.provider(), server.open_connections());
     tracing::info!(address = %server.address(), "listening");
-    Ok(Running { config, server, node, signal, health, metrics, is_stopping })
+    Ok(Running {
+        config,
+        server,
+        node,
+        signal,
+        health,
+        metrics,
+        is_stopping,
+    })
 }
 
 /// Everything that answers requests.
@@ -116,7 +130,11 @@ fn parts(
 ) -> Result<(HealthReporter, Parts), StartError> {
     let metrics = Metrics::new(export.provider());
     let guests = Guests {
-        key: keys.names().next().filter(|_| config.guest_access()).map(str::to_owned),
+        key: keys
+            .names()
+            .next()
+            .filter(|_| config.guest_access())
+            .map(str::to_owned),
         keys: Arc::clone(&keys),
         metrics: metrics.clone(),
     };
@@ -170,14 +188,27 @@ impl Running {
     /// Ends all rooms and then everything else; everybody is told. Takes about twice
     /// `http.shutdown_grace` at most.
     pub async fn shutdown(self) {
-        let Self { config, server, node, signal, health, metrics, is_stopping } = self;
+        let Self {
+            config,
+            server,
+            node,
+            signal,
+            health,
+            metrics,
+            is_stopping,
+        } = self;
         let grace = config.http.shutdown_grace;
         is_stopping.store(true, Ordering::Relaxed);
-        health.set_service_status("", ServingStatus::NotServing).await;
+        health
+            .set_service_status("", ServingStatus::NotServing)
+            .await;
         // The node first: its last word to every participant goes out through the gateway.
         node.shutdown(grace).await;
         if tokio::time::timeout(grace, signal.close()).await.is_err() {
-            tracing::warn!(open = signal.open_connections(), "signalling did not end in time");
+            tracing::warn!(
+                open = signal.open_connections(),
+                "signalling did not end in time"
+            );
         }
         server.shutdown(grace).await;
         if let Err(error) = metrics.shutdown() {

@@ -61,7 +61,11 @@ impl Server {
     ///
     /// # Errors
     /// The listener has no address.
-    pub(crate) fn start(listener: TcpListener, app: Router, limits: &HttpConfig) -> io::Result<Self> {
+    pub(crate) fn start(
+        listener: TcpListener,
+        app: Router,
+        limits: &HttpConfig,
+    ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let connections = Arc::new(Semaphore::new(limits.max_connections as usize));
         let stop = CancellationToken::new();
@@ -73,7 +77,13 @@ impl Server {
         };
         let accepting = tokio::spawn(accept(listener, connection, Arc::clone(&connections)));
         let max_connections = limits.max_connections;
-        Ok(Self { address, connections, max_connections, stop, accepting })
+        Ok(Self {
+            address,
+            connections,
+            max_connections,
+            stop,
+            accepting,
+        })
     }
 
     /// Where it listens.
@@ -95,7 +105,13 @@ impl Server {
         // The loop ends as soon as it sees the token; it holds nothing that could be lost.
         let _ = self.accepting.await;
         // Every socket holds a permit for as long as it is open, upgraded or not.
-        if timeout_at(deadline, self.connections.acquire_many(self.max_connections)).await.is_err() {
+        if timeout_at(
+            deadline,
+            self.connections.acquire_many(self.max_connections),
+        )
+        .await
+        .is_err()
+        {
             let open = self.max_connections as usize - self.connections.available_permits();
             tracing::warn!(open, "connections are still open at the end");
         }
@@ -186,8 +202,15 @@ async fn serve(
             async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|e| match e {})) }
         })
     };
-    let io = TokioIo::new(Counted { tcp, _permit: permit });
-    let mut served = pin!(connection.builder.serve_connection_with_upgrades(io, service));
+    let io = TokioIo::new(Counted {
+        tcp,
+        _permit: permit,
+    });
+    let mut served = pin!(
+        connection
+            .builder
+            .serve_connection_with_upgrades(io, service)
+    );
     let mut silent = pin!(sleep_until(Instant::now() + connection.first_request));
     let mut is_stopping = false;
     let result = loop {

@@ -13,7 +13,8 @@ use opentelemetry_sdk::{
 use prometheus::{Encoder as _, TextEncoder};
 use tracing::Metadata;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::config::{LogConfig, LogFormat, TelemetryConfig};
@@ -52,7 +53,9 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     }
     // The exporters report every step of their own at info; a directive of the operator goes over this.
     let quiet = "opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn";
-    EnvFilter::builder().parse(format!("{quiet},{level}")).map_err(|error| error.to_string())
+    EnvFilter::builder()
+        .parse(format!("{quiet},{level}"))
+        .map_err(|error| error.to_string())
 }
 
 /// Traces on their way to a collector; nothing where none is configured.
@@ -89,7 +92,9 @@ pub fn install(log: &LogConfig, telemetry: &TelemetryConfig) -> Result<Traces, T
         let share = f64::from(telemetry.trace_percent) / 100.0;
         Ok(SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share))))
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
+                share,
+            ))))
             .with_resource(resource())
             .build())
     });
@@ -151,7 +156,10 @@ impl MetricsExport {
                 .map_err(TelemetryError::Otlp)?;
             builder = builder.with_periodic_exporter(exporter);
         }
-        Ok(Self { provider: builder.build(), registry })
+        Ok(Self {
+            provider: builder.build(),
+            registry,
+        })
     }
 
     /// Where instruments are declared.
@@ -184,7 +192,10 @@ impl MetricsExport {
 fn resource() -> Resource {
     Resource::builder()
         .with_service_name(SERVICE)
-        .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attribute(opentelemetry::KeyValue::new(
+            "service.version",
+            env!("CARGO_PKG_VERSION"),
+        ))
         .build()
 }
 

@@ -51,7 +51,10 @@ pub(crate) fn router(guests: Guests) -> Router {
         .route("/", get(root))
         .route("/assets/{*path}", get(asset))
         .route("/web/config", get(guest::config))
-        .route("/web/join", post(guest::join).layer(DefaultBodyLimit::max(MAX_JOIN_BODY)))
+        .route(
+            "/web/join",
+            post(guest::join).layer(DefaultBodyLimit::max(MAX_JOIN_BODY)),
+        )
         .with_state(guests)
 }
 
@@ -62,7 +65,9 @@ async fn root(headers: HeaderMap) -> Response {
     } else {
         (StatusCode::OK, "OK").into_response()
     };
-    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept"));
     response
 }
 
@@ -79,10 +84,16 @@ fn accepts_html(headers: &HeaderMap) -> bool {
 }
 
 fn file(path: &str, request: &HeaderMap) -> Response {
-    let Some(kind) = content_type(path) else { return StatusCode::NOT_FOUND.into_response() };
-    let Some(file) = Files::get(path) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(kind) = content_type(path) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let Some(file) = Files::get(path) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let tag = etag(&file);
-    let is_known = request.get(IF_NONE_MATCH).is_some_and(|known| names(known, &tag));
+    let is_known = request
+        .get(IF_NONE_MATCH)
+        .is_some_and(|known| names(known, &tag));
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -94,7 +105,10 @@ fn file(path: &str, request: &HeaderMap) -> Response {
         (CACHE_CONTROL, CACHING),
         (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
         (HeaderName::from_static("permissions-policy"), PERMISSIONS),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
@@ -117,14 +131,22 @@ fn etag(file: &EmbeddedFile) -> HeaderValue {
 
 /// RFC 9110 section 13.1.2; weak tags compare by their value.
 fn names(known: &HeaderValue, tag: &HeaderValue) -> bool {
-    let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else { return false };
-    known.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == tag || one == "*")
+    let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else {
+        return false;
+    };
+    known
+        .split(',')
+        .map(|one| one.trim().trim_start_matches("W/"))
+        .any(|one| one == tag || one == "*")
 }
 
 /// By the end of the name; other files are not served.
 fn content_type(path: &str) -> Option<&'static str> {
     let (_, extension) = path.rsplit_once('.')?;
-    CONTENT_TYPES.iter().find(|(known, _)| *known == extension).map(|(_, kind)| *kind)
+    CONTENT_TYPES
+        .iter()
+        .find(|(known, _)| *known == extension)
+        .map(|(_, kind)| *kind)
 }
 
 const CONTENT_TYPES: [(&str, &str); 12] = [
@@ -159,10 +181,18 @@ mod tests {
     #[test]
     fn a_tag_is_known_by_its_value() {
         let tag = HeaderValue::from_static("\"a\"");
-        for (known, expected) in
-            [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false)]
-        {
-            assert_eq!(names(&HeaderValue::from_static(known), &tag), expected, "{known}");
+        for (known, expected) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("\"b\"", false),
+        ] {
+            assert_eq!(
+                names(&HeaderValue::from_static(known), &tag),
+                expected,
+                "{known}"
+            );
         }
     }
 
@@ -173,7 +203,10 @@ mod tests {
             (Some("*/*"), false),
             (None, false),
         ] {
-            let headers = accept.map(|a| (ACCEPT, HeaderValue::from_static(a))).into_iter().collect();
+            let headers = accept
+                .map(|a| (ACCEPT, HeaderValue::from_static(a)))
+                .into_iter()
+                .collect();
             assert_eq!(accepts_html(&headers), expected, "{accept:?}");
         }
     }

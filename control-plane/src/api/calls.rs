@@ -51,7 +51,13 @@ pub(crate) struct Calls {
 impl Calls {
     /// Answers with these settings.
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
-        let Settings { keys, node, limits, config, metrics } = settings;
+        let Settings {
+            keys,
+            node,
+            limits,
+            config,
+            metrics,
+        } = settings;
         Arc::new(Self {
             keys,
             node: NodeClient::new(node).max_decoding_message_size(sfu_node::MAX_ANSWER_BYTES),
@@ -79,7 +85,10 @@ impl Calls {
         let span = tracing::info_span!("api call", ?api, method, code = tracing::field::Empty);
         let answered = async {
             let caller = self.keys.verify(auth::bearer(headers)?)?;
-            let _slot = self.slots.try_acquire().map_err(|_| CallError::Busy("calls"))?;
+            let _slot = self
+                .slots
+                .try_acquire()
+                .map_err(|_| CallError::Busy("calls"))?;
             timeout(self.config.request_timeout, call(Arc::clone(self), caller))
                 .await
                 .unwrap_or(Err(CallError::Timeout))
@@ -92,7 +101,9 @@ impl Calls {
     }
 
     async fn admin(&self, command: Command) -> Result<Reply, CallError> {
-        let request = AdminRequest { kind: Some(command) };
+        let request = AdminRequest {
+            kind: Some(command),
+        };
         let reply = self.node.clone().admin(request).await?.into_inner();
         reply.kind.ok_or(CallError::UnexpectedReply)
     }
@@ -113,9 +124,14 @@ impl Calls {
         check.name("config.name", &config.name);
         check.metadata("config.metadata", &config.metadata);
         check.timeout("config.empty_timeout", config.empty_timeout.as_ref());
-        check.timeout("config.departure_timeout", config.departure_timeout.as_ref());
+        check.timeout(
+            "config.departure_timeout",
+            config.departure_timeout.as_ref(),
+        );
         check.finish()?;
-        let request = v1::CreateRoomRequest { config: Some(config) };
+        let request = v1::CreateRoomRequest {
+            config: Some(config),
+        };
         room(self.admin(Command::CreateRoom(request)).await?)
     }
 
@@ -214,7 +230,10 @@ impl Calls {
         check.optional_name("name", request.name.as_deref().unwrap_or_default());
         check.metadata("metadata", request.metadata.as_deref().unwrap_or_default());
         check.attributes("attributes", &request.attributes);
-        check.permissions("permissions.can_publish_sources", request.permissions.as_ref());
+        check.permissions(
+            "permissions.can_publish_sources",
+            request.permissions.as_ref(),
+        );
         check.finish()?;
         participant(self.admin(Command::UpdateParticipant(request)).await?)
     }
@@ -287,7 +306,11 @@ impl Calls {
         check.list("destination_ids", destination_ids.len());
         check.finish()?;
         let participant_id = String::new();
-        let send = SendData { request: Some(request), participant_id, destination_ids };
+        let send = SendData {
+            request: Some(request),
+            participant_id,
+            destination_ids,
+        };
         done(self.admin(Command::SendData(send)).await?)
     }
 

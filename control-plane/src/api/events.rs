@@ -43,12 +43,19 @@ impl Calls {
             .try_acquire_owned()
             .map_err(|_| CallError::Busy("event streams"))?;
         let events = self.node.clone().watch_events(request).await?.into_inner();
-        let left = caller.expires_at().duration_since(SystemTime::now()).unwrap_or_default();
+        let left = caller
+            .expires_at()
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
         // A token may be valid for longer than the clock can count: then it does not end the stream.
         let until = Instant::now()
             .checked_add(left.saturating_add(LEEWAY))
             .unwrap_or_else(|| Instant::now() + FOREVER);
-        let watch = Watch { events, until, _slot: slot };
+        let watch = Watch {
+            events,
+            until,
+            _slot: slot,
+        };
         Ok(stream::unfold(Some(watch), next).boxed())
     }
 }

@@ -18,11 +18,7 @@ use tonic::{
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::{calls::Calls, events::EventStream};
-use crate::{
-    auth::Verified,
-    error::CallError,
-    metrics::Api,
-};
+use crate::{auth::Verified, error::CallError, metrics::Api};
 
 /// Why the services cannot be offered: the descriptors built into us do not fit together.
 pub(crate) type ReflectionError = tonic_reflection::server::Error;
@@ -42,6 +38,7 @@ pub(crate) fn routes(
         .with_service_name(TokenServiceServer::<Grpc>::NAME)
         .with_service_name(EventServiceServer::<Grpc>::NAME)
         .with_service_name(HEALTH)
+        .with_service_name(REFLECTION)
         .build_v1()?;
     let mut routes = RoutesBuilder::default();
     routes
@@ -56,8 +53,9 @@ pub(crate) fn routes(
     Ok(routes.routes())
 }
 
-/// Name of the health service (grpc.health.v1).
+/// Names of the services that are not ours, of which only types without a name are public.
 const HEALTH: &str = "grpc.health.v1.Health";
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
 
 struct Grpc(Arc<Calls>);
 
@@ -74,7 +72,9 @@ impl Grpc {
         let (metadata, _, message) = request.into_parts();
         let headers = metadata.into_headers();
         let call = |calls, caller| call(calls, caller, message);
-        Ok(Response::new(self.0.run(Api::Grpc, method, &headers, call).await?))
+        Ok(Response::new(
+            self.0.run(Api::Grpc, method, &headers, call).await?,
+        ))
     }
 }
 
@@ -135,9 +135,11 @@ impl EventService for Grpc {
         &self,
         request: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<EventStream>, Status> {
-        self.run("EventService/WatchEvents", request, |calls, caller, message| async move {
-            calls.watch_events(&caller, message).await
-        })
+        self.run(
+            "EventService/WatchEvents",
+            request,
+            |calls, caller, message| async move { calls.watch_events(&caller, message).await },
+        )
         .await
     }
 }

@@ -31,7 +31,10 @@ impl Calls {
         check.metadata("metadata", &request.metadata);
         check.attributes("attributes", &request.attributes);
         check.name("room", &request.room);
-        check.permissions("permissions.can_publish_sources", request.permissions.as_ref());
+        check.permissions(
+            "permissions.can_publish_sources",
+            request.permissions.as_ref(),
+        );
         let ttl = match request.ttl.map(Duration::try_from) {
             None => DEFAULT_TTL,
             Some(Ok(ttl)) if ttl >= Duration::from_secs(1) && ttl <= MAX_TTL => ttl,
@@ -69,6 +72,9 @@ impl Calls {
                 ..MintRequest::default()
             },
         )?;
-        Ok(v1::CreateTokenResponse { token, expires_at: Some(expires_at.into()) })
+        Ok(v1::CreateTokenResponse {
+            token,
+            expires_at: Some(expires_at.into()),
+        })
     }
 }

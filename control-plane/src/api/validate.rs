@@ -36,18 +36,28 @@ pub(crate) struct Check<'a> {
 impl<'a> Check<'a> {
     /// Begins.
     pub(crate) fn new(limits: &'a Limits) -> Self {
-        Self { limits, violations: Vec::new() }
+        Self {
+            limits,
+            violations: Vec::new(),
+        }
     }
 
     /// # Errors
     /// What was found.
     pub(crate) fn finish(self) -> Result<(), CallError> {
-        if self.violations.is_empty() { Ok(()) } else { Err(CallError::Invalid(self.violations)) }
+        if self.violations.is_empty() {
+            Ok(())
+        } else {
+            Err(CallError::Invalid(self.violations))
+        }
     }
 
     /// Notes a mistake.
     pub(crate) fn refuse(&mut self, field: &'static str, problem: impl Into<String>) {
-        self.violations.push(Violation { field, problem: problem.into() });
+        self.violations.push(Violation {
+            field,
+            problem: problem.into(),
+        });
     }
 
     /// A name or identity that must be there.
@@ -70,7 +80,10 @@ impl<'a> Check<'a> {
 
     /// Key and value pairs of the application.
     pub(crate) fn attributes(&mut self, field: &'static str, pairs: &BTreeMap<String, String>) {
-        let bytes = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let bytes = pairs
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
         self.at_most(field, bytes, self.limits.attributes_bytes, "bytes");
         if pairs.contains_key("") {
             self.refuse(field, "must not have an empty key");
@@ -91,7 +104,10 @@ impl<'a> Check<'a> {
     /// What a participant may do.
     pub(crate) fn permissions(&mut self, field: &'static str, value: Option<&v1::Permissions>) {
         let sources = value.map_or(&[][..], |permissions| &permissions.can_publish_sources);
-        if sources.iter().any(|source| v1::TrackSource::try_from(*source).is_err()) {
+        if sources
+            .iter()
+            .any(|source| v1::TrackSource::try_from(*source).is_err())
+        {
             self.refuse(field, "names a source that does not exist");
         }
         self.list(field, sources.len());
@@ -103,7 +119,11 @@ impl<'a> Check<'a> {
             self.refuse(field, "must not be empty");
         }
         self.list(field, ids.len());
-        if let Some(Err(error)) = ids.iter().map(|id| id.parse::<TrackId>()).find(Result::is_err) {
+        if let Some(Err(error)) = ids
+            .iter()
+            .map(|id| id.parse::<TrackId>())
+            .find(Result::is_err)
+        {
             self.refuse(field, format!("must hold {error}"));
         }
     }
@@ -117,9 +137,17 @@ impl<'a> Check<'a> {
 
     /// A message to participants.
     pub(crate) fn data(&mut self, data: &v1::UserData) {
-        self.at_most("data.payload", data.payload.len(), self.limits.data_bytes, "bytes");
+        self.at_most(
+            "data.payload",
+            data.payload.len(),
+            self.limits.data_bytes,
+            "bytes",
+        );
         self.optional_name("data.topic", &data.topic);
-        self.list("data.destination_identities", data.destination_identities.len());
+        self.list(
+            "data.destination_identities",
+            data.destination_identities.len(),
+        );
     }
 
     /// A list of no more than we care to walk.
@@ -138,21 +166,31 @@ impl<'a> Check<'a> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { name_bytes: 8, metadata_bytes: 8, attributes_bytes: 8, data_bytes: 8 };
+    const LIMITS: Limits = Limits {
+        name_bytes: 8,
+        metadata_bytes: 8,
+        attributes_bytes: 8,
+        data_bytes: 8,
+    };
 
     fn violations(check: impl FnOnce(&mut Check<'_>)) -> Vec<(&'static str, String)> {
         let mut inspected = Check::new(&LIMITS);
         check(&mut inspected);
-        inspected.violations.into_iter().map(|v| (v.field, v.problem)).collect()
+        inspected
+            .violations
+            .into_iter()
+            .map(|v| (v.field, v.problem))
+            .collect()
     }
 
     #[test]
     fn each_field_is_checked_and_named() {
         let duration = |seconds| prost_types::Duration { seconds, nanos: 0 };
         let attributes = |key: &str, value: &str| BTreeMap::from([(key.into(), value.into())]);
-        let permissions =
-            v1::Permissions { can_publish_sources: vec![1, 99], ..v1::Permissions::default() };
+        let permissions = v1::Permissions {
+            can_publish_sources: vec![1, 99],
+            ..v1::Permissions::default()
+        };
         let found = violations(|check| {
             check.name("a", "");
             check.name("b", "123456789");
@@ -165,10 +203,26 @@ mod tests {
             check.track_ids("i", &[]);
             check.track_ids("j", &["TR_a".into(), "PA_a".into()]);
             check.track_id("k", "");
-            check.data(&v1::UserData { payload: vec![0; 9], ..v1::UserData::default() });
+            check.data(&v1::UserData {
+                payload: vec![0; 9],
+                ..v1::UserData::default()
+            });
         });
         let fields: Vec<&str> = found.iter().map(|(field, _)| *field).collect();
-        let expected = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "data.payload"];
+        let expected = [
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+            "f",
+            "g",
+            "h",
+            "i",
+            "j",
+            "k",
+            "data.payload",
+        ];
         assert_eq!(fields, expected, "{found:?}");
     }
 
@@ -179,7 +233,13 @@ mod tests {
                 check.name("a", "12345678");
                 check.optional_name("b", "");
                 check.timeout("c", None);
-                check.timeout("d", Some(&prost_types::Duration { seconds: 30, nanos: 0 }));
+                check.timeout(
+                    "d",
+                    Some(&prost_types::Duration {
+                        seconds: 30,
+                        nanos: 0,
+                    }),
+                );
                 check.permissions("e", None);
                 check.track_ids("f", &["TR_a".into()]);
             }),

@@ -206,7 +206,8 @@ impl Keys {
     }
 
     /// Makes a token with the claims of `verified` that is valid for `ttl` from `now` on, or until the
-    /// original expiry if that is later: so that a holder who stays can come back.
+    /// original expiry if that is later: so that a holder who stays can come back. Texts of the
+    /// application that have grown too long for a token meanwhile are left out of it.
     ///
     /// # Errors
     /// As [`mint`](Self::mint); the API key may have been taken away meanwhile.
@@ -221,7 +222,14 @@ impl Keys {
         let until = now.saturating_add(ttl.as_secs());
         claims.exp = Some(claims.exp.map_or(until, |exp| exp.max(until)));
         claims.nbf = Some(now);
-        self.sign(&claims)
+        match self.sign(&claims) {
+            Err(MintError::TooLong) => {
+                claims.metadata.clear();
+                claims.attributes = None;
+                self.sign(&claims)
+            }
+            signed => signed,
+        }
     }
 
     fn sign(&self, claims: &Claims) -> Result<String, MintError> {

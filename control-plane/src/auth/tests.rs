@@ -251,6 +251,28 @@ fn a_fresh_token_ends_at_the_later_of_both() {
 }
 
 #[test]
+fn a_fresh_token_leaves_out_what_has_grown_too_long() {
+    let mut verified = verify(&signed(GOOD)).unwrap();
+    verified.apply(&plenum_proto::v1::Participant {
+        name: "Ann".into(),
+        metadata: "m".repeat(MAX_TOKEN_BYTES),
+        ..Default::default()
+    });
+    let fresh = keys()
+        .refresh_at(at(NOW), &verified, Duration::from_secs(600))
+        .unwrap();
+    let fresh = verify(&fresh).unwrap();
+    assert_eq!(
+        (
+            fresh.claims().name.as_str(),
+            fresh.claims().metadata.as_str()
+        ),
+        ("Ann", "")
+    );
+    assert_eq!(fresh.require_join(), Ok("r"));
+}
+
+#[test]
 fn a_bearer_is_found_in_the_header() {
     for (value, expected) in [
         (Some("Bearer abc"), Ok("abc")),

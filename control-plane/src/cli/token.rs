@@ -87,11 +87,17 @@ pub(super) enum CreateError {
 impl Create {
     /// The token in a line, and the link to join in another when it admits somebody.
     pub(super) fn text(self, config: &Config) -> Result<String, CreateError> {
-        let pairs = config.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
+        let pairs = config
+            .keys
+            .iter()
+            .map(|(name, secret)| (name.as_str(), secret.expose()));
         let keys = Keys::new(pairs)?;
         let first = keys.names().next().unwrap_or_default().to_owned();
         let key = self.key.clone().unwrap_or(first);
-        let base = self.url.clone().unwrap_or_else(|| base_url(config.http.listen));
+        let base = self
+            .url
+            .clone()
+            .unwrap_or_else(|| base_url(config.http.listen));
         let joins = self.identity.as_ref().and(self.room.clone());
         let token = keys.mint(&key, self.into_request())?;
         Ok(match joins {
@@ -123,7 +129,11 @@ impl Create {
             name: self.name,
             metadata: self.metadata,
             attributes: self.attribute.into_iter().collect::<BTreeMap<_, _>>(),
-            kind: if self.agent { "agent".to_owned() } else { String::new() },
+            kind: if self.agent {
+                "agent".to_owned()
+            } else {
+                String::new()
+            },
             grants,
             ttl: self.ttl,
             ..MintRequest::default()
@@ -141,7 +151,10 @@ fn join_link(base: &str, room: &str, token: &str) -> String {
             escaped.push_str(&format!("%{byte:02X}"));
         }
     }
-    format!("{}/?room={escaped}#token={token}", base.trim_end_matches('/'))
+    format!(
+        "{}/?room={escaped}#token={token}",
+        base.trim_end_matches('/')
+    )
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {
@@ -163,7 +176,10 @@ mod tests {
     fn create(arguments: &str) -> Result<String, clap::Error> {
         use clap::Parser as _;
         let line = Line::try_parse_from(["create"].into_iter().chain(arguments.split(' ')))?;
-        Ok(line.create.text(&Config::default()).expect("the development key signs"))
+        Ok(line
+            .create
+            .text(&Config::default())
+            .expect("the development key signs"))
     }
 
     #[test]
@@ -174,13 +190,25 @@ mod tests {
         );
         let text = text.unwrap();
         let (token, link) = text.trim_end().split_once('\n').unwrap();
-        assert_eq!(link, format!("https://example.org/?room=my%2Froom#token={token}"));
+        assert_eq!(
+            link,
+            format!("https://example.org/?room=my%2Froom#token={token}")
+        );
 
-        let verified = Keys::new([("devkey", "secret")]).unwrap().verify(token).unwrap();
+        let verified = Keys::new([("devkey", "secret")])
+            .unwrap()
+            .verify(token)
+            .unwrap();
         let grants = verified.grants();
-        assert_eq!((verified.identity(), grants.room.as_str()), ("ada", "my/room"));
+        assert_eq!(
+            (verified.identity(), grants.room.as_str()),
+            ("ada", "my/room")
+        );
         assert!(grants.room_join && grants.room_admin && grants.hidden && !grants.room_create);
-        assert_eq!((grants.can_publish, grants.can_subscribe), (Some(false), None));
+        assert_eq!(
+            (grants.can_publish, grants.can_subscribe),
+            (Some(false), None)
+        );
         assert_eq!(verified.claims().name, "Ada");
     }
 
@@ -192,9 +220,12 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for arguments in
-            ["--identity ada", "--name Ada", "--room r --identity a --ttl 5", "--list-rooms --admin"]
-        {
+        for arguments in [
+            "--identity ada",
+            "--name Ada",
+            "--room r --identity a --ttl 5",
+            "--list-rooms --admin",
+        ] {
             assert!(create(arguments).is_err(), "{arguments}");
         }
     }

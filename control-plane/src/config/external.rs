@@ -71,13 +71,20 @@ pub(crate) fn paths<T: Serialize>(section: &T) -> Vec<String> {
         }
     }
     let mut out = Vec::new();
-    walk(&Table::try_from(section).expect("a section is a table"), "", &mut out);
+    walk(
+        &Table::try_from(section).expect("a section is a table"),
+        "",
+        &mut out,
+    );
     out
 }
 
 fn print_table(table: &Table, prefix: &str, explained: Explained, key: &Key, out: &mut String) {
     let about = |path: &str| {
-        explained.iter().find(|(known, _)| *known == path).map_or("", |(_, about)| *about)
+        explained
+            .iter()
+            .find(|(known, _)| *known == path)
+            .map_or("", |(_, about)| *about)
     };
     for (name, value) in table {
         if !value.is_table() {
@@ -91,7 +98,11 @@ fn print_table(table: &Table, prefix: &str, explained: Explained, key: &Key, out
             let path = join(prefix, name);
             let key = key.child(name);
             let lines = wrap(about(&path));
-            print_section(&key, &lines.iter().map(String::as_str).collect::<Vec<_>>(), out);
+            print_section(
+                &key,
+                &lines.iter().map(String::as_str).collect::<Vec<_>>(),
+                out,
+            );
             print_table(table, &path, explained, &key, out);
         }
     }
@@ -102,7 +113,10 @@ fn wrap(text: &str) -> Vec<String> {
     const WIDTH: usize = 96;
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        if lines.last().is_some_and(|line| line.len() + 1 + word.len() > WIDTH) {
+        if lines
+            .last()
+            .is_some_and(|line| line.len() + 1 + word.len() > WIDTH)
+        {
             lines.push(String::new());
         }
         if let Some(line) = lines.last_mut() {
@@ -114,7 +128,11 @@ fn wrap(text: &str) -> Vec<String> {
 }
 
 fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+    if prefix.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{prefix}.{name}")
+    }
 }
 
 /// The values of a tree with their paths.
@@ -149,7 +167,9 @@ fn set(whole: &mut Value, path: &[String], value: Value) {
         *whole = Value::Table(Table::new());
     }
     if let Value::Table(table) = whole {
-        let below = table.entry(first.clone()).or_insert_with(|| Value::Table(Table::new()));
+        let below = table
+            .entry(first.clone())
+            .or_insert_with(|| Value::Table(Table::new()));
         set(below, rest, value);
     }
 }
@@ -165,8 +185,13 @@ fn typed(given: Given, default: Option<&Value>) -> Value {
         Some(Value::Integer(_)) => text.parse().ok().map(Value::Integer),
         Some(Value::Boolean(_)) => text.parse().ok().map(Value::Boolean),
         Some(Value::Array(_)) => {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-            Some(Value::Array(parts.map(|part| Value::String(part.to_owned())).collect()))
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
+            Some(Value::Array(
+                parts.map(|part| Value::String(part.to_owned())).collect(),
+            ))
         }
         _ => None,
     };

@@ -24,7 +24,12 @@ impl Given {
 
     /// Everything of a TOML file.
     pub(crate) fn from_table(table: toml::Table) -> Self {
-        Self::Table(table.into_iter().map(|(key, value)| (key, Self::from_value(value))).collect())
+        Self::Table(
+            table
+                .into_iter()
+                .map(|(key, value)| (key, Self::from_value(value)))
+                .collect(),
+        )
     }
 
     fn from_value(value: toml::Value) -> Self {
@@ -44,7 +49,10 @@ impl Given {
             *self = Self::nothing();
         }
         if let Self::Table(table) = self {
-            table.entry(first.clone()).or_insert_with(Self::nothing).set(rest, text);
+            table
+                .entry(first.clone())
+                .or_insert_with(Self::nothing)
+                .set(rest, text);
         }
     }
 
@@ -76,7 +84,9 @@ pub(crate) enum Variable {
 
 /// Reads the name of an environment variable: `PLENUM_HTTP__LISTEN` is `http.listen`.
 pub(crate) fn variable(name: &str) -> Variable {
-    let Some(rest) = name.strip_prefix(PREFIX) else { return Variable::Foreign };
+    let Some(rest) = name.strip_prefix(PREFIX) else {
+        return Variable::Foreign;
+    };
     // The flag --config and its variable name the file itself.
     if rest == "CONFIG" || is_service_link(rest) {
         return Variable::Foreign;
@@ -85,7 +95,8 @@ pub(crate) fn variable(name: &str) -> Variable {
     path[0].make_ascii_lowercase();
     // Names of API keys are the operator's, and case counts in them.
     if path[0] != "keys" {
-        path.iter_mut().for_each(|segment| segment.make_ascii_lowercase());
+        path.iter_mut()
+            .for_each(|segment| segment.make_ascii_lowercase());
     }
     Variable::Path(path)
 }
@@ -136,9 +147,17 @@ mod tests {
         let mut tree = Given::from_table("a = 1\n[b]\nc = 2".parse().unwrap());
         tree.set(&["b".into(), "c".into()], "3".into());
         tree.set(&["a".into(), "x".into()], "4".into());
-        let Given::Table(table) = tree else { panic!("a table") };
+        let Given::Table(table) = tree else {
+            panic!("a table")
+        };
         let text = |text: &str| Given::Text(text.into());
-        assert_eq!(table["b"], Given::Table([("c".to_owned(), text("3"))].into()));
-        assert_eq!(table["a"], Given::Table([("x".to_owned(), text("4"))].into()));
+        assert_eq!(
+            table["b"],
+            Given::Table([("c".to_owned(), text("3"))].into())
+        );
+        assert_eq!(
+            table["a"],
+            Given::Table([("x".to_owned(), text("4"))].into())
+        );
     }
 }

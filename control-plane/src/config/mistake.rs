@@ -19,7 +19,11 @@ impl Key {
 
     /// A setting of this section.
     pub(crate) fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+        if self.0.is_empty() {
+            Self(name.to_owned())
+        } else {
+            Self(format!("{}.{name}", self.0))
+        }
     }
 
     /// The path as text.
@@ -55,7 +59,10 @@ pub struct Mistakes(Vec<Mistake>);
 impl Mistakes {
     /// Notes one.
     pub(crate) fn add(&mut self, key: &Key, problem: impl Into<String>) {
-        self.0.push(Mistake { key: key.clone(), problem: problem.into() });
+        self.0.push(Mistake {
+            key: key.clone(),
+            problem: problem.into(),
+        });
     }
 
     /// The mistakes found so far, in order.

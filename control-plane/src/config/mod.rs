@@ -23,8 +23,8 @@ pub use mistake::{ConfigError, Mistake, Mistakes};
 pub use sections::{
     ApiConfig, Config, DEV_KEY, DEV_SECRET, HttpConfig, LogConfig, TelemetryConfig, WebConfig,
 };
-pub use value::{ByteSize, LogFormat, Secret};
 pub(crate) use value::parse_duration;
+pub use value::{ByteSize, LogFormat, Secret};
 
 impl Config {
     /// Reads and checks a configuration. `environment` are all variables of the process; `flags` are pairs
@@ -38,10 +38,16 @@ impl Config {
         flags: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let text = file.map(|path| {
-            std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+                path: path.to_owned(),
+                source,
+            })
         });
-        Self::read(text.transpose()?.as_deref().unwrap_or_default(), environment, flags)
+        Self::read(
+            text.transpose()?.as_deref().unwrap_or_default(),
+            environment,
+            flags,
+        )
     }
 
     /// As [`load`](Self::load), of the text of a file.
@@ -67,7 +73,11 @@ impl Config {
         let mut mistakes = Mistakes::default();
         setting::Setting::read(&mut config, given, &Key::root(), &mut mistakes);
         config.check(&mut mistakes);
-        if mistakes.all().is_empty() { Ok(config) } else { Err(ConfigError::Wrong(mistakes)) }
+        if mistakes.all().is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Wrong(mistakes))
+        }
     }
 
     /// Checks what one setting alone cannot show, for configurations that were not read from text.
@@ -77,7 +87,11 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut mistakes = Mistakes::default();
         self.check(&mut mistakes);
-        if mistakes.all().is_empty() { Ok(()) } else { Err(ConfigError::Wrong(mistakes)) }
+        if mistakes.all().is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Wrong(mistakes))
+        }
     }
 
     /// The defaults as TOML, each setting with its explanation.
@@ -89,7 +103,9 @@ impl Config {
 
     /// Whether the key that everybody knows is accepted.
     pub fn is_dev(&self) -> bool {
-        self.keys.get(DEV_KEY).is_some_and(|secret| secret.expose() == DEV_SECRET)
+        self.keys
+            .get(DEV_KEY)
+            .is_some_and(|secret| secret.expose() == DEV_SECRET)
     }
 
     /// Whether anybody may join without a token, by asking for one.
@@ -118,7 +134,10 @@ impl Config {
         if self.keys.is_empty() {
             mistakes.add(&keys, "must hold at least one API key");
         }
-        let pairs = self.keys.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
+        let pairs = self
+            .keys
+            .iter()
+            .map(|(name, secret)| (name.as_str(), secret.expose()));
         if let Err(error) = crate::auth::Keys::new(pairs) {
             mistakes.add(&keys, error.to_string());
         }
@@ -146,7 +165,10 @@ impl Config {
             ("http.keepalive_timeout", http.keepalive_timeout.is_zero()),
             ("http.max_body", http.max_body == ByteSize(0)),
             ("api.request_timeout", self.api.request_timeout.is_zero()),
-            ("api.max_concurrent_requests", self.api.max_concurrent_requests == 0),
+            (
+                "api.max_concurrent_requests",
+                self.api.max_concurrent_requests == 0,
+            ),
             ("api.max_event_streams", self.api.max_event_streams == 0),
         ] {
             if is_zero {

@@ -30,13 +30,22 @@ pub(super) fn check(node: &NodeConfig, mistakes: &mut Mistakes) {
 }
 
 const EXPLAINED: Explained = &[
-    ("region", "Where the node stands, free text; shown to clients and operators."),
+    (
+        "region",
+        "Where the node stands, free text; shown to clients and operators.",
+    ),
     (
         "workers",
         "Threads that carry media, each with a UDP port of its own; 1 to 36. A room lives on one of them.",
     ),
-    ("auto_create", "Joining a room creates it. Off: only the API creates rooms."),
-    ("remote_unmute", "The API may unmute tracks, not only mute them."),
+    (
+        "auto_create",
+        "Joining a room creates it. Off: only the API creates rooms.",
+    ),
+    (
+        "remote_unmute",
+        "The API may unmute tracks, not only mute them.",
+    ),
     ("udp", "Media over UDP."),
     (
         "udp.listen",
@@ -48,28 +57,73 @@ const EXPLAINED: Explained = &[
         "Addresses told to clients instead (\"203.0.113.7\" or \"203.0.113.7:7882\"): behind a 1:1 NAT, or \
          when listening on 0.0.0.0 or [::]. One for each address listened on, by family.",
     ),
-    ("udp.receive_buffer_bytes", "Kernel receive buffer of each socket."),
-    ("udp.send_buffer_bytes", "Kernel send buffer of each socket."),
-    ("udp.send_queue", "Datagrams waiting for a socket; past it the oldest is dropped."),
+    (
+        "udp.receive_buffer_bytes",
+        "Kernel receive buffer of each socket.",
+    ),
+    (
+        "udp.send_buffer_bytes",
+        "Kernel send buffer of each socket.",
+    ),
+    (
+        "udp.send_queue",
+        "Datagrams waiting for a socket; past it the oldest is dropped.",
+    ),
     ("tcp", "Media over TCP, for networks that block UDP."),
-    ("tcp.listen", "Addresses to listen on, shared by all workers. Empty: no TCP."),
-    ("tcp.advertise", "As for UDP; the port is the same for all workers."),
+    (
+        "tcp.listen",
+        "Addresses to listen on, shared by all workers. Empty: no TCP.",
+    ),
+    (
+        "tcp.advertise",
+        "As for UDP; the port is the same for all workers.",
+    ),
     ("tcp.max_connections", "Connections at once."),
     (
         "tcp.max_connections_per_source",
         "Connections at once from one IPv4 address or one IPv6 /64 network.",
     ),
-    ("tcp.send_queue", "Frames waiting for a connection; past it frames are dropped."),
-    ("tcp.first_frame_timeout", "How long a connection may take to its first frame."),
-    ("tcp.idle_timeout", "How long a connection may stay silent, or take what is sent to it."),
+    (
+        "tcp.send_queue",
+        "Frames waiting for a connection; past it frames are dropped.",
+    ),
+    (
+        "tcp.first_frame_timeout",
+        "How long a connection may take to its first frame.",
+    ),
+    (
+        "tcp.idle_timeout",
+        "How long a connection may stay silent, or take what is sent to it.",
+    ),
     ("timeouts", "How long things may take or last."),
-    ("timeouts.join", "How long a control connection may take to its join."),
-    ("timeouts.resume_window", "How long a participant is kept when its signalling broke off."),
-    ("timeouts.connect", "How long a client may take to connect its media."),
-    ("timeouts.empty_room", "Life of a room nobody ever joined, unless the room says otherwise."),
-    ("timeouts.departure", "Life of a room after the last participant left, likewise."),
-    ("events", "What is kept of room events for readers that come back."),
-    ("events.keep", "Events kept; a reader further behind is told to start anew."),
+    (
+        "timeouts.join",
+        "How long a control connection may take to its join.",
+    ),
+    (
+        "timeouts.resume_window",
+        "How long a participant is kept when its signalling broke off.",
+    ),
+    (
+        "timeouts.connect",
+        "How long a client may take to connect its media.",
+    ),
+    (
+        "timeouts.empty_room",
+        "Life of a room nobody ever joined, unless the room says otherwise.",
+    ),
+    (
+        "timeouts.departure",
+        "Life of a room after the last participant left, likewise.",
+    ),
+    (
+        "events",
+        "What is kept of room events for readers that come back.",
+    ),
+    (
+        "events.keep",
+        "Events kept; a reader further behind is told to start anew.",
+    ),
     ("events.keep_bytes", "Bytes of events kept."),
     (
         "limits",
@@ -77,23 +131,62 @@ const EXPLAINED: Explained = &[
          refused by the cap's name, and a packet is dropped and counted.",
     ),
     ("limits.rooms", "Rooms."),
-    ("limits.participants_per_room", "Participants of one room, unless the room allows fewer."),
+    (
+        "limits.participants_per_room",
+        "Participants of one room, unless the room allows fewer.",
+    ),
     ("limits.participants", "Participants."),
-    ("limits.pending_participants", "Participants that have not connected their media yet."),
+    (
+        "limits.pending_participants",
+        "Participants that have not connected their media yet.",
+    ),
     ("limits.sdp_bytes", "Bytes of one session description."),
-    ("limits.sdp_sections", "Sections (m=) of one session description."),
-    ("limits.candidates", "Candidates accepted from one client between restarts."),
-    ("limits.tracks_per_participant", "Tracks one participant may publish."),
-    ("limits.encodings_per_track", "Encodings (RTP streams) of one track."),
-    ("limits.ssrcs_per_participant", "Distinct SSRCs one publisher may show."),
-    ("limits.subscriptions_per_participant", "Subscriptions of one participant."),
-    ("limits.data_channels", "Data channels one client may open; may be 0."),
+    (
+        "limits.sdp_sections",
+        "Sections (m=) of one session description.",
+    ),
+    (
+        "limits.candidates",
+        "Candidates accepted from one client between restarts.",
+    ),
+    (
+        "limits.tracks_per_participant",
+        "Tracks one participant may publish.",
+    ),
+    (
+        "limits.encodings_per_track",
+        "Encodings (RTP streams) of one track.",
+    ),
+    (
+        "limits.ssrcs_per_participant",
+        "Distinct SSRCs one publisher may show.",
+    ),
+    (
+        "limits.subscriptions_per_participant",
+        "Subscriptions of one participant.",
+    ),
+    (
+        "limits.data_channels",
+        "Data channels one client may open; may be 0.",
+    ),
     ("limits.data_message_bytes", "Bytes of one data message."),
-    ("limits.data_buffer_bytes", "Bytes that wait in one participant's data channel."),
+    (
+        "limits.data_buffer_bytes",
+        "Bytes that wait in one participant's data channel.",
+    ),
     ("limits.name_bytes", "Bytes of names and identities."),
-    ("limits.metadata_bytes", "Bytes of the metadata of a room or participant; may be 0."),
-    ("limits.attributes_bytes", "Bytes of all attributes of a participant; may be 0."),
-    ("limits.requests_per_second", "Requests of one client per second, over ten seconds."),
+    (
+        "limits.metadata_bytes",
+        "Bytes of the metadata of a room or participant; may be 0.",
+    ),
+    (
+        "limits.attributes_bytes",
+        "Bytes of all attributes of a participant; may be 0.",
+    ),
+    (
+        "limits.requests_per_second",
+        "Requests of one client per second, over ten seconds.",
+    ),
 ];
 
 #[cfg(test)]
@@ -103,8 +196,10 @@ mod tests {
     #[test]
     fn every_key_of_the_node_is_explained_and_nothing_else() {
         let mut keys = external::paths(&NodeConfig::default());
-        let mut explained: Vec<String> =
-            EXPLAINED.iter().map(|(path, _)| (*path).to_owned()).collect();
+        let mut explained: Vec<String> = EXPLAINED
+            .iter()
+            .map(|(path, _)| (*path).to_owned())
+            .collect();
         keys.sort();
         explained.sort();
         assert_eq!(keys, explained);

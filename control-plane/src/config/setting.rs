@@ -87,7 +87,10 @@ pub(crate) fn refuse_unknown<'a>(
 ) {
     for name in left {
         let known = known.join(", ");
-        mistakes.add(&key.child(name), format!("is not a setting; here there are: {known}"));
+        mistakes.add(
+            &key.child(name),
+            format!("is not a setting; here there are: {known}"),
+        );
     }
 }
 

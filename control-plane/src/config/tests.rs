@@ -12,12 +12,17 @@ fn read_all(
     flags: &[(&str, &str)],
 ) -> Result<Config, Vec<String>> {
     let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-        pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
+            .collect()
     };
     Config::read(file, own(environment), own(flags)).map_err(|error| match error {
-        ConfigError::Wrong(mistakes) => {
-            mistakes.all().iter().map(|m| format!("{}: {}", m.key, m.problem)).collect()
-        }
+        ConfigError::Wrong(mistakes) => mistakes
+            .all()
+            .iter()
+            .map(|m| format!("{}: {}", m.key, m.problem))
+            .collect(),
         other => vec![other.to_string()],
     })
 }
@@ -42,7 +47,10 @@ fn every_printed_setting_has_a_comment() {
         }
         settings += 1;
         let above = index.checked_sub(1).map_or("", |above| lines[above]);
-        assert!(above.starts_with("# ") && above.len() > 3, "no comment above {line:?}");
+        assert!(
+            above.starts_with("# ") && above.len() > 3,
+            "no comment above {line:?}"
+        );
         assert!(line.len() <= 100, "{line:?} is too long");
     }
     assert!(settings > 25, "{settings} settings found:\n{printed}");
@@ -64,9 +72,11 @@ fn all_mistakes_are_reported_at_once_with_their_keys() {
         [telemetry]
         otlp_endpoint = "collector:4317"
     "#;
-    let mistakes = read_all(file, &[("PLENUM_HTTP__LISTNE", "x"), ("PLENUM_LOG", "x")], &[
-        ("web.guest_access", "perhaps"),
-    ])
+    let mistakes = read_all(
+        file,
+        &[("PLENUM_HTTP__LISTNE", "x"), ("PLENUM_LOG", "x")],
+        &[("web.guest_access", "perhaps")],
+    )
     .unwrap_err();
     for key in [
         "typo:",
@@ -79,7 +89,10 @@ fn all_mistakes_are_reported_at_once_with_their_keys() {
         "web.guest_access:",
         "log:",
     ] {
-        assert!(mistakes.iter().any(|m| m.starts_with(key)), "{key} missing in {mistakes:#?}");
+        assert!(
+            mistakes.iter().any(|m| m.starts_with(key)),
+            "{key} missing in {mistakes:#?}"
+        );
     }
     let mistakes = read("[log]\nformat = \"xml\"\nlevel = \"==\"").unwrap_err();
     assert_eq!(mistakes.len(), 2, "{mistakes:#?}");
@@ -110,7 +123,11 @@ fn own_keys_replace_the_development_key() {
         ("", &[("PLENUM_KEYS__mine", "s1")][..]),
     ] {
         let config = read_all(file, environment, &[]).unwrap();
-        assert_eq!(config.keys.keys().collect::<Vec<_>>(), ["mine"], "{file} {environment:?}");
+        assert_eq!(
+            config.keys.keys().collect::<Vec<_>>(),
+            ["mine"],
+            "{file} {environment:?}"
+        );
         assert!(!config.is_dev() && !config.guest_access());
     }
     assert!(Config::default().is_dev() && Config::default().guest_access());
@@ -125,7 +142,11 @@ fn the_development_key_stays_on_the_loopback_address() {
         ("[::]:7880", "", false),
         ("192.0.2.1:7880", "", false),
         ("0.0.0.0:7880", "[keys]\nmine = \"s1\"", true),
-        ("0.0.0.0:7880", "[keys]\nmine = \"s1\"\ndevkey = \"secret\"", false),
+        (
+            "0.0.0.0:7880",
+            "[keys]\nmine = \"s1\"\ndevkey = \"secret\"",
+            false,
+        ),
     ] {
         let result = read(&format!("[http]\nlisten = \"{listen}\"\n{keys}"));
         assert_eq!(result.is_ok(), accepted, "{listen} {keys}: {result:?}");

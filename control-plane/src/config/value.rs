@@ -144,10 +144,18 @@ written_as_text!(
     |text: &str| text.parse().ok(),
     ToString::to_string
 );
-written_as_text!(Duration, "a duration such as \"30s\"", parse_duration, |duration: &Self| {
-    print_duration(*duration)
-});
-written_as_text!(ByteSize, "a size such as \"16KiB\"", parse_size, |size: &Self| print_size(*size));
+written_as_text!(
+    Duration,
+    "a duration such as \"30s\"",
+    parse_duration,
+    |duration: &Self| { print_duration(*duration) }
+);
+written_as_text!(
+    ByteSize,
+    "a size such as \"16KiB\"",
+    parse_size,
+    |size: &Self| print_size(*size)
+);
 written_as_text!(
     LogFormat,
     "\"text\" or \"json\"",
@@ -177,7 +185,11 @@ impl<T: Value> Value for Option<T> {
     }
     fn from_text(text: &str) -> Option<Self> {
         // An empty variable is how a deployment file says "not set".
-        if text.is_empty() { Some(None) } else { T::from_text(text).map(Some) }
+        if text.is_empty() {
+            Some(None)
+        } else {
+            T::from_text(text).map(Some)
+        }
     }
     fn to_toml(&self) -> Option<toml::Value> {
         self.as_ref().and_then(T::to_toml)
@@ -192,10 +204,16 @@ impl<T: Value> Value for Vec<T> {
         value.as_array()?.iter().map(T::from_toml).collect()
     }
     fn from_text(text: &str) -> Option<Self> {
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(T::from_text).collect()
+        text.split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(T::from_text)
+            .collect()
     }
     fn to_toml(&self) -> Option<toml::Value> {
-        Some(toml::Value::Array(self.iter().filter_map(T::to_toml).collect()))
+        Some(toml::Value::Array(
+            self.iter().filter_map(T::to_toml).collect(),
+        ))
     }
 }
 
@@ -256,7 +274,10 @@ const SIZE_UNITS: [(&str, u64); 3] = [("MiB", 1024 * 1024), ("KiB", 1024), ("B",
 fn parse_size(text: &str) -> Option<ByteSize> {
     let (number, unit) = split_unit(text)?;
     let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
-    number.checked_mul(*bytes).and_then(|bytes| u32::try_from(bytes).ok()).map(ByteSize)
+    number
+        .checked_mul(*bytes)
+        .and_then(|bytes| u32::try_from(bytes).ok())
+        .map(ByteSize)
 }
 
 fn print_size(size: ByteSize) -> String {
@@ -274,7 +295,10 @@ fn print_unit(value: u64, units: &[(&str, u64)], smallest: &str) -> String {
     units
         .iter()
         .find(|(_, size)| value != 0 && value % size == 0)
-        .map_or_else(|| format!("{value}{smallest}"), |(unit, size)| format!("{}{unit}", value / size))
+        .map_or_else(
+            || format!("{value}{smallest}"),
+            |(unit, size)| format!("{}{unit}", value / size),
+        )
 }
 
 #[cfg(test)]
@@ -289,7 +313,16 @@ mod tests {
         for text in ["16KiB", "10MiB", "100B", "0B"] {
             assert_eq!(print_size(parse_size(text).unwrap()), text);
         }
-        for bad in ["", "30", "s", "-1s", "1.5s", "30 s", "99999999999999999999s", "1d"] {
+        for bad in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "1.5s",
+            "30 s",
+            "99999999999999999999s",
+            "1d",
+        ] {
             assert_eq!(parse_duration(bad), None, "{bad}");
         }
         for bad in ["", "16", "16kb", "5GiB", "9999999MiB"] {

@@ -56,6 +56,7 @@ struct Connection {
 }
 
 /// What comes next.
+#[expect(clippy::large_enum_variant, reason = "one at a time, moved once")]
 enum Turn {
     Frame(Option<Result<Frame, axum::Error>>),
     Event(Result<Option<SessionEvent>, Status>),

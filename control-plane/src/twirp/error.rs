@@ -38,7 +38,12 @@ impl Meta {
 
 impl TwirpError {
     fn new(status: StatusCode, code: &'static str, msg: impl Into<String>) -> Self {
-        Self { status, code, msg: msg.into(), meta: Meta::default() }
+        Self {
+            status,
+            code,
+            msg: msg.into(),
+            meta: Meta::default(),
+        }
     }
 
     /// No such path, or a content type we do not speak.
@@ -53,7 +58,11 @@ impl TwirpError {
 
     /// The body is longer than allowed.
     pub(super) fn too_large() -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "resource_exhausted", "request is too large")
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "resource_exhausted",
+            "request is too large",
+        )
     }
 
     /// A method that exists, but not here.
@@ -71,7 +80,11 @@ impl From<CallError> for TwirpError {
     fn from(error: CallError) -> Self {
         // SDKs expect one answer for no token and for one without the grant.
         if matches!(error, CallError::Forbidden(_)) {
-            return Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", error.to_string());
+            return Self::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                error.to_string(),
+            );
         }
         let code = error.code();
         let argument = match &error {
@@ -92,15 +105,24 @@ impl From<CallError> for TwirpError {
             Code::DataLoss => "dataloss",
             other => error::label(other),
         };
-        Self { status: status(code), code: name, msg, meta: Meta { argument } }
+        Self {
+            status: status(code),
+            code: name,
+            msg,
+            meta: Meta { argument },
+        }
     }
 }
 
 /// The words that users of SDKs match on.
 fn not_found(status: &tonic::Status) -> String {
     let message = status.message();
-    let kind = status.get_details_resource_info().map(|resource| resource.resource_type);
-    let kind = kind.as_deref().or_else(|| message.split_whitespace().next());
+    let kind = status
+        .get_details_resource_info()
+        .map(|resource| resource.resource_type);
+    let kind = kind
+        .as_deref()
+        .or_else(|| message.split_whitespace().next());
     match kind {
         Some("room") => "requested room does not exist".to_owned(),
         Some("participant") => "participant does not exist".to_owned(),
@@ -150,12 +172,30 @@ mod tests {
 
     #[test]
     fn refusals_are_worded_as_sdks_expect() {
-        let invalid = Violation { field: "room", problem: "must not be empty".into() };
+        let invalid = Violation {
+            field: "room",
+            problem: "must not be empty".into(),
+        };
         let node = |code, message: &str| CallError::from(Status::new(code, message));
         for (error, status, code, msg) in [
-            (CallError::from(TokenError::Missing), 401, "unauthenticated", "no access token"),
-            (GrantError::OtherRoom.into(), 401, "unauthenticated", "access token is for another room"),
-            (CallError::Invalid(vec![invalid]), 400, "invalid_argument", "room must not be empty"),
+            (
+                CallError::from(TokenError::Missing),
+                401,
+                "unauthenticated",
+                "no access token",
+            ),
+            (
+                GrantError::OtherRoom.into(),
+                401,
+                "unauthenticated",
+                "access token is for another room",
+            ),
+            (
+                CallError::Invalid(vec![invalid]),
+                400,
+                "invalid_argument",
+                "room must not be empty",
+            ),
             (
                 node(Code::NotFound, "room \"a\" does not exist"),
                 404,
@@ -170,17 +210,33 @@ mod tests {
             ),
             (node(Code::DataLoss, "x"), 500, "dataloss", "x"),
             (node(Code::Cancelled, "x"), 408, "canceled", "x"),
-            (node(Code::FailedPrecondition, "x"), 412, "failed_precondition", "x"),
-            (CallError::Busy("calls"), 429, "resource_exhausted", "too many calls at once"),
+            (
+                node(Code::FailedPrecondition, "x"),
+                412,
+                "failed_precondition",
+                "x",
+            ),
+            (
+                CallError::Busy("calls"),
+                429,
+                "resource_exhausted",
+                "too many calls at once",
+            ),
         ] {
             let error = TwirpError::from(error);
-            assert_eq!((error.status.as_u16(), error.code, error.msg.as_str()), (status, code, msg));
+            assert_eq!(
+                (error.status.as_u16(), error.code, error.msg.as_str()),
+                (status, code, msg)
+            );
         }
     }
 
     #[test]
     fn the_argument_at_fault_is_in_the_meta_data() {
-        let invalid = Violation { field: "room", problem: "must not be empty".into() };
+        let invalid = Violation {
+            field: "room",
+            problem: "must not be empty".into(),
+        };
         let error = TwirpError::from(CallError::Invalid(vec![invalid]));
         assert_eq!(
             serde_json::to_value(&error).unwrap(),

@@ -48,30 +48,32 @@ async fn call(
     Path(path): Path<String>,
     request: Request,
 ) -> Response {
-    answer(&calls, &path, request).await.unwrap_or_else(TwirpError::into_response)
+    answer(&calls, &path, request)
+        .await
+        .unwrap_or_else(TwirpError::into_response)
 }
 
-async fn answer(
-    calls: &Arc<Calls>,
-    path: &str,
-    request: Request,
-) -> Result<Response, TwirpError> {
+async fn answer(calls: &Arc<Calls>, path: &str, request: Request) -> Result<Response, TwirpError> {
     let (service, method) = path.split_once('/').ok_or_else(no_route)?;
     if NOT_HERE.contains(&service) {
-        return Err(TwirpError::unimplemented(format!("{service} is not offered here")));
+        return Err(TwirpError::unimplemented(format!(
+            "{service} is not offered here"
+        )));
     }
     if service != room_service::NAME {
         return Err(no_route());
     }
     let wire = Wire::of(request.headers())?;
     let headers = request.headers().clone();
-    let body = Bytes::from_request(request, &()).await.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            TwirpError::too_large()
-        } else {
-            TwirpError::malformed("the request could not be read")
-        }
-    })?;
+    let body = Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                TwirpError::too_large()
+            } else {
+                TwirpError::malformed("the request could not be read")
+            }
+        })?;
     room_service::call(calls, method, &headers, wire, &body).await
 }
 

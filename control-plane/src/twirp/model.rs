@@ -143,19 +143,30 @@ fn disconnect_reason(reason: v1::CloseReason) -> lk::DisconnectReason {
 }
 
 fn number<E: TryFrom<i32>>(number: i32) -> i32 {
-    if E::try_from(number).is_ok() { number } else { 0 }
+    if E::try_from(number).is_ok() {
+        number
+    } else {
+        0
+    }
 }
 
 fn numbers<E: TryFrom<i32>>(numbers: Vec<i32>) -> Vec<i32> {
-    numbers.into_iter().filter(|number| E::try_from(*number).is_ok()).collect()
+    numbers
+        .into_iter()
+        .filter(|number| E::try_from(*number).is_ok())
+        .collect()
 }
 
 fn seconds(duration: Option<Duration>) -> u32 {
-    duration.map_or(0, |duration| u32::try_from(duration.seconds).unwrap_or_default())
+    duration.map_or(0, |duration| {
+        u32::try_from(duration.seconds).unwrap_or_default()
+    })
 }
 
 fn millis(at: Timestamp) -> i64 {
-    at.seconds.saturating_mul(1000).saturating_add(i64::from(at.nanos / 1_000_000))
+    at.seconds
+        .saturating_mul(1000)
+        .saturating_add(i64::from(at.nanos / 1_000_000))
 }
 
 #[cfg(test)]
@@ -163,7 +174,10 @@ mod tests {
     use super::*;
 
     /// Every number up to 15 that both know has one name in both, whatever the prefix.
-    fn agree(ours: impl Fn(i32) -> Option<&'static str>, theirs: impl Fn(i32) -> Option<&'static str>) {
+    fn agree(
+        ours: impl Fn(i32) -> Option<&'static str>,
+        theirs: impl Fn(i32) -> Option<&'static str>,
+    ) {
         let mut names = 0;
         for number in 0..16 {
             if let (Some(ours), Some(theirs)) = (ours(number), theirs(number)) {
@@ -178,8 +192,16 @@ mod tests {
     macro_rules! agree {
         ($ours:ty, $theirs:ty) => {
             agree(
-                |number| <$ours>::try_from(number).ok().map(|value| value.as_str_name()),
-                |number| <$theirs>::try_from(number).ok().map(|value| value.as_str_name()),
+                |number| {
+                    <$ours>::try_from(number)
+                        .ok()
+                        .map(|value| value.as_str_name())
+                },
+                |number| {
+                    <$theirs>::try_from(number)
+                        .ok()
+                        .map(|value| value.as_str_name())
+                },
             );
         };
     }
@@ -222,9 +244,20 @@ mod tests {
         let of = v1::Participant {
             id: "PA_a".into(),
             identity: "ada".into(),
-            joined_at: Some(Timestamp { seconds: 5, nanos: 7_000_000 }),
-            tracks: vec![v1::Track { id: "TR_a".into(), kind: 1, source: 99, ..Default::default() }],
-            permissions: Some(v1::Permissions { can_publish: true, ..Default::default() }),
+            joined_at: Some(Timestamp {
+                seconds: 5,
+                nanos: 7_000_000,
+            }),
+            tracks: vec![v1::Track {
+                id: "TR_a".into(),
+                kind: 1,
+                source: 99,
+                ..Default::default()
+            }],
+            permissions: Some(v1::Permissions {
+                can_publish: true,
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let seen = participant(of);

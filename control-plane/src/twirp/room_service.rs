@@ -16,12 +16,7 @@ use super::{
     model::{self, room},
     wire::Wire,
 };
-use crate::{
-    api::Calls,
-    auth::Verified,
-    error::CallError,
-    metrics::Api,
-};
+use crate::{api::Calls, auth::Verified, error::CallError, metrics::Api};
 
 /// As it stands in the path.
 pub(super) const NAME: &str = "livekit.RoomService";
@@ -42,32 +37,55 @@ pub(super) async fn call(
     wire: Wire,
     body: &Bytes,
 ) -> Result<Response, TwirpError> {
-    let incoming = Incoming { calls, headers, wire, body };
+    let incoming = Incoming {
+        calls,
+        headers,
+        wire,
+        body,
+    };
     match method {
         "CreateRoom" => incoming.run("RoomService/CreateRoom", create_room).await,
         "ListRooms" => incoming.run("RoomService/ListRooms", list_rooms).await,
         "DeleteRoom" => incoming.run("RoomService/DeleteRoom", delete_room).await,
         "ListParticipants" => {
-            incoming.run("RoomService/ListParticipants", list_participants).await
+            incoming
+                .run("RoomService/ListParticipants", list_participants)
+                .await
         }
-        "GetParticipant" => incoming.run("RoomService/GetParticipant", get_participant).await,
+        "GetParticipant" => {
+            incoming
+                .run("RoomService/GetParticipant", get_participant)
+                .await
+        }
         "RemoveParticipant" => {
-            incoming.run("RoomService/RemoveParticipant", remove_participant).await
+            incoming
+                .run("RoomService/RemoveParticipant", remove_participant)
+                .await
         }
-        "MutePublishedTrack" => incoming.run("RoomService/MutePublishedTrack", mute_track).await,
+        "MutePublishedTrack" => {
+            incoming
+                .run("RoomService/MutePublishedTrack", mute_track)
+                .await
+        }
         "UpdateParticipant" => {
-            incoming.run("RoomService/UpdateParticipant", update_participant).await
+            incoming
+                .run("RoomService/UpdateParticipant", update_participant)
+                .await
         }
         "UpdateSubscriptions" => {
-            incoming.run("RoomService/UpdateSubscriptions", update_subscriptions).await
+            incoming
+                .run("RoomService/UpdateSubscriptions", update_subscriptions)
+                .await
         }
         "SendData" => incoming.run("RoomService/SendData", send_data).await,
         "UpdateRoomMetadata" => {
-            incoming.run("RoomService/UpdateRoomMetadata", update_room_metadata).await
+            incoming
+                .run("RoomService/UpdateRoomMetadata", update_room_metadata)
+                .await
         }
-        "ForwardParticipant" | "MoveParticipant" | "PerformRpc" => {
-            Err(TwirpError::unimplemented(format!("{method} is not offered here")))
-        }
+        "ForwardParticipant" | "MoveParticipant" | "PerformRpc" => Err(TwirpError::unimplemented(
+            format!("{method} is not offered here"),
+        )),
         _ => Err(TwirpError::bad_route("no handler for path")),
     }
 }
@@ -102,7 +120,9 @@ async fn create_room(
         departure_timeout: seconds(request.departure_timeout),
         max_participants: request.max_participants,
     };
-    let request = v1::CreateRoomRequest { config: Some(config) };
+    let request = v1::CreateRoomRequest {
+        config: Some(config),
+    };
     Ok(room(calls.create_room(&caller, request).await?))
 }
 
@@ -111,9 +131,13 @@ async fn list_rooms(
     caller: Verified,
     request: lk::ListRoomsRequest,
 ) -> Result<lk::ListRoomsResponse, CallError> {
-    let request = v1::ListRoomsRequest { names: request.names };
+    let request = v1::ListRoomsRequest {
+        names: request.names,
+    };
     let listed = calls.list_rooms(&caller, request).await?;
-    Ok(lk::ListRoomsResponse { rooms: listed.rooms.into_iter().map(room).collect() })
+    Ok(lk::ListRoomsResponse {
+        rooms: listed.rooms.into_iter().map(room).collect(),
+    })
 }
 
 async fn delete_room(
@@ -121,7 +145,9 @@ async fn delete_room(
     caller: Verified,
     request: lk::DeleteRoomRequest,
 ) -> Result<lk::DeleteRoomResponse, CallError> {
-    calls.delete_room(&caller, v1::DeleteRoomRequest { room: request.room }).await?;
+    calls
+        .delete_room(&caller, v1::DeleteRoomRequest { room: request.room })
+        .await?;
     Ok(lk::DeleteRoomResponse {})
 }
 
@@ -132,7 +158,11 @@ async fn list_participants(
 ) -> Result<lk::ListParticipantsResponse, CallError> {
     let request = v1::ListParticipantsRequest { room: request.room };
     let listed = calls.list_participants(&caller, request).await?;
-    let participants = listed.participants.into_iter().map(model::participant).collect();
+    let participants = listed
+        .participants
+        .into_iter()
+        .map(model::participant)
+        .collect();
     Ok(lk::ListParticipantsResponse { participants })
 }
 
@@ -143,7 +173,9 @@ async fn get_participant(
 ) -> Result<lk::ParticipantInfo, CallError> {
     let lk::RoomParticipantIdentity { room, identity, .. } = request;
     let request = v1::GetParticipantRequest { room, identity };
-    Ok(model::participant(calls.get_participant(&caller, request).await?))
+    Ok(model::participant(
+        calls.get_participant(&caller, request).await?,
+    ))
 }
 
 async fn remove_participant(
@@ -152,7 +184,9 @@ async fn remove_participant(
     request: lk::RoomParticipantIdentity,
 ) -> Result<lk::RemoveParticipantResponse, CallError> {
     let lk::RoomParticipantIdentity { room, identity, .. } = request;
-    calls.remove_participant(&caller, v1::RemoveParticipantRequest { room, identity }).await?;
+    calls
+        .remove_participant(&caller, v1::RemoveParticipantRequest { room, identity })
+        .await?;
     Ok(lk::RemoveParticipantResponse {})
 }
 
@@ -161,10 +195,22 @@ async fn mute_track(
     caller: Verified,
     request: lk::MuteRoomTrackRequest,
 ) -> Result<lk::MuteRoomTrackResponse, CallError> {
-    let lk::MuteRoomTrackRequest { room, identity, track_sid, muted } = request;
-    let request = v1::MuteTrackRequest { room, identity, track_id: track_sid, muted };
+    let lk::MuteRoomTrackRequest {
+        room,
+        identity,
+        track_sid,
+        muted,
+    } = request;
+    let request = v1::MuteTrackRequest {
+        room,
+        identity,
+        track_id: track_sid,
+        muted,
+    };
     let track = calls.mute_track(&caller, request).await?;
-    Ok(lk::MuteRoomTrackResponse { track: Some(model::track(track)) })
+    Ok(lk::MuteRoomTrackResponse {
+        track: Some(model::track(track)),
+    })
 }
 
 async fn update_participant(
@@ -182,7 +228,9 @@ async fn update_participant(
         attributes: request.attributes.into_iter().collect(),
         permissions: request.permission.map(model::permissions),
     };
-    Ok(model::participant(calls.update_participant(&caller, request).await?))
+    Ok(model::participant(
+        calls.update_participant(&caller, request).await?,
+    ))
 }
 
 async fn update_subscriptions(
@@ -191,7 +239,12 @@ async fn update_subscriptions(
     request: lk::UpdateSubscriptionsRequest,
 ) -> Result<lk::UpdateSubscriptionsResponse, CallError> {
     let mut track_ids = request.track_sids;
-    track_ids.extend(request.participant_tracks.into_iter().flat_map(|of| of.track_sids));
+    track_ids.extend(
+        request
+            .participant_tracks
+            .into_iter()
+            .flat_map(|of| of.track_sids),
+    );
     let request = v1::UpdateSubscriptionsRequest {
         room: request.room,
         identity: request.identity,
@@ -215,8 +268,13 @@ async fn send_data(
         reliable,
         destination_identities: request.destination_identities,
     };
-    let send = v1::SendDataRequest { room: request.room, data: Some(data) };
-    calls.send_data_to(&caller, send, request.destination_sids).await?;
+    let send = v1::SendDataRequest {
+        room: request.room,
+        data: Some(data),
+    };
+    calls
+        .send_data_to(&caller, send, request.destination_sids)
+        .await?;
     Ok(lk::SendDataResponse {})
 }
 
@@ -235,5 +293,8 @@ async fn update_room_metadata(
 
 /// 0 means "as the node has it".
 fn seconds(seconds: u32) -> Option<prost_types::Duration> {
-    (seconds > 0).then(|| prost_types::Duration { seconds: i64::from(seconds), nanos: 0 })
+    (seconds > 0).then(|| prost_types::Duration {
+        seconds: i64::from(seconds),
+        nanos: 0,
+    })
 }

@@ -20,7 +20,10 @@ pub(super) enum Wire {
 impl Wire {
     /// By the content type of the request; parameters such as a charset do not matter.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, TwirpError> {
-        let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let value = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("");
         match value.split(';').next().unwrap_or("").trim() {
             kind if kind.eq_ignore_ascii_case("application/protobuf") => Ok(Self::Protobuf),
             kind if kind.eq_ignore_ascii_case("application/json") => Ok(Self::Json),
@@ -43,7 +46,10 @@ impl Wire {
     }
 
     /// Writes an answer.
-    pub(super) fn encode<M: Message + Serialize>(self, message: &M) -> Result<Response, TwirpError> {
+    pub(super) fn encode<M: Message + Serialize>(
+        self,
+        message: &M,
+    ) -> Result<Response, TwirpError> {
         let (kind, body) = match self {
             Self::Protobuf => ("application/protobuf", message.encode_to_vec()),
             Self::Json => (
@@ -63,7 +69,9 @@ mod tests {
     use super::*;
 
     fn wire(kind: &str) -> Option<Wire> {
-        let headers = [(CONTENT_TYPE, HeaderValue::from_str(kind).unwrap())].into_iter().collect();
+        let headers = [(CONTENT_TYPE, HeaderValue::from_str(kind).unwrap())]
+            .into_iter()
+            .collect();
         Wire::of(&headers).ok()
     }
 
@@ -87,9 +95,14 @@ mod tests {
             r#"{"name":"a","emptyTimeout":5,"maxParticipants":7}"#,
             r#"{"name":"a","empty_timeout":5,"max_participants":7,"tomorrow":[{}]}"#,
         ] {
-            let request: lk::CreateRoomRequest =
-                Wire::Json.decode(&Bytes::from_static(json.as_bytes())).unwrap();
-            assert_eq!((request.empty_timeout, request.max_participants), (5, 7), "{json}");
+            let request: lk::CreateRoomRequest = Wire::Json
+                .decode(&Bytes::from_static(json.as_bytes()))
+                .unwrap();
+            assert_eq!(
+                (request.empty_timeout, request.max_participants),
+                (5, 7),
+                "{json}"
+            );
         }
         let refused = Wire::Json.decode::<lk::CreateRoomRequest>(&Bytes::from_static(b"{"));
         assert!(refused.is_err());
@@ -105,6 +118,10 @@ mod tests {
         }
         // Groups in groups, which no message of ours has.
         let body = Bytes::from(vec![0x0b; 100_000]);
-        assert!(Wire::Protobuf.decode::<lk::CreateRoomRequest>(&body).is_err());
+        assert!(
+            Wire::Protobuf
+                .decode::<lk::CreateRoomRequest>(&body)
+                .is_err()
+        );
     }
 }

@@ -74,7 +74,10 @@ pub(super) async fn join(
     request: Result<Json<JoinRequest>, JsonRejection>,
 ) -> Response {
     let Some(key) = &guests.key else {
-        return refuse(StatusCode::FORBIDDEN, "Guests cannot join here; ask for an invitation.");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "Guests cannot join here; ask for an invitation.",
+        );
     };
     let request = match request {
         Ok(Json(request)) => request,
@@ -105,11 +108,19 @@ pub(super) async fn join(
     match minted {
         Ok(token) => {
             guests.metrics.guest_token();
-            Json(JoinAnswer { token, room: room.to_owned(), identity }).into_response()
+            Json(JoinAnswer {
+                token,
+                room: room.to_owned(),
+                identity,
+            })
+            .into_response()
         }
         Err(error) => {
             tracing::error!(%error, "no token for a guest");
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here.")
+            refuse(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Something went wrong here.",
+            )
         }
     }
 }
@@ -174,7 +185,10 @@ mod tests {
             ("  --Ada!!  ", "ada"),
             ("Łukasz", "ukasz"),
             ("李雷", ""),
-            ("a very long name that does not end", "a-very-long-name-that-do"),
+            (
+                "a very long name that does not end",
+                "a-very-long-name-that-do",
+            ),
         ] {
             assert_eq!(slug(name), expected, "{name}");
         }
@@ -183,7 +197,10 @@ mod tests {
     #[test]
     fn an_identity_is_readable_and_not_to_be_guessed() {
         let one = identity("Ada", &mut rand::rng());
-        assert!(one.starts_with("ada-") && one.len() == "ada-".len() + SUFFIX_LEN, "{one}");
+        assert!(
+            one.starts_with("ada-") && one.len() == "ada-".len() + SUFFIX_LEN,
+            "{one}"
+        );
         assert_ne!(one, identity("Ada", &mut rand::rng()));
         assert_eq!(identity("李雷", &mut rand::rng()).len(), SUFFIX_LEN);
     }

@@ -1,3 +1,11 @@
-//! Integration tests of the control plane, in one binary.
+//! The control plane as a whole: a running `plenum` in this process, on ports the system chooses, asked
+//! over real sockets. One binary, a module for each surface.
 
+mod events;
+mod grpc;
+mod http;
+mod limits;
+mod process;
 mod signal;
+mod support;
+mod twirp;

@@ -6,6 +6,7 @@
 
 #![warn(missing_docs)]
 
+mod allocator;
 mod config;
 mod data;
 mod demux;

@@ -1,1 +1,31 @@
+//! A simulated world for tests of the media core.
+//!
+//! A [`World`] owns a seed, a virtual clock, one shard, clients that are real WebRTC endpoints, and the
+//! network between them. It always jumps to the next moment at which anything happens, and at every
+//! packet and event its oracles judge what the clients are given. Must not touch a socket, sleep, or
+//! read a clock beyond the one instant that is the origin of virtual time.
 
+#![warn(missing_docs)]
+
+mod client;
+mod connection;
+mod media;
+mod network;
+mod oracle;
+mod world;
+
+pub use client::{Client, ClientOptions, DataMessage, DataTo, Stream};
+pub use media::{SourceId, SourceKind, VideoSettings};
+pub use network::LinkSettings;
+pub use oracle::{StreamReport, Violation};
+pub use world::{ClientKey, Tapped, World};
+
+/// Shorthand for virtual time.
+pub const fn millis(millis: u64) -> std::time::Duration {
+    std::time::Duration::from_millis(millis)
+}
+
+/// Shorthand for virtual time.
+pub const fn seconds(seconds: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(seconds)
+}

@@ -17,16 +17,16 @@ use tonic::{Request, Response, Status, Streaming, transport::Server};
 use super::soon;
 
 /// The node's end of one session.
-pub struct FakeSession {
+pub(crate) struct FakeSession {
     /// What the gateway asked for first.
-    pub join: Join,
+    pub(crate) join: Join,
     requests: Streaming<SessionRequest>,
     events: mpsc::Sender<Result<SessionEvent, Status>>,
 }
 
 /// Sessions as they are opened.
-pub struct FakeNode {
-    pub address: SocketAddr,
+pub(crate) struct FakeNode {
+    pub(crate) address: SocketAddr,
     sessions: mpsc::UnboundedReceiver<FakeSession>,
 }
 
@@ -38,12 +38,12 @@ struct Service {
 
 impl FakeNode {
     /// A node that opens sessions.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(None).await
     }
 
     /// A node that refuses everything when given a refusal.
-    pub async fn start_with(refusal: Option<Status>) -> Self {
+    pub(crate) async fn start_with(refusal: Option<Status>) -> Self {
         let (sender, sessions) = mpsc::unbounded_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -57,7 +57,7 @@ impl FakeNode {
     }
 
     /// The next session that is opened.
-    pub async fn session(&mut self) -> FakeSession {
+    pub(crate) async fn session(&mut self) -> FakeSession {
         soon(self.sessions.recv())
             .await
             .expect("the node lives as long as the test")
@@ -66,19 +66,19 @@ impl FakeNode {
 
 impl FakeSession {
     /// Tells the gateway.
-    pub async fn tell(&self, kind: session_event::Kind) {
+    pub(crate) async fn tell(&self, kind: session_event::Kind) {
         soon(self.events.send(Ok(SessionEvent { kind: Some(kind) })))
             .await
             .unwrap();
     }
 
     /// Ends the session with a status.
-    pub async fn fail(self, status: Status) {
+    pub(crate) async fn fail(self, status: Status) {
         soon(self.events.send(Err(status))).await.unwrap();
     }
 
     /// The next request that is no ping; `None` once the gateway has gone.
-    pub async fn request(&mut self) -> Option<session_request::Kind> {
+    pub(crate) async fn request(&mut self) -> Option<session_request::Kind> {
         loop {
             match soon(self.requests.message()).await {
                 Ok(Some(SessionRequest {

@@ -35,46 +35,46 @@ use super::{
 const SECRET: &str = "a secret of at least thirty-two bytes";
 
 /// A gateway and its node.
-pub struct World {
-    pub node: FakeNode,
-    pub state: SignalState,
-    pub keys: Arc<Keys>,
-    pub counted: Arc<Counted>,
+pub(crate) struct World {
+    pub(crate) node: FakeNode,
+    pub(crate) state: SignalState,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) counted: Arc<Counted>,
     connector: Connector,
 }
 
 /// Where clients connect to.
 #[derive(Clone, Copy)]
-pub struct Connector(SocketAddr);
+pub(crate) struct Connector(SocketAddr);
 
 /// What the gateway reported, by label.
 #[derive(Default)]
-pub struct Counted(Mutex<BTreeMap<String, usize>>);
+pub(crate) struct Counted(Mutex<BTreeMap<String, usize>>);
 
 /// A client's WebSocket.
-pub struct Client {
+pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    pub is_json: bool,
+    pub(crate) is_json: bool,
 }
 
 /// What a client finds at the end of its WebSocket.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Last {
+pub(crate) enum Last {
     Message(Box<Hear>),
     /// A close frame, or 0 without one.
     Close(u16),
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(SignalConfig::default()).await
     }
 
-    pub async fn with(config: SignalConfig) -> Self {
+    pub(crate) async fn with(config: SignalConfig) -> Self {
         Self::between(FakeNode::start().await, config).await
     }
 
-    pub async fn between(node: FakeNode, config: SignalConfig) -> Self {
+    pub(crate) async fn between(node: FakeNode, config: SignalConfig) -> Self {
         let channel = Endpoint::from_shared(format!("http://{}", node.address))
             .unwrap()
             .connect_lazy();
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// A token that admits "ann" to the room "r".
-    pub fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         let grants = VideoGrants {
             room_join: true,
             room: "r".into(),
@@ -115,21 +115,21 @@ impl World {
         self.keys.mint("key", request).unwrap()
     }
 
-    pub fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         self.connector
     }
 
-    pub async fn refused(&self, target: &str) -> (u16, String) {
+    pub(crate) async fn refused(&self, target: &str) -> (u16, String) {
         self.connector.refused(target).await
     }
 
     /// The target of a WebSocket; `query` goes behind the token.
-    pub fn target(&self, query: &str) -> String {
+    pub(crate) fn target(&self, query: &str) -> String {
         format!("/rtc?access_token={}{query}", self.token())
     }
 
     /// A client that has joined, past its first two messages, and the node's end of its session.
-    pub async fn joined(&mut self, query: &str) -> (Client, FakeSession) {
+    pub(crate) async fn joined(&mut self, query: &str) -> (Client, FakeSession) {
         let (mut client, session) = self
             .first(query, session_event::Kind::Joined(joined()))
             .await;
@@ -142,7 +142,7 @@ impl World {
 
 impl World {
     /// A client whose session the node answers with `event`.
-    pub async fn first(
+    pub(crate) async fn first(
         &mut self,
         query: &str,
         event: session_event::Kind,
@@ -158,7 +158,7 @@ impl World {
 }
 
 impl Connector {
-    pub async fn connect_to(self, target: &str) -> Result<Client, Error> {
+    pub(crate) async fn connect_to(self, target: &str) -> Result<Client, Error> {
         let url = format!("ws://{}{target}", self.0);
         let (socket, _) = soon(connect_async(url)).await?;
         Ok(Client {
@@ -168,7 +168,7 @@ impl Connector {
     }
 
     /// Why a WebSocket is refused: status and text.
-    pub async fn refused(self, target: &str) -> (u16, String) {
+    pub(crate) async fn refused(self, target: &str) -> (u16, String) {
         match self.connect_to(target).await {
             Err(Error::Http(response)) => {
                 let body = response.body().clone().unwrap_or_default();
@@ -181,7 +181,7 @@ impl Connector {
 }
 
 impl Client {
-    pub async fn say(&mut self, message: Say) {
+    pub(crate) async fn say(&mut self, message: Say) {
         let request = SignalRequest {
             message: Some(message),
         };
@@ -193,17 +193,17 @@ impl Client {
         self.send(frame).await;
     }
 
-    pub async fn send(&mut self, frame: Frame) {
+    pub(crate) async fn send(&mut self, frame: Frame) {
         soon(self.socket.send(frame)).await.unwrap();
     }
 
     /// Sends without waiting for success: the gateway may close meanwhile.
-    pub async fn try_send(&mut self, frame: Frame) -> bool {
+    pub(crate) async fn try_send(&mut self, frame: Frame) -> bool {
         soon(self.socket.send(frame)).await.is_ok()
     }
 
     /// The next message, which must be in the form that this client speaks.
-    pub async fn hear(&mut self) -> Hear {
+    pub(crate) async fn hear(&mut self) -> Hear {
         match self.last().await {
             Last::Message(message) => *message,
             Last::Close(code) => panic!("closed with {code}"),
@@ -211,11 +211,10 @@ impl Client {
     }
 
     /// The next message, or the end.
-    pub async fn last(&mut self) -> Last {
+    pub(crate) async fn last(&mut self) -> Last {
         loop {
-            let frame = match soon(self.socket.next()).await {
-                Some(Ok(frame)) => frame,
-                Some(Err(_)) | None => return Last::Close(0),
+            let Some(Ok(frame)) = soon(self.socket.next()).await else {
+                return Last::Close(0);
             };
             let response = match frame {
                 Frame::Binary(bytes) if !self.is_json => SignalResponse::decode(bytes).unwrap(),
@@ -231,7 +230,7 @@ impl Client {
     }
 
     /// The rest, up to the code of the close frame.
-    pub async fn rest(&mut self) -> (Vec<Hear>, u16) {
+    pub(crate) async fn rest(&mut self) -> (Vec<Hear>, u16) {
         let mut messages = Vec::new();
         loop {
             match self.last().await {
@@ -242,7 +241,7 @@ impl Client {
     }
 
     /// Sends a ping and waits for its pong, so that all that was said before has been taken.
-    pub async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self) {
         let ping = livekit_protocol::Ping {
             timestamp: 77,
             rtt: 0,
@@ -258,7 +257,7 @@ impl Client {
 }
 
 impl Counted {
-    pub fn count(&self, label: &str) -> usize {
+    pub(crate) fn count(&self, label: &str) -> usize {
         self.0
             .lock()
             .unwrap()
@@ -291,7 +290,7 @@ impl SignalMetrics for Counted {
 }
 
 /// The node's answer to a join.
-pub fn joined() -> Joined {
+pub(crate) fn joined() -> Joined {
     Joined {
         room: Some(v1::Room {
             id: "RM_r".into(),
@@ -306,7 +305,7 @@ pub fn joined() -> Joined {
     }
 }
 
-pub fn participant(id: &str, identity: &str) -> v1::Participant {
+pub(crate) fn participant(id: &str, identity: &str) -> v1::Participant {
     v1::Participant {
         id: id.into(),
         identity: identity.into(),

@@ -18,8 +18,8 @@ pub(crate) enum Kind {
 }
 
 /// What one subscription demands.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Demand<'a, K> {
+#[derive(Debug, Clone)]
+pub(crate) struct Demand<K> {
     /// Names the subscription.
     pub key: K,
     /// What kind of media it is.
@@ -32,7 +32,20 @@ pub(crate) struct Demand<'a, K> {
     pub wanted: Layer,
     /// The steps there are, ascending, each with its bits per second; empty when the rates are not
     /// known, which counts as free.
-    pub ladder: &'a [(Layer, u64)],
+    pub ladder: Vec<(Layer, u64)>,
+    /// What it got the last time.
+    pub previous: Previous,
+}
+
+/// What a demand got the last time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Previous {
+    /// It is new.
+    New,
+    /// Nothing.
+    Paused,
+    /// Up to this layer.
+    Granted(Layer),
 }
 
 /// What one subscription gets.
@@ -51,20 +64,10 @@ pub(crate) struct Grant<K> {
 ///
 /// Audio is granted first and always. Then every screen, then every camera gets its lowest step, by
 /// priority, the pinned ones first. What is left raises screens, then pinned cameras, then the others,
-/// among equals one step each in turn. To be raised above what it had in `previous`, a demand must
-/// leave a reserve, so that an estimate that wavers does not toggle it.
-pub(crate) fn allocate<K: Copy + PartialEq>(
-    budget: Option<u64>,
-    demands: &[Demand<'_, K>],
-    previous: &[Grant<K>],
-) -> Vec<Grant<K>> {
-    let mut candidates: Vec<Candidate<'_>> = demands
-        .iter()
-        .map(|demand| {
-            let before = previous.iter().find(|grant| grant.key == demand.key);
-            Candidate::new(demand, before.map(|grant| grant.layer))
-        })
-        .collect();
+/// among equals one step each in turn. To be raised above what it had before, a demand must leave
+/// a reserve, so that an estimate that wavers does not toggle it.
+pub(crate) fn allocate<K: Copy>(budget: Option<u64>, demands: &[Demand<K>]) -> Vec<Grant<K>> {
+    let mut candidates: Vec<Candidate<'_>> = demands.iter().map(Candidate::new).collect();
     match budget {
         None => candidates.iter_mut().for_each(Candidate::grant_all),
         Some(budget) => share(budget, &mut candidates),
@@ -111,15 +114,18 @@ impl Rank {
 }
 
 impl<'a> Candidate<'a> {
-    fn new<K>(demand: &Demand<'a, K>, before: Option<Option<Layer>>) -> Self {
+    fn new<K>(demand: &'a Demand<K>) -> Self {
         let within = demand
             .ladder
             .partition_point(|&(layer, _)| layer <= demand.wanted);
         let steps = demand.ladder.get(..within.max(1)).unwrap_or_default();
-        let before = before.map(|layer| match layer {
-            None => 0,
-            Some(layer) => steps.partition_point(|&(step, _)| step <= layer).max(1),
-        });
+        let before = match demand.previous {
+            Previous::New => None,
+            Previous::Paused => Some(0),
+            Previous::Granted(layer) => {
+                Some(steps.partition_point(|&(step, _)| step <= layer).max(1))
+            }
+        };
         let rank = Rank {
             kind: demand.kind,
             unpinned: !demand.is_pinned,

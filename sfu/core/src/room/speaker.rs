@@ -48,7 +48,7 @@ impl SpeakerDetector {
     pub(crate) fn observe(&mut self, level: i8, voice: bool, now: Instant) {
         self.close(now);
         self.last_frame = Some(now);
-        let window = self.window.get_or_insert(Window::new(now));
+        let window = self.window.get_or_insert_with(|| Window::new(now));
         window.frames = window.frames.saturating_add(1);
         let threshold = if voice {
             Self::VOICE_THRESHOLD

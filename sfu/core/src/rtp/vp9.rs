@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn renumbers_only_what_is_there() {
-        let table: [(&[u8], u16, u8, Option<&[u8]>); 6] = [
+        type Case = (&'static [u8], u16, u8, Option<&'static [u8]>);
+        let table: [Case; 6] = [
             (KEY, 0, 0, None),
             (
                 KEY,

@@ -129,16 +129,21 @@ impl Egress {
     }
 
     /// Before an offer: a section that changes hands gets a new SSRC, so that no sequence number or
-    /// timestamp of the one before reaches the decoder of the one after.
+    /// timestamp of the one before reaches the decoder of the one after. One that is given back keeps
+    /// no stream, for a silent stream costs sender reports.
     pub(super) fn renew_streams(&mut self, transport: &mut Transport) {
-        for slot in &mut self.slots {
-            let (Some(mid), Some(_)) = (slot.mid, &slot.wish) else { continue };
-            if slot.is_changed() {
-                let mut api = transport.engine().direct_api();
-                let (ssrc, rtx) = (api.new_ssrc(), api.new_ssrc());
-                api.reset_stream_tx(mid, None, ssrc, slot.is_video.then_some(rtx));
-                slot.ssrc = None;
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_changed()) {
+            let Some(mid) = slot.mid else { continue };
+            let mut api = transport.engine().direct_api();
+            // Not `reset_stream_tx`: the engine would go on to look the stream up by its old SSRC.
+            if let Some(before) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
+                api.remove_stream_tx(before);
             }
+            if slot.wish.is_some() {
+                let (ssrc, rtx) = (api.new_ssrc(), api.new_ssrc());
+                api.declare_stream_tx(ssrc, slot.is_video.then_some(rtx), mid, None);
+            }
+            slot.ssrc = None;
         }
     }
 

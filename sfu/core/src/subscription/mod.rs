@@ -3,6 +3,7 @@
 //! Must not know the subscriber's session or the room. RFC 7667 (selective forwarding).
 
 mod forwarder;
+mod frames;
 mod keyframe;
 mod numbering;
 mod rewriter;

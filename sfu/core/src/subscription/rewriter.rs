@@ -1,5 +1,5 @@
 //! Makes one RTP stream of many: sequence numbers, timestamps and frame numbers go on across switches,
-//! drops and pauses (RFC 3550, RFC 7741, RFC 9628).
+//! drops and pauses (RFC 3550).
 //!
 //! Must not choose what is forwarded. An output number is used once, and numbers only leave a gap
 //! where the input lost something.
@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::numbering::{Numbering, Unplaced};
+use super::{
+    frames::{FrameNumbers, FrameOffsets},
+    numbering::{Numbering, Unplaced},
+};
 use crate::{
-    rtp::{
-        Codec, DependencyDescriptor, Descriptor, ExtensionValues, Packet, PictureId, Vp8, Vp8Patch,
-        Vp9,
-    },
+    rtp::{Codec, DependencyDescriptor, ExtensionValues, Packet, Vp8Patch},
     track::SenderClock,
 };
 
@@ -68,15 +68,6 @@ struct Latest {
     arrival: Instant,
 }
 
-/// The newest frame numbers sent, each as far as any codec needed it.
-#[derive(Debug, Clone, Copy, Default)]
-struct FrameNumbers {
-    picture_id: Option<u16>,
-    tl0_pic_idx: Option<u8>,
-    key_idx: Option<u8>,
-    dependency_frame: Option<u16>,
-}
-
 /// An unbroken stretch of one encoding: what is added to its numbers.
 #[derive(Debug, Clone)]
 struct Segment {
@@ -84,21 +75,12 @@ struct Segment {
     codec: Codec,
     sequences: Numbering<16>,
     timestamp: u32,
-    /// VP8 counts frames, so a frame left out must leave no gap. VP9 and the dependency descriptor
-    /// refer to frames by distance, so theirs must stay.
-    pictures: Option<Numbering<2>>,
-    picture_id: u16,
-    tl0_pic_idx: u8,
-    key_idx: u8,
-    dependency_frame: u16,
+    frames: FrameOffsets,
 }
 
 impl Rewriter {
     /// How far a timestamp may be from what the arrival times say, before they are believed instead.
     const TOLERANCE: Duration = Duration::from_secs(2);
-
-    /// Extended picture ids begin here, so that older ones have room below.
-    const PICTURE_BASE: u64 = 1 << 32;
 
     pub(super) fn new(first_sequence: u16, first_timestamp: u32) -> Self {
         Self {
@@ -131,39 +113,14 @@ impl Rewriter {
     ) -> Rewritten {
         self.end();
         let output_timestamp = self.align(encoding, packet, clocks);
-        let frames = self.frames;
-        let mut segment = Segment {
+        self.segment = Some(Segment {
             encoding,
             codec: packet.codec,
             sequences: Numbering::start(packet.sequence, self.next_sequence),
             timestamp: output_timestamp.wrapping_sub(packet.timestamp),
-            pictures: None,
-            picture_id: 0,
-            tl0_pic_idx: 0,
-            key_idx: 0,
-            dependency_frame: 0,
-        };
-        match &packet.descriptor {
-            Descriptor::Vp8(vp8) => {
-                segment.pictures = vp8
-                    .picture_id
-                    .map(|id| start_pictures(id, frames.picture_id));
-                segment.tl0_pic_idx = follow_u8(vp8.tl0_pic_idx, frames.tl0_pic_idx);
-                segment.key_idx = follow_u8(vp8.key_idx, frames.key_idx) & KEY_IDX_MASK;
-            }
-            Descriptor::Vp9(vp9) => {
-                segment.picture_id =
-                    follow_u16(vp9.picture_id.map(|id| id.value), frames.picture_id);
-                segment.tl0_pic_idx = follow_u8(vp9.tl0_pic_idx, frames.tl0_pic_idx);
-            }
-            Descriptor::Opaque => {}
-        }
-        let dependency_frame = packet
-            .dependency_descriptor()
-            .and_then(DependencyDescriptor::frame_number);
-        segment.dependency_frame = follow_u16(dependency_frame, frames.dependency_frame);
+            frames: FrameOffsets::following(&self.frames, packet),
+        });
         let sequence = self.next_sequence;
-        self.segment = Some(segment);
         self.number(packet, sequence)
     }
 
@@ -176,19 +133,9 @@ impl Rewriter {
 
     /// Leaves out a packet of the segment under way without a trace.
     pub(super) fn drop(&mut self, packet: &Packet) {
-        let Some(segment) = &mut self.segment else {
-            return;
-        };
-        segment.sequences.drop(packet.sequence);
-        if let (
-            Descriptor::Vp8(Vp8 {
-                picture_id: Some(id),
-                ..
-            }),
-            Some(pictures),
-        ) = (&packet.descriptor, &mut segment.pictures)
-        {
-            pictures.drop(extend(pictures, *id));
+        if let Some(segment) = &mut self.segment {
+            segment.sequences.drop(packet.sequence);
+            segment.frames.drop(packet);
         }
     }
 
@@ -261,138 +208,10 @@ impl Rewriter {
                 arrival: packet.arrival,
             });
         }
-        match &packet.descriptor {
-            Descriptor::Vp8(vp8) => rewritten.vp8 = segment.patch_vp8(vp8, &mut self.frames),
-            Descriptor::Vp9(vp9) => {
-                rewritten.payload = segment.renumber_vp9(vp9, &packet.payload, &mut self.frames);
-            }
-            Descriptor::Opaque => {}
-        }
-        if let Some(dependencies) = packet.dependency_descriptor() {
-            if let Some(number) = dependencies.frame_number() {
-                let output = number.wrapping_add(segment.dependency_frame);
-                keep_newest_u16(&mut self.frames.dependency_frame, output, u16::MAX);
-            }
-            if segment.dependency_frame != 0 {
-                rewritten.dependencies = dependencies.renumber(segment.dependency_frame);
-            }
-        }
+        segment
+            .frames
+            .apply(packet, &mut rewritten, &mut self.frames);
         rewritten
-    }
-}
-
-impl Segment {
-    fn patch_vp8(&mut self, vp8: &Vp8, frames: &mut FrameNumbers) -> Option<Vp8Patch> {
-        let mut builder = vp8.raw.patch();
-        let mut changes = false;
-        if let Some(id) = vp8.picture_id {
-            let pictures = self
-                .pictures
-                .get_or_insert_with(|| start_pictures(id, frames.picture_id));
-            let input = extend(pictures, id);
-            let output = pictures.repeatable(input).unwrap_or_else(|_| {
-                // Numbers that make no sense: keep their distance to the newest.
-                pictures
-                    .next()
-                    .wrapping_add(input)
-                    .wrapping_sub(pictures.highest() + 1)
-            });
-            frames.picture_id = Some(low_bits(pictures.next().wrapping_sub(1)));
-            let output = low_bits(output) & id.mask();
-            if output != id.value {
-                builder = builder.picture_id(output);
-                changes = true;
-            }
-        }
-        if let Some(tl0) = vp8.tl0_pic_idx {
-            let output = tl0.wrapping_add(self.tl0_pic_idx);
-            keep_newest_u8(&mut frames.tl0_pic_idx, output, u8::MAX);
-            if self.tl0_pic_idx != 0 {
-                builder = builder.tl0_pic_idx(output);
-                changes = true;
-            }
-        }
-        if let Some(key) = vp8.key_idx {
-            let output = key.wrapping_add(self.key_idx) & KEY_IDX_MASK;
-            keep_newest_u8(&mut frames.key_idx, output, KEY_IDX_MASK);
-            if self.key_idx != 0 {
-                builder = builder.key_idx(output);
-                changes = true;
-            }
-        }
-        // Only fields that are there are changed, to values that fit: building cannot fail.
-        if changes { builder.build().ok() } else { None }
-    }
-
-    fn renumber_vp9(
-        &self,
-        vp9: &Vp9,
-        payload: &[u8],
-        frames: &mut FrameNumbers,
-    ) -> Option<Arc<[u8]>> {
-        if let Some(id) = vp9.picture_id {
-            let output = id.value.wrapping_add(self.picture_id) & id.mask();
-            keep_newest_u16(&mut frames.picture_id, output, id.mask());
-        }
-        if let Some(tl0) = vp9.tl0_pic_idx {
-            keep_newest_u8(
-                &mut frames.tl0_pic_idx,
-                tl0.wrapping_add(self.tl0_pic_idx),
-                u8::MAX,
-            );
-        }
-        vp9.renumber(payload, self.picture_id, self.tl0_pic_idx)
-    }
-}
-
-const KEY_IDX_MASK: u8 = 0x1f;
-
-/// Picture ids of a segment: following what was sent, or as they come when nothing was.
-fn start_pictures(id: PictureId, sent: Option<u16>) -> Numbering<2> {
-    let output = sent.map_or(id.value, |sent| sent.wrapping_add(1) & id.mask());
-    Numbering::start(
-        Rewriter::PICTURE_BASE + u64::from(id.value),
-        Rewriter::PICTURE_BASE + u64::from(output),
-    )
-}
-
-/// The extended number of a picture id, the nearest to the newest.
-fn extend(pictures: &Numbering<2>, id: PictureId) -> u64 {
-    let highest = pictures.highest();
-    let newest = low_bits(highest) & id.mask();
-    highest.saturating_add_signed(i64::from(id.distance(newest)))
-}
-
-/// The 15 bits of an extended picture id that go into a packet.
-fn low_bits(extended: u64) -> u16 {
-    (extended & 0x7fff) as u16
-}
-
-/// What to add to `first` so that it follows `sent`; nothing where either is absent.
-fn follow_u16(first: Option<u16>, sent: Option<u16>) -> u16 {
-    first
-        .zip(sent)
-        .map_or(0, |(first, sent)| sent.wrapping_add(1).wrapping_sub(first))
-}
-
-/// The same for a byte.
-fn follow_u8(first: Option<u8>, sent: Option<u8>) -> u8 {
-    first
-        .zip(sent)
-        .map_or(0, |(first, sent)| sent.wrapping_add(1).wrapping_sub(first))
-}
-
-/// Keeps the newer of two numbers that wrap after `mask`.
-fn keep_newest_u16(newest: &mut Option<u16>, number: u16, mask: u16) {
-    if newest.is_none_or(|newest| number.wrapping_sub(newest) & mask <= mask / 2) {
-        *newest = Some(number);
-    }
-}
-
-/// The same for a byte.
-fn keep_newest_u8(newest: &mut Option<u8>, number: u8, mask: u8) {
-    if newest.is_none_or(|newest| number.wrapping_sub(newest) & mask <= mask / 2) {
-        *newest = Some(number);
     }
 }
 

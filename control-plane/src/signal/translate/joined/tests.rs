@@ -125,5 +125,5 @@ fn the_announced_version_switches_what_we_mean() {
         .split('.')
         .map(|part| part.parse::<u32>().unwrap());
     let version: [u32; 3] = std::array::from_fn(|_| parts.next().unwrap());
-    assert!([1, 8, 0] <= version && version <= [1, 13, 6], "{version:?}");
+    assert!(([1, 8, 0]..=[1, 13, 6]).contains(&version), "{version:?}");
 }

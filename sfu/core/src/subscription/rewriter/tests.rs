@@ -1,4 +1,5 @@
 use super::*;
+use crate::rtp::Descriptor;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

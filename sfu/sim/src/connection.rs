@@ -1,0 +1,111 @@
+//! One peer connection of a client: a full-ICE endpoint at one made-up address. Keeps the engine's
+//! drain rule. Must not know what is sent on it.
+
+use std::{net::SocketAddr, time::Instant};
+
+use str0m::{
+    Candidate, Event, Input, Output, Rtc, RtcConfig,
+    change::SdpPendingOffer,
+    config::DtlsCert,
+    net::{Protocol, Receive},
+};
+
+/// A datagram a client sends.
+pub(crate) struct Outgoing {
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A peer connection.
+pub(crate) struct Connection {
+    rtc: Rtc,
+    pub(crate) address: SocketAddr,
+    /// The offer that waits for its answer.
+    pub(crate) pending: Option<SdpPendingOffer>,
+    pub(crate) is_connected: bool,
+    deadline: Option<Instant>,
+    is_dirty: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(now: Instant, address: SocketAddr, certificate: DtlsCert) -> Self {
+        let mut rtc = RtcConfig::new()
+            .set_rtp_mode(true)
+            .set_dtls_cert(certificate)
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(true)
+            .build(now);
+        if let Ok(candidate) = Candidate::host(address, "udp") {
+            rtc.add_local_candidate(candidate);
+        }
+        Self {
+            rtc,
+            address,
+            pending: None,
+            is_connected: false,
+            deadline: Some(now),
+            is_dirty: true,
+        }
+    }
+
+    /// The engine; what is done to it is drained with the next [`Connection::drain`].
+    pub(crate) fn engine(&mut self) -> &mut Rtc {
+        self.is_dirty = true;
+        &mut self.rtc
+    }
+
+    /// Takes a datagram; what the engine refuses it refuses as a browser would, silently.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, self.address, bytes) else { return };
+        self.is_dirty = true;
+        let _ = self.rtc.handle_input(Input::Receive(now, receive));
+    }
+
+    /// Lets time pass where it is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|at| at <= now) {
+            self.is_dirty = true;
+            let _ = self.rtc.handle_input(Input::Timeout(now));
+        }
+    }
+
+    /// Drains the engine.
+    pub(crate) fn drain(&mut self, now: Instant, out: &mut Vec<Outgoing>, events: &mut Vec<Event>) {
+        if !self.is_dirty {
+            return;
+        }
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    // An engine that wants to be called at once would stop the clock.
+                    let soonest = now + std::time::Duration::from_micros(100);
+                    self.deadline = Some(at.max(soonest));
+                    self.is_dirty = false;
+                    return;
+                }
+                Ok(Output::Transmit(transmit)) => out.push(Outgoing {
+                    source: transmit.source,
+                    destination: transmit.destination,
+                    bytes: transmit.contents.into(),
+                }),
+                Ok(Output::Event(event)) => {
+                    if matches!(event, Event::Connected) {
+                        self.is_connected = true;
+                    }
+                    events.push(event);
+                }
+                Err(_) => {
+                    self.deadline = None;
+                    self.is_dirty = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
