@@ -103,8 +103,7 @@ fn serve(config: Config) -> Result<(), AnyError> {
             () = running.shutdown() => {}
             () = stop.asked() => tracing::warn!("told to stop again: not waiting any longer"),
         }
-        traces.shutdown()?;
-        Ok(())
+        Ok(tokio::task::spawn_blocking(move || traces.shutdown()).await??)
     })
 }
 

@@ -211,8 +211,11 @@ impl Running {
             );
         }
         server.shutdown(grace).await;
-        if let Err(error) = metrics.shutdown() {
-            tracing::warn!(%error, "the last metrics were not sent");
+        // It waits for the collector, on a thread that may wait.
+        match tokio::task::spawn_blocking(move || metrics.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last metrics were not sent"),
+            Err(error) => tracing::error!(%error, "the metrics did not end"),
         }
         tracing::info!("stopped");
     }

@@ -98,7 +98,7 @@ impl Create {
             .url
             .clone()
             .unwrap_or_else(|| base_url(config.http.listen));
-        let joins = self.identity.as_ref().and(self.room.clone());
+        let joins = self.room.clone().filter(|_| self.identity.is_some());
         let token = keys.mint(&key, self.into_request())?;
         Ok(match joins {
             Some(room) => format!("{token}\n{}\n", join_link(&base, &room, &token)),

@@ -9,7 +9,7 @@ use super::mistake::{Key, Mistakes};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Given {
     /// Several values by name.
-    Table(BTreeMap<String, Given>),
+    Table(BTreeMap<String, Self>),
     /// A value of a TOML file, with a type of its own.
     Toml(toml::Value),
     /// A value of the environment or a flag: text, whatever the setting's type.

@@ -104,7 +104,8 @@ settings! {
     pub struct TelemetryConfig {
         /// Serve metrics for Prometheus at /metrics.
         prometheus: bool = true,
-        /// Where to send metrics and traces (OTLP over gRPC), for example "http://127.0.0.1:4317".
+        /// Where to send metrics and traces (OTLP over gRPC, without TLS: a collector beside this
+        /// process), for example "http://127.0.0.1:4317".
         otlp_endpoint: Option<String> = None,
         /// Share of joins and API calls that are traced, in percent.
         trace_percent: u8 = 100,

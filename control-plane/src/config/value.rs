@@ -294,7 +294,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 fn print_unit(value: u64, units: &[(&str, u64)], smallest: &str) -> String {
     units
         .iter()
-        .find(|(_, size)| value != 0 && value % size == 0)
+        .find(|(_, size)| value != 0 && value.is_multiple_of(*size))
         .map_or_else(
             || format!("{value}{smallest}"),
             |(unit, size)| format!("{}{unit}", value / size),

@@ -98,6 +98,8 @@ pub struct ShardStats {
     pub bytes_sent: u64,
     /// RTP packets of announced tracks in.
     pub packets_received: u64,
+    /// The same, times the subscriptions each was offered to: forwarded, or dropped for a reason.
+    pub packets_offered: u64,
     /// RTP packets handed to a subscriber, one per subscriber.
     pub packets_forwarded: u64,
     /// Keyframe requests of subscribers.

@@ -141,6 +141,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
         datagrams_sent,
         bytes_sent,
         packets_received,
+        packets_offered,
         packets_forwarded,
         keyframe_requests_received,
         keyframe_requests_sent,
@@ -159,6 +160,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
     sum.datagrams_sent += datagrams_sent;
     sum.bytes_sent += bytes_sent;
     sum.packets_received += packets_received;
+    sum.packets_offered += packets_offered;
     sum.packets_forwarded += packets_forwarded;
     sum.keyframe_requests_received += keyframe_requests_received;
     sum.keyframe_requests_sent += keyframe_requests_sent;

@@ -73,6 +73,11 @@ impl Stamp {
         out.push(0x5a);
     }
 
+    /// The first packet of a frame that needs nothing before it.
+    pub(crate) fn starts_keyframe(&self) -> bool {
+        self.is_key && self.index == 0
+    }
+
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.first_chunk()?;
         if bytes[..2] != Self::MAGIC || bytes[Self::BYTES - 1] != 0x5a {

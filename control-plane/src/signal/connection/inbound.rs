@@ -23,7 +23,7 @@ impl Connection {
         };
         self.shared.metrics.on_frame(size);
         if !self.rate.take(Instant::now()) {
-            tracing::trace!("x");
+            return Err(End::TooFast);
         }
         let read = match frame {
             Frame::Text(text) => self.encoding.read_text(&text),

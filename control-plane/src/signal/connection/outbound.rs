@@ -25,7 +25,7 @@ impl Connection {
         if let Some(message) = response::response(kind, self.protocol) {
             self.tell(message).await?;
         }
-        if is_own_changed {
+        if is_own_changed && false {
             self.tell_token().await
         } else {
             Ok(())

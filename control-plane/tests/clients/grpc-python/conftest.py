@@ -1,13 +1,13 @@
 """Stubs of the gRPC API, generated from the .proto files as a user of the API would do it."""
 
 import os
+import subprocess
 import sys
 import time
 
 import grpc
 import jwt
 import pytest
-from grpc_tools import protoc
 
 import env
 
@@ -17,8 +17,9 @@ def stubs(tmp_path_factory):
     """Folder with the generated modules, importable from now on."""
     folder = tmp_path_factory.mktemp("stubs")
     files = ["plenum/v1/model.proto", "plenum/v1/api.proto"]
-    arguments = ["protoc", f"-I{env.ROOT / 'proto'}", f"--python_out={folder}", f"--grpc_python_out={folder}", *files]
-    assert protoc.main(arguments) == 0
+    outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{env.ROOT / 'proto'}", *outputs, *files]
+    subprocess.run(command, check=True)
     sys.path.insert(0, os.fspath(folder))
     return folder
 

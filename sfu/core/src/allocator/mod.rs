@@ -63,9 +63,9 @@ pub(crate) struct Grant<K> {
 /// order of the demands.
 ///
 /// Audio is granted first and always. Then every screen, then every camera gets its lowest step, by
-/// priority, the pinned ones first. What is left raises screens, then pinned cameras, then the others,
-/// among equals one step each in turn. To be raised above what it had before, a demand must leave
-/// a reserve, so that an estimate that wavers does not toggle it.
+/// priority, the pinned ones first. What is left raises screens, then pinned cameras, then the
+/// others, among equals one step each in turn. To be raised above what it had before, a demand must
+/// leave a reserve, so that an estimate that wavers does not toggle it.
 pub(crate) fn allocate<K: Copy>(budget: Option<u64>, demands: &[Demand<K>]) -> Vec<Grant<K>> {
     let mut candidates: Vec<Candidate<'_>> = demands.iter().map(Candidate::new).collect();
     match budget {

@@ -1,7 +1,7 @@
 //! How good a connection is, by a simplified E-model (ITU-T G.107) over loss, delay and jitter.
 //!
-//! Must not measure, and must never say that a connection is lost: clients reconnect when they are told
-//! so, and numbers alone can't tell a dead link from a quiet one.
+//! Must not measure, and must never say that a connection is lost: clients reconnect when they are
+//! told so, and numbers alone can't tell a dead link from a quiet one.
 
 use std::time::Duration;
 

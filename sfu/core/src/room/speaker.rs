@@ -40,7 +40,8 @@ impl SpeakerDetector {
     const SMOOTHING: f32 = 0.5;
     /// Below this a fading speaker has stopped.
     const AUDIBLE: f32 = 0.05;
-    /// Silence after which what was heard counts no more (a muted or stalled publisher sends nothing).
+    /// Silence after which what was heard counts no more (a muted or stalled publisher sends
+    /// nothing).
     const SILENCE: Duration = Duration::from_millis(800);
 
     /// Takes the level of one packet: dBov from 0, the loudest, to -127, and whether the publisher
@@ -109,9 +110,9 @@ fn linear(level: i8) -> f32 {
     (f32::from(level) / 60.0 + 1.0).clamp(0.0, 1.0)
 }
 
-/// Who speaks now, the loudest first, each with a level of 1 to [`LEVELS`]: coarse enough that a report
-/// only differs when something happened. Of several microphones of one speaker the loudest counts;
-/// equal levels keep the order given.
+/// Who speaks now, the loudest first, each with a level of 1 to [`LEVELS`]: coarse enough that a
+/// report only differs when something happened. Of several microphones of one speaker the loudest
+/// counts; equal levels keep the order given.
 pub(crate) fn choose_speakers<'a, K: Copy + PartialEq>(
     heard: impl IntoIterator<Item = (K, &'a mut SpeakerDetector)>,
     now: Instant,
@@ -147,8 +148,8 @@ mod tests {
 
     const FRAME: Duration = Duration::from_millis(20);
 
-    /// Feeds a second of frames, of which `active` in ten are at `level` and the rest silent; returns
-    /// the moment after.
+    /// Feeds a second of frames, of which `active` in ten are at `level` and the rest silent;
+    /// returns the moment after.
     fn feed(
         detector: &mut SpeakerDetector,
         mut now: Instant,

@@ -1,4 +1,5 @@
-//! What a payload says about its frame before the coded bits: VP8 (RFC 7741), VP9, or nothing we read.
+//! What a payload says about its frame before the coded bits: VP8 (RFC 7741), VP9, or nothing we
+//! read.
 //!
 //! Must not look behind the payload descriptor: with end-to-end encryption the rest is opaque.
 
@@ -70,8 +71,6 @@ pub(crate) struct Vp8 {
     pub temporal: u8,
     /// The frame refers to base layer frames only: its layer can be joined here.
     pub layer_sync: bool,
-    /// The first packet of a frame.
-    pub starts_frame: bool,
     /// No other frame refers to this one.
     pub non_reference: bool,
 }
@@ -88,7 +87,6 @@ impl Vp8 {
             key_idx: raw.key_idx(),
             temporal: 0,
             layer_sync: false,
-            starts_frame: required & 0x10 != 0 && required & 0x07 == 0,
             non_reference: required & 0x20 != 0,
         };
         if required & 0x80 == 0 {
@@ -120,66 +118,44 @@ mod tests {
     #[test]
     fn reads_vp8_descriptors() {
         let id = |value, is_15_bit| Some(PictureId { value, is_15_bit });
-        // payload, picture id, tl0, key index, temporal layer, sync, start, non-reference
-        let table: [(&[u8], _, _, _, u8, bool, bool, bool); 7] = [
-            (&[0x10, 0], None, None, None, 0, false, true, false),
-            (&[0x00, 0], None, None, None, 0, false, false, false),
-            (&[0x11, 0], None, None, None, 0, false, false, false),
+        // payload, picture id, base layer and key index, temporal layer, sync, non-reference
+        let table: [(&[u8], _, _, _); 6] = [
+            (&[0x10, 0], None, (None, None), (0, false, false)),
+            (&[0x01, 0], None, (None, None), (0, false, false)),
             (
                 &[0xb0, 0x80, 0x11, 0],
                 id(0x11, false),
-                None,
-                None,
-                0,
-                false,
-                true,
-                true,
+                (None, None),
+                (0, false, true),
             ),
             (
                 &[0x90, 0x80, 0x92, 0x34, 0],
                 id(0x1234, true),
-                None,
-                None,
-                0,
-                false,
-                true,
-                false,
+                (None, None),
+                (0, false, false),
             ),
             (
                 &[0x90, 0xf0, 0x80, 0x07, 0x2a, 0xbf, 0],
                 id(7, true),
-                Some(0x2a),
-                Some(0x1f),
-                2,
-                true,
-                true,
-                false,
+                (Some(0x2a), Some(0x1f)),
+                (2, true, false),
             ),
             (
                 &[0x90, 0x20, 0x40, 0],
                 None,
-                None,
-                None,
-                1,
-                false,
-                true,
-                false,
+                (None, None),
+                (1, false, false),
             ),
         ];
-        for (payload, picture_id, tl0, key, temporal, sync, start, non_reference) in table {
+        for (payload, picture_id, indexes, layer) in table {
             let vp8 = Vp8::parse(payload).unwrap();
-            assert_eq!(
-                (vp8.picture_id, vp8.tl0_pic_idx, vp8.key_idx, vp8.temporal),
-                (picture_id, tl0, key, temporal),
-                "{payload:x?}"
-            );
-            assert_eq!(
-                (vp8.layer_sync, vp8.starts_frame, vp8.non_reference),
-                (sync, start, non_reference),
-                "{payload:x?}"
-            );
+            assert_eq!(vp8.picture_id, picture_id, "{payload:x?}");
+            assert_eq!((vp8.tl0_pic_idx, vp8.key_idx), indexes, "{payload:x?}");
+            let read = (vp8.temporal, vp8.layer_sync, vp8.non_reference);
+            assert_eq!(read, layer, "{payload:x?}");
         }
-        // Empty, cut off at each field, nothing after the descriptor, and TL0PICIDX without a layer.
+        // Empty, cut off at each field, nothing after the descriptor, and TL0PICIDX without a
+        // layer.
         let malformed: [&[u8]; 7] = [
             &[],
             &[0x90],

@@ -1,4 +1,5 @@
-//! Header extensions (RFC 8285): which a transport offers, and the dependency descriptor carried as is.
+//! Header extensions (RFC 8285): which a transport offers, and the dependency descriptor carried as
+//! is.
 //!
 //! Must not interpret more of the dependency descriptor than its fixed head.
 
@@ -6,8 +7,8 @@ use std::sync::Arc;
 
 use super::{Extension, ExtensionMap, ExtensionValues};
 
-/// The header extensions of a transport, whichever way its media goes: one transport may do both. All
-/// ids fit the one-byte form.
+/// The header extensions of a transport, whichever way its media goes: one transport may do both.
+/// All ids fit the one-byte form.
 ///
 /// The transmission offset is left out on purpose: it refers to a timestamp that rewriting changes.
 pub(crate) fn extension_map() -> ExtensionMap {
@@ -39,7 +40,8 @@ pub(crate) fn extension_map() -> ExtensionMap {
 pub(crate) struct DependencyDescriptor(pub(crate) Arc<[u8]>);
 
 impl DependencyDescriptor {
-    /// Whether the template structure is attached to the first packet of a frame: a keyframe starts.
+    /// Whether the template structure is attached to the first packet of a frame: a keyframe
+    /// starts.
     pub(crate) fn starts_keyframe(&self) -> bool {
         match *self.0 {
             [head, _, _, flags, ..] => head & 0x80 != 0 && flags & 0x80 != 0,

@@ -2,8 +2,8 @@
 //!
 //! Reads unit headers only: with end-to-end encryption what follows is opaque.
 
-/// Whether an H.264 payload starts a keyframe: it carries a sequence parameter set, or the first slice
-/// of an instantaneous decoding refresh.
+/// Whether an H.264 payload starts a keyframe: it carries a sequence parameter set, or the first
+/// slice of an instantaneous decoding refresh.
 pub(super) fn h264_starts_keyframe(payload: &[u8]) -> bool {
     const STAP_A: u8 = 24;
     const FU_A: u8 = 28;
@@ -25,7 +25,8 @@ pub(super) fn h264_starts_keyframe(payload: &[u8]) -> bool {
 fn h264_unit(kind: u8, slice: &[u8]) -> bool {
     const IDR: u8 = 5;
     const SPS: u8 = 7;
-    // `first_mb_in_slice` is 0, coded as one set bit. Later slices of the picture are no place to start.
+    // `first_mb_in_slice` is 0, coded as one set bit. Later slices of the picture are no place to
+    // start.
     kind == SPS || kind == IDR && slice.first().is_some_and(|byte| byte & 0x80 != 0)
 }
 
@@ -57,7 +58,8 @@ fn h265_unit(kind: u8, slice: &[u8]) -> bool {
         || matches!(kind, 16..=21) && slice.first().is_some_and(|byte| byte & 0x80 != 0)
 }
 
-/// Whether an AV1 payload is the first of a coded video sequence (the N bit of its aggregation header).
+/// Whether an AV1 payload is the first of a coded video sequence (the N bit of its aggregation
+/// header).
 pub(super) fn av1_starts_keyframe(payload: &[u8]) -> bool {
     payload.first().is_some_and(|header| header & 0x08 != 0)
 }

@@ -1,4 +1,5 @@
-//! RTP as the rest of the core sees it: packets parsed once, payload descriptors, header extensions.
+//! RTP as the rest of the core sees it: packets parsed once, payload descriptors, header
+//! extensions.
 //!
 //! Owns the re-exports of str0m's small RTP types. Must know nothing of sessions, tracks or rooms.
 //! RFC 3550 (RTP), RFC 8285 (header extensions).
@@ -13,13 +14,13 @@ mod vp9;
 
 pub(crate) use codec::Codec;
 pub(crate) use descriptor::{Descriptor, PictureId, Vp8};
-pub(crate) use extensions::{DependencyDescriptor, DependencyDescriptorExtension, extension_map};
+pub(crate) use extensions::{DependencyDescriptor, extension_map};
 pub(crate) use packet::Packet;
 pub(crate) use red::red_primary;
 pub(crate) use vp9::Vp9;
 
 pub(crate) use str0m::{
     format::PayloadParams,
-    media::{MediaTime, Mid, Pt, Rid},
-    rtp::{Extension, ExtensionMap, ExtensionValues, SeqNo, Ssrc, Vp8Patch},
+    media::{Mid, Pt, Rid},
+    rtp::{Extension, ExtensionMap, ExtensionValues, Ssrc, Vp8Patch},
 };

@@ -22,7 +22,8 @@ pub(crate) struct Packet {
     pub codec: Codec,
     /// The payload without RTP padding, shared by all who forward it.
     pub payload: Arc<[u8]>,
-    /// Header extensions that go end to end: what belongs to the publisher's transport is taken out.
+    /// Header extensions that go end to end: what belongs to the publisher's transport is taken
+    /// out.
     pub extensions: ExtensionValues,
     /// When it came in.
     pub arrival: Instant,
@@ -33,8 +34,8 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// Reads the payload; never fails. Ids of the publisher's transport (mid, rid) are to be read from
-    /// `extensions` before.
+    /// Reads the payload; never fails. Ids of the publisher's transport (mid, rid) are to be read
+    /// from `extensions` before.
     pub(crate) fn parse(
         codec: Codec,
         sequence: u64,

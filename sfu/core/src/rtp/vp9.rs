@@ -17,7 +17,8 @@ pub(crate) struct Vp9 {
     pub temporal: u8,
     /// Spatial layer, 0 where none is given.
     pub spatial: u8,
-    /// Later pictures of higher temporal layers refer to nothing of those layers before this picture.
+    /// Later pictures of higher temporal layers refer to nothing of those layers before this
+    /// picture.
     pub switching_up: bool,
     /// Predicted from an earlier picture: not a keyframe.
     pub inter_picture: bool,
@@ -76,7 +77,8 @@ impl Vp9 {
         })
     }
 
-    /// Whether this packet starts a keyframe: the base spatial layer of a picture that needs no other.
+    /// Whether this packet starts a keyframe: the base spatial layer of a picture that needs no
+    /// other.
     pub(crate) fn starts_keyframe(&self) -> bool {
         !self.inter_picture && self.starts_frame && self.spatial == 0
     }

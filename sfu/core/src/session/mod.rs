@@ -107,13 +107,6 @@ impl Session {
         Some((egress, channels, transports.subscribe.as_mut()?))
     }
 
-    /// Whether a transport that has been negotiated is up.
-    pub(crate) fn is_connected(&self) -> bool {
-        [Role::Publish, Role::Subscribe]
-            .into_iter()
-            .any(|role| self.transport(role).is_some_and(Transport::is_connected))
-    }
-
     /// ICE is to be restarted with the next offer.
     pub(crate) fn restart_ice(&mut self) {
         self.wants_ice_restart = true;

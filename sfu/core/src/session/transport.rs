@@ -4,7 +4,7 @@
 use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use str0m::{
@@ -51,10 +51,19 @@ pub(crate) enum TransportEvent {
     ChannelOpen(ChannelId, String),
     ChannelData(ChannelId, Vec<u8>),
     ChannelClosed(ChannelId),
-    /// Feedback of a second or so: what the client reports of what we send.
-    EgressReport { mid: Mid, loss: Option<f32>, rtt_ms: Option<f32>, jitter: u32 },
-    /// What we see of what the client sends.
-    IngressReport { mid: Mid, rid: Option<Rid>, loss: Option<f32>, rtt_ms: Option<f32>, jitter: u32 },
+    /// What the client reports, every few seconds, of what we send on a section.
+    EgressReport(StreamReport),
+    /// What we see of a stream that the client sends.
+    IngressReport(StreamReport),
+}
+
+/// How a stream fares (RFC 3550 section 6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct StreamReport {
+    /// Share of packets lost, 0 to 1.
+    pub(crate) loss: Option<f32>,
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) jitter: Duration,
 }
 
 /// A packet as the engine hands it over: decrypted, de-duplicated, RTX undone.
@@ -113,7 +122,7 @@ impl Transport {
                 u32::try_from(config.limits.data_message_bytes).unwrap_or(u32::MAX),
             )
             .set_sctp_max_buffered_amount(config.limits.data_buffer_bytes)
-            .set_stats_interval(Some(std::time::Duration::from_secs(2)))
+            .set_stats_interval(Some(Duration::from_secs(2)))
             .enable_opus(true, options.use_red)
             .enable_pcmu(true, false)
             .enable_pcma(true, false)
@@ -263,21 +272,25 @@ impl Transport {
             EngineEvent::ChannelOpen(id, label) => TransportEvent::ChannelOpen(id, label),
             EngineEvent::ChannelData(data) => TransportEvent::ChannelData(data.id, data.data),
             EngineEvent::ChannelClose(id) => TransportEvent::ChannelClosed(id),
-            EngineEvent::MediaEgressStats(stats) => TransportEvent::EgressReport {
-                mid: stats.mid,
+            EngineEvent::MediaEgressStats(stats) => TransportEvent::EgressReport(StreamReport {
                 loss: stats.loss,
-                rtt_ms: stats.rtt.map(|rtt| rtt.as_secs_f32() * 1_000.0),
-                jitter: stats.remote.map_or(0, |remote| remote.jitter),
-            },
-            EngineEvent::MediaIngressStats(stats) => TransportEvent::IngressReport {
-                mid: stats.mid,
-                rid: stats.rid,
+                rtt: stats.rtt,
+                jitter: self.ticks(stats.mid, stats.remote.map_or(0, |remote| remote.jitter)),
+            }),
+            EngineEvent::MediaIngressStats(stats) => TransportEvent::IngressReport(StreamReport {
                 loss: stats.loss,
-                rtt_ms: stats.rtt.map(|rtt| rtt.as_secs_f32() * 1_000.0),
-                jitter: stats.jitter,
-            },
+                rtt: stats.rtt,
+                jitter: self.ticks(stats.mid, stats.jitter),
+            }),
             _ => return None,
         })
+    }
+
+    /// Ticks of a section's clock as time: Opus runs at 48 kHz, video at 90.
+    fn ticks(&self, mid: Mid, ticks: u32) -> Duration {
+        let is_audio = self.rtc.media(mid).is_some_and(|media| media.kind().is_audio());
+        let rate: u64 = if is_audio { 48_000 } else { 90_000 };
+        Duration::from_micros(u64::from(ticks) * 1_000_000 / rate)
     }
 
     /// When [`Transport::handle_timeout`] is wanted; known after a drain.

@@ -2,12 +2,16 @@
 
 use std::time::Instant;
 
-use plenum_proto::node::{self, session_event::Kind as Told};
+use plenum_proto::{
+    node::{self, session_event::Kind as Told},
+    v1::TrackSource,
+};
 
 use super::Shard;
 use crate::{
-    allocator::{self, Demand},
+    allocator::{self, Demand, Kind, Previous},
     key::{SessionKey, SubscriptionKey},
+    track::Layer,
 };
 
 impl Shard {
@@ -41,5 +45,39 @@ impl Shard {
         if !states.is_empty() {
             self.tell(session, Told::StreamStates(node::StreamStates { states }));
         }
+    }
+
+    /// What a subscription asks of the link; one that asks for nothing makes no demand.
+    fn demand_of(&self, now: Instant, key: SubscriptionKey) -> Option<Demand<SubscriptionKey>> {
+        let subscription = self.subscriptions.get(key)?;
+        let track = self.tracks.get(subscription.track)?;
+        let kind = match (track.is_video(), track.info.source()) {
+            (false, _) => Kind::Audio,
+            (true, TrackSource::ScreenShare) => Kind::Screen,
+            (true, _) => Kind::Camera,
+        };
+        let ladder = track
+            .views(now)
+            .into_iter()
+            .filter(|view| view.bitrate > 0)
+            .map(|view| (Layer::whole(view.index), view.bitrate))
+            .collect();
+        let room = self.participants.get(track.owner).and_then(|p| self.rooms.get(p.room));
+        let speaks =
+            room.is_some_and(|room| room.speaking.iter().any(|(who, _)| *who == track.owner));
+        let previous = match (subscription.is_paused, subscription.wish.cap) {
+            (true, _) => Previous::Paused,
+            (false, Some(cap)) => Previous::Granted(Layer::whole(cap)),
+            (false, None) => Previous::New,
+        };
+        Some(Demand {
+            key,
+            kind,
+            priority: subscription.priority,
+            is_pinned: speaks,
+            wanted: subscription.wanted?,
+            ladder,
+            previous,
+        })
     }
 }

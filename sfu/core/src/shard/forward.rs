@@ -19,9 +19,16 @@ use crate::{
 /// Encodings whose clocks are looked at; more are never kept (`encodings_per_track`).
 const ENCODINGS_MAX: usize = 8;
 
+/// Bytes of a payload. No client packs more, for it would not fit a packet of the Internet; the egress
+/// of the engine has room for 2,000 with header and extensions, and fails the subscriber past that.
+const PAYLOAD_MAX: usize = 1_500;
+
 impl Shard {
     /// A packet of a publisher.
     pub(super) fn on_packet(&mut self, now: Instant, session: SessionKey, packet: IngressPacket) {
+        if packet.payload.len() > PAYLOAD_MAX {
+            return self.stats.drop(DropReason::Malformed);
+        }
         let stream = match self.stream_of(session, &packet) {
             Ok(stream) => stream,
             Err(reason) => return self.stats.drop(reason),
@@ -187,22 +194,42 @@ impl Shard {
     ) {
         let Self { tracks, subscriptions, participants, stats, dirty, .. } = self;
         let Some(track) = tracks.get(stream.track) else { return };
-        if track.info.muted && !track.is_video() {
-            return stats.drop(DropReason::Paused);
-        }
         let Some(spec) = track.formats.get(format) else { return };
         let mut clocks: [Option<SenderClock>; ENCODINGS_MAX] = [None; ENCODINGS_MAX];
         for (clock, published) in clocks.iter_mut().zip(&track.encodings) {
             *clock = published.encoding.clock();
         }
+        let primary = (packet.codec == Codec::Red).then(|| red_primary(&packet.payload)).flatten();
         let mut wanted = 0_u8;
         let mut unsupported: Option<SubscriptionKey> = None;
         for key in &track.subscriptions {
             let Some(subscription) = subscriptions.get_mut(*key) else { continue };
+            stats.packets_offered += 1;
             if !subscription.is_live {
                 stats.drop(DropReason::NotConnected);
                 continue;
             }
+            let Some(subscriber) = participants.get_mut(subscription.subscriber) else { continue };
+            let Some((egress, _, transport)) = subscriber.session.sending() else { continue };
+            let slot = subscription.slot;
+            let is_red = packet.codec == Codec::Red;
+            let mut strips_red = false;
+            let mut payload_type =
+                egress.payload_type(transport, slot, format * 2, &spec.params, is_red);
+            if payload_type.is_none() && is_red && primary.is_some() {
+                // A receiver without redundancy gets the newest block alone (RFC 2198 section 3).
+                strips_red = true;
+                payload_type =
+                    egress.payload_type(transport, slot, format * 2 + 1, &spec.params, false);
+            }
+            let Some(payload_type) = payload_type else {
+                stats.drop(DropReason::CodecUnsupported);
+                if !subscription.told_unsupported {
+                    subscription.told_unsupported = true;
+                    unsupported = Some(*key);
+                }
+                continue;
+            };
             let decision = subscription.forwarder.decide(stream.encoding, packet, &clocks);
             if let Some(waiting) = subscription.forwarder.wants_keyframe() {
                 wanted |= 1_u8.checked_shl(waiting.into()).unwrap_or(0);
@@ -214,39 +241,18 @@ impl Shard {
                     continue;
                 }
             };
-            let Some(subscriber) = participants.get_mut(subscription.subscriber) else { continue };
-            let Some((egress, _, transport)) = subscriber.session.sending() else { continue };
-            let slot = subscription.slot;
-            let is_red = packet.codec == Codec::Red;
-            let mut payload = rewritten.payload.clone();
-            let mut payload_type =
-                egress.payload_type(transport, slot, format * 2, &spec.params, is_red);
-            if payload_type.is_none() && is_red {
-                // A receiver without redundancy gets the newest block alone (RFC 2198 section 3).
-                payload_type =
-                    egress.payload_type(transport, slot, format * 2 + 1, &spec.params, false);
-                payload = red_primary(&packet.payload).map(Arc::from);
-                if payload.is_none() {
-                    payload_type = None;
-                }
-            }
-            let Some(payload_type) = payload_type else {
-                stats.drop(DropReason::CodecUnsupported);
-                if !subscription.told_unsupported {
-                    subscription.told_unsupported = true;
-                    unsupported = Some(*key);
-                }
-                continue;
+            let payload = match (strips_red, primary) {
+                (true, Some(primary)) => Arc::from(primary),
+                _ => rewritten.payload.clone().unwrap_or_else(|| packet.payload.clone()),
             };
-            let extensions = rewritten.extensions(packet);
             let sent = EgressPacket {
                 payload_type,
                 sequence: rewritten.sequence,
                 timestamp: rewritten.timestamp,
                 captured,
                 marker: rewritten.marker,
-                extensions,
-                payload: payload.unwrap_or_else(|| packet.payload.clone()),
+                extensions: rewritten.extensions(packet),
+                payload,
                 vp8: rewritten.vp8,
             };
             if transport.is_connected() && egress.write(transport, slot, sent) {

@@ -270,12 +270,12 @@ impl Shard {
             return Ok(());
         }
         self.stats.resumes += 1;
-        self.welcome_back(session);
+        self.welcome_back(now, session);
         Ok(())
     }
 
     /// State of now, then ICE restart on the subscribe transport, or the offer it still owes an answer to.
-    fn welcome_back(&mut self, session: SessionKey) {
+    fn welcome_back(&mut self, now: Instant, session: SessionKey) {
         let Some(joined) = self.joined_message(session) else { return };
         let everyone: Vec<_> =
             joined.participant.iter().cloned().chain(joined.others.iter().cloned()).collect();
@@ -284,6 +284,14 @@ impl Shard {
         self.tell(session, Kind::Participants(node::Participants { participants: everyone }));
         if let Some(room) = room {
             self.tell(session, Kind::Room(room));
+        }
+        // What it was asked to send may have been lost with the old connection.
+        let tracks = self.participants.get(session).map(|p| p.tracks.clone()).unwrap_or_default();
+        for key in tracks {
+            if let Some(track) = self.tracks.get_mut(key) {
+                track.demand.forget();
+            }
+            self.tell_demand(now, key);
         }
         let Some(participant) = self.participants.get_mut(session) else { return };
         participant.session.restart_ice();

@@ -2,6 +2,7 @@
 //! each file beside this one owns one concern. Sees every module; nobody imports it.
 
 mod admin;
+mod allocate;
 mod deliver;
 mod forward;
 mod join;
@@ -11,7 +12,6 @@ mod requests;
 mod state;
 mod subscribe;
 mod tick;
-mod tmp;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -330,7 +330,7 @@ impl Shard {
                     None => self.stats.drop(DropReason::DataRefused),
                 }
             }
-            TransportEvent::EgressReport { .. } | TransportEvent::IngressReport { .. } => {
+            TransportEvent::EgressReport(_) | TransportEvent::IngressReport(_) => {
                 self.on_report(session, event);
             }
         }

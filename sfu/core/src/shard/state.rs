@@ -92,7 +92,9 @@ pub(super) struct Subscription {
     pub(super) wish: Wish,
     pub(super) priority: u32,
     pub(super) forwarder: Forwarder,
-    /// What the wish asks for if everything flowed: what the publisher is asked to send.
+    /// What the subscriber would take if everything flowed and the link carried it.
+    pub(super) wanted: Option<Layer>,
+    /// The same within the allocator's grant: what the publisher is asked to send.
     pub(super) requested: Option<Layer>,
     /// The section is negotiated.
     pub(super) is_live: bool,

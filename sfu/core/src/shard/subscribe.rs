@@ -181,6 +181,7 @@ impl Shard {
             wish,
             priority: 0,
             forwarder,
+            wanted: None,
             requested: None,
             is_live: false,
             is_paused: false,
@@ -270,6 +271,7 @@ impl Shard {
         }).collect();
         let before = subscription.requested;
         subscription.requested = select(&subscription.wish, &every);
+        subscription.wanted = select(&Wish { cap: None, ..subscription.wish }, &every);
         let target = select(&subscription.wish, &views)
             .filter(|_| subscription.is_live && !track.info.muted && !subscription.is_paused);
         if subscription.forwarder.target() != target {

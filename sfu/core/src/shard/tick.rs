@@ -112,18 +112,19 @@ impl Shard {
     pub(super) fn on_report(&mut self, session: SessionKey, report: TransportEvent) {
         let Some(participant) = self.participants.get_mut(session) else { return };
         let link = &mut participant.link;
-        match report {
-            TransportEvent::EgressReport { loss, rtt_ms, jitter, .. } => {
-                link.egress_loss = loss.unwrap_or(link.egress_loss);
-                link.rtt = rtt_ms.map(rtt_from).or(link.rtt);
-                link.jitter = Duration::from_micros(u64::from(jitter) * 1_000 / 90);
+        let stream = match report {
+            TransportEvent::EgressReport(stream) => {
+                link.egress_loss = stream.loss.unwrap_or(link.egress_loss);
+                stream
             }
-            TransportEvent::IngressReport { loss, rtt_ms, .. } => {
-                link.ingress_loss = loss.unwrap_or(link.ingress_loss);
-                link.rtt = rtt_ms.map(rtt_from).or(link.rtt);
+            TransportEvent::IngressReport(stream) => {
+                link.ingress_loss = stream.loss.unwrap_or(link.ingress_loss);
+                stream
             }
             _ => return,
-        }
+        };
+        link.rtt = stream.rtt.or(link.rtt);
+        link.jitter = stream.jitter;
         let score = quality::rate(&LinkReport {
             loss: link.egress_loss.max(link.ingress_loss),
             rtt: link.rtt.unwrap_or_default(),
@@ -202,8 +203,4 @@ impl Shard {
         self.tell_room(key, |_| true, |_| Told::Speakers(changed.clone()));
         self.publish_event(now, key, RoomEvent::SpeakersChanged(changed));
     }
-}
-
-fn rtt_from(millis: f32) -> Duration {
-    Duration::try_from_secs_f32(millis / 1_000.0).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! The fate of each packet of a track for one subscriber: forwarded, left out, or where it switches.
+//! The fate of each packet of a track for one subscriber: forwarded, left out, or where it
+//! switches.
 //!
 //! Must not choose the target: the selector and the allocator do.
 
@@ -55,8 +56,8 @@ impl Forwarder {
         }
     }
 
-    /// Sets what is to be forwarded; `None` pauses. The current encoding goes on until a keyframe of
-    /// the target's comes.
+    /// Sets what is to be forwarded; `None` pauses. The current encoding goes on until a keyframe
+    /// of the target's comes.
     pub(crate) fn retarget(&mut self, target: Option<Layer>) {
         if target.is_none() {
             self.rewriter.end();
@@ -64,8 +65,8 @@ impl Forwarder {
         self.target = target;
     }
 
-    /// The RTP stream of an encoding begins anew with other numbers: what is forwarded of it goes on
-    /// from its next packet (audio) or keyframe (video).
+    /// The RTP stream of an encoding begins anew with other numbers: what is forwarded of it goes
+    /// on from its next packet (audio) or keyframe (video).
     pub(crate) fn restart(&mut self, encoding: u8) {
         if self
             .rewriter
@@ -80,7 +81,8 @@ impl Forwarder {
         self.too_old = 0;
     }
 
-    /// Decides on a packet of an encoding. `clocks` are the encodings' last sender reports, by index.
+    /// Decides on a packet of an encoding. `clocks` are the encodings' last sender reports, by
+    /// index.
     pub(crate) fn decide(
         &mut self,
         encoding: u8,
@@ -110,8 +112,8 @@ impl Forwarder {
         if target.encoding != encoding {
             return Decision::Drop(DropReason::NotWanted);
         }
-        // A packet behind others that were not taken, or that were taken before a pause, is no place to
-        // start.
+        // A packet behind others that were not taken, or that were taken before a pause, is no
+        // place to start.
         match (self.is_video, is_newest && packet.is_keyframe) {
             (true, false) => Decision::Drop(DropReason::AwaitingKeyframe),
             (false, _) if !is_newest => Decision::Drop(DropReason::Stale),

@@ -52,12 +52,6 @@ impl KeyframeThrottle {
             self.request(now, rtt)
         }
     }
-
-    /// When [`KeyframeThrottle::handle_timeout`] is wanted.
-    #[must_use]
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.sent.filter(|_| self.is_pending).map(|(_, next)| next)
-    }
 }
 
 #[cfg(test)]
@@ -76,32 +70,32 @@ mod tests {
 
     #[test]
     fn requests_are_merged_and_not_forgotten() {
-        // milliseconds, what happens, the timeout wanted afterwards
+        // milliseconds, what happens, whether a request waits afterwards
         let table = [
-            (0, Request(true), None),
-            (10, Request(false), Some(500)),
-            (20, Request(false), Some(500)),
-            (499, Timeout(false), Some(500)),
-            (500, Timeout(true), None),
-            (501, Timeout(false), None),
-            (600, Request(false), Some(1_000)),
-            (700, Keyframe, None),
-            (1_000, Timeout(false), None),
-            (1_001, Request(true), None),
-            (1_100, Keyframe, None),
-            (1_200, Request(false), Some(1_501)),
-            (2_000, Request(true), None),
+            (0, Request(true), false),
+            (10, Request(false), true),
+            (20, Request(false), true),
+            (499, Timeout(false), true),
+            (500, Timeout(true), false),
+            (501, Timeout(false), false),
+            (600, Request(false), true),
+            (700, Keyframe, false),
+            (1_000, Timeout(false), false),
+            (1_001, Request(true), false),
+            (1_100, Keyframe, false),
+            (1_200, Request(false), true),
+            (2_000, Request(true), false),
         ];
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let mut throttle = KeyframeThrottle::default();
-        for (millis, action, timeout) in table {
+        for (millis, action, waits) in table {
             match action {
                 Request(sent) => assert_eq!(throttle.request(at(millis), None), sent, "{millis}"),
                 Keyframe => throttle.on_keyframe(at(millis)),
                 Timeout(sent) => assert_eq!(throttle.handle_timeout(at(millis)), sent, "{millis}"),
             }
-            assert_eq!(throttle.poll_timeout(), timeout.map(at), "{millis}");
+            assert_eq!(throttle.is_pending, waits, "{millis}");
         }
     }
 

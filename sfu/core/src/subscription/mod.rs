@@ -1,4 +1,5 @@
-//! What one subscriber gets of one track: which layer it is served, and each packet's fate and numbers.
+//! What one subscriber gets of one track: which layer it is served, and each packet's fate and
+//! numbers.
 //!
 //! Must not know the subscriber's session or the room. RFC 7667 (selective forwarding).
 

@@ -1,7 +1,7 @@
 //! Gapless output numbers for an input some of which is left out on purpose.
 //!
-//! What the input lost stays a gap, so that it can be asked for; what was left out does not. Must not
-//! know what is numbered: sequence numbers and picture ids both are.
+//! What the input lost stays a gap, so that it can be asked for; what was left out does not. Must
+//! not know what is numbered: sequence numbers and picture ids both are.
 
 /// Maps extended input numbers to output numbers, over the newest `64 * WORDS` input numbers.
 #[derive(Debug, Clone)]
@@ -26,8 +26,8 @@ pub(super) enum Unplaced {
 impl<const WORDS: usize> Numbering<WORDS> {
     const WINDOW: u64 = 64 * WORDS as u64;
 
-    /// A jump of the input is passed on up to this size. It is twice the window, so that whoever comes
-    /// late after the jump finds a number nobody had before it.
+    /// A jump of the input is passed on up to this size. It is twice the window, so that whoever
+    /// comes late after the jump finds a number nobody had before it.
     const MAX_GAP: u64 = 2 * Self::WINDOW;
 
     /// Begins with an input that gets the number `output`.
@@ -230,7 +230,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes in whatever order: an output number is never used twice, and order is kept.
+        /// Whatever comes in whatever order: an output number is never used twice, and order is
+        /// kept.
         #[test]
         fn numbers_are_unique_and_ordered(
             steps in prop::collection::vec((-140_i64..8, any::<bool>(), 0_u8..40), 1..400),

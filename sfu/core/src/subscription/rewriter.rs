@@ -1,5 +1,5 @@
-//! Makes one RTP stream of many: sequence numbers, timestamps and frame numbers go on across switches,
-//! drops and pauses (RFC 3550).
+//! Makes one RTP stream of many: sequence numbers, timestamps and frame numbers go on across
+//! switches, drops and pauses (RFC 3550).
 //!
 //! Must not choose what is forwarded. An output number is used once, and numbers only leave a gap
 //! where the input lost something.
@@ -50,8 +50,8 @@ impl Rewritten {
 #[derive(Debug, Clone)]
 pub(super) struct Rewriter {
     first_timestamp: u32,
-    /// After the highest sequence number sent: where a segment would begin. What the one before lost at
-    /// its end can't come any more, so it leaves no gap.
+    /// After the highest sequence number sent: where a segment would begin. What the one before
+    /// lost at its end can't come any more, so it leaves no gap.
     next_sequence: u64,
     latest: Option<Latest>,
     frames: FrameNumbers,
@@ -79,7 +79,8 @@ struct Segment {
 }
 
 impl Rewriter {
-    /// How far a timestamp may be from what the arrival times say, before they are believed instead.
+    /// How far a timestamp may be from what the arrival times say, before they are believed
+    /// instead.
     const TOLERANCE: Duration = Duration::from_secs(2);
 
     pub(super) fn new(first_sequence: u16, first_timestamp: u32) -> Self {
@@ -139,8 +140,8 @@ impl Rewriter {
         }
     }
 
-    /// The output timestamp of the packet that begins a segment: strictly after all before it, and as
-    /// much later as it was captured later.
+    /// The output timestamp of the packet that begins a segment: strictly after all before it, and
+    /// as much later as it was captured later.
     fn align(&self, encoding: u8, packet: &Packet, clocks: &[Option<SenderClock>]) -> u32 {
         let Some(latest) = self.latest else {
             return self.first_timestamp;

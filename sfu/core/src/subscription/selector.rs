@@ -65,9 +65,9 @@ pub(crate) fn views<'a>(
         .collect()
 }
 
-/// Chooses the layer that serves a wish: the smallest that suffices, of those that flow. While nothing
-/// flows the choice stays what it would be, so that a pause of the publisher switches nobody.
-/// `encodings` are in ascending order.
+/// Chooses the layer that serves a wish: the smallest that suffices, of those that flow. While
+/// nothing flows the choice stays what it would be, so that a pause of the publisher switches
+/// nobody. `encodings` are in ascending order.
 pub(crate) fn select(wish: &Wish, encodings: &[EncodingView]) -> Option<Layer> {
     if wish.disabled || wish.quality == Some(VideoQuality::Off) {
         return None;
@@ -105,8 +105,8 @@ pub(crate) fn select(wish: &Wish, encodings: &[EncodingView]) -> Option<Layer> {
     })
 }
 
-/// Whether a picture of this size suffices, by its area and its short side (either may be turned). A
-/// seventh less per side is hard to see and saves an encoding.
+/// Whether a picture of this size suffices, by its area and its short side (either may be turned).
+/// A seventh less per side is hard to see and saves an encoding.
 fn covers(encoding: &EncodingView, (width, height): (u32, u32)) -> bool {
     let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
     let short = |width: u32, height: u32| u64::from(width.min(height));

@@ -45,7 +45,8 @@ impl TemporalFilter {
             .newest
             .is_none_or(|newest| timestamp.wrapping_sub(newest).cast_signed() > 0);
         if !is_newest {
-            // No packet of this frame came before: judged by what holds now, which it does not change.
+            // No packet of this frame came before: judged by what holds now, which it does not
+            // change.
             return self.passes(&packet.descriptor);
         }
         self.newest = Some(timestamp);

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-/// One sender report of one encoding: the same moment in RTP ticks and on the publisher's wall clock.
+/// One sender report of one encoding: the same moment in RTP ticks and on the publisher's wall
+/// clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SenderClock {
     wall: Duration,
@@ -34,11 +35,12 @@ impl SenderClock {
     }
 }
 
-/// Estimates what a publisher's wall clock shows at a moment of ours, over all its sender reports: one
-/// for all its tracks, so that what it captured together stays together.
+/// Estimates what a publisher's wall clock shows at a moment of ours, over all its sender reports:
+/// one for all its tracks, so that what it captured together stays together.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PublisherClock {
-    /// A publisher's time, and the earliest moment of ours it can be: when its report came in fastest.
+    /// A publisher's time, and the earliest moment of ours it can be: when its report came in
+    /// fastest.
     anchor: Option<(Duration, Instant)>,
 }
 

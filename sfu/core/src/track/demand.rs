@@ -119,12 +119,6 @@ impl DemandTracker {
         self.told = due;
         Some(due)
     }
-
-    /// When [`DemandTracker::poll`] may have something new without an update.
-    #[must_use]
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.off_at.iter().flatten().min().copied()
-    }
 }
 
 #[cfg(test)]
@@ -202,11 +196,9 @@ mod tests {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let mut tracker = DemandTracker::new(start);
-        assert_eq!(tracker.next_timeout(), Some(at(5_000)));
         assert_eq!(tracker.poll(at(4_999)), None);
         tracker.update(at(4_999), set(true, false, false));
         assert_eq!(tracker.poll(at(5_000)), Some(set(true, false, false)));
-        assert_eq!(tracker.next_timeout(), None);
         tracker.update(at(6_000), set(false, false, true));
         assert_eq!(
             tracker.poll(at(6_000)),
@@ -219,11 +211,6 @@ mod tests {
         tracker.update(at(20_000), Qualities::NONE);
         tracker.update(at(23_000), Qualities::NONE);
         assert_eq!(tracker.poll(at(24_999)), None);
-        assert_eq!(
-            tracker.next_timeout(),
-            Some(at(25_000)),
-            "counted from the first lack"
-        );
         assert_eq!(tracker.poll(at(25_000)), Some(Qualities::NONE));
         assert_eq!(tracker.poll(at(99_000)), None);
         tracker.forget();

@@ -33,7 +33,6 @@ pub(crate) struct Encoding {
     codec: Option<Codec>,
     clock: Option<SenderClock>,
     last_packet: Option<Instant>,
-    highest_sequence: Option<u64>,
     newest_timestamp: Option<u32>,
     window: Option<Window>,
     measured: Measured,
@@ -80,7 +79,6 @@ impl Encoding {
             codec: None,
             clock: None,
             last_packet: None,
-            highest_sequence: None,
             newest_timestamp: None,
             window: None,
             measured: Measured::default(),
@@ -98,7 +96,6 @@ impl Encoding {
         }
         self.codec = Some(packet.codec);
         self.last_packet = self.last_packet.max(Some(now));
-        self.highest_sequence = self.highest_sequence.max(Some(packet.sequence));
         let is_new_frame = self
             .newest_timestamp
             .is_none_or(|newest| packet.timestamp.wrapping_sub(newest).cast_signed() > 0);
@@ -123,7 +120,6 @@ impl Encoding {
     /// The RTP stream begins anew, with other numbers; measurements go on.
     pub(crate) fn restart(&mut self) {
         self.clock = None;
-        self.highest_sequence = None;
         self.newest_timestamp = None;
     }
 
@@ -140,11 +136,6 @@ impl Encoding {
             .is_none_or(|last| newest.saturating_duration_since(last) > Self::SILENCE)
     }
 
-    /// The codec of the last packet.
-    pub(crate) fn codec(&self) -> Option<Codec> {
-        self.codec
-    }
-
     /// The last sender report.
     pub(crate) fn clock(&self) -> Option<SenderClock> {
         self.clock
@@ -153,11 +144,6 @@ impl Encoding {
     /// When the last packet came in.
     pub(crate) fn last_packet(&self) -> Option<Instant> {
         self.last_packet
-    }
-
-    /// Extended sequence number of the newest packet.
-    pub(crate) fn highest_sequence(&self) -> Option<u64> {
-        self.highest_sequence
     }
 
     /// Bits per second over the last second or so, RTP headers included; 0 when nothing flows or
@@ -266,7 +252,6 @@ mod tests {
         assert_eq!(encoding.bitrate(now), 25 * 2 * 100 * 8);
         assert_eq!(encoding.fps(), 25);
         assert_eq!(encoding.temporal_layers(), 2);
-        assert_eq!(encoding.highest_sequence(), Some(119));
         assert_eq!(encoding.bitrate(now + Duration::from_secs(2)), 0, "silent");
         // A pause is no measurement.
         now += Duration::from_secs(60);

@@ -1,4 +1,5 @@
-//! A published track as plain data: its encodings, their layers and clocks, and what is wanted of them.
+//! A published track as plain data: its encodings, their layers and clocks, and what is wanted of
+//! them.
 //!
 //! Must not know who subscribes, nor the session the packets come from.
 
@@ -8,6 +9,6 @@ mod encoding;
 mod layer;
 
 pub(crate) use clock::{PublisherClock, SenderClock};
-pub(crate) use demand::{DemandTracker, Qualities, wanted_qualities};
+pub(crate) use demand::{DemandTracker, wanted_qualities};
 pub(crate) use encoding::{Encoding, EncodingInfo};
 pub(crate) use layer::Layer;

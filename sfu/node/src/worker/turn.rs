@@ -26,8 +26,11 @@ use crate::{
 /// Datagrams of each socket, frames and requests in one turn; then the others have their turn.
 const BATCH: usize = 64;
 
-/// Calls of the core's timers in one turn before it has to wait.
+/// Calls of the core's timers in one turn.
 const TIMER_CALLS: usize = 16;
+
+/// Calls of the core's timers without a rest, over turns, before it has to wait.
+const MAX_RESTLESS: usize = 1024;
 
 /// How long the core waits when it wants to be called again at once, over and over.
 const STALL: Duration = Duration::from_millis(5);
@@ -77,6 +80,8 @@ pub(super) struct Worker {
     dirty: bool,
     /// The latest time the shard was told.
     now: Instant,
+    /// Calls of the shard's timers since it last wanted to be called in the future only.
+    restless: usize,
     /// No earlier than this are timers called.
     stalled_until: Option<Instant>,
     wake_at: Option<Instant>,
@@ -107,6 +112,7 @@ impl Worker {
             published_at: now,
             dirty: false,
             now,
+            restless: 0,
             stalled_until: None,
             wake_at: Some(now),
         })
@@ -212,13 +218,17 @@ impl Worker {
         self.stalled_until = None;
         for _ in 0..TIMER_CALLS {
             if self.shard.poll_timeout().is_none_or(|at| at > self.clock()) {
+                self.restless = 0;
                 return;
             }
             self.shard.handle_timeout(self.now);
             self.drain();
             self.now += STEP;
         }
-        if self.shard.poll_timeout().is_some_and(|at| at <= self.now) {
+        // Other inputs have their turn first; what is due stays due.
+        self.restless += TIMER_CALLS;
+        if self.restless >= MAX_RESTLESS {
+            self.restless = 0;
             self.counted.timer_stalls += 1;
             self.stalled_until = Some(self.now + STALL);
         }
@@ -269,6 +279,7 @@ impl Worker {
     /// An empty shard takes the place of one that failed, which is returned.
     pub(super) fn replace_shard(&mut self) -> Shard {
         // The next turn asks the new shard when it wants to be called.
+        self.restless = 0;
         self.stalled_until = None;
         self.wake_at = Some(self.now);
         let new = Shard::new(self.core.clone(), self.anchor, rand::random());

@@ -272,8 +272,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 proptest! {
     /// Under loss, reordering, duplicates, switches and pauses: no output sequence number is used
-    /// twice, no input goes out twice, output follows the order within an encoding, and each switch is
-    /// at a keyframe, behind all sequence numbers and timestamps before it.
+    /// twice, no input goes out twice, output follows the order within an encoding, and each switch
+    /// is at a keyframe, behind all sequence numbers and timestamps before it.
     #[test]
     fn output_is_one_legal_stream(events in events()) {
         let source = Source::new();
@@ -306,7 +306,7 @@ proptest! {
             };
             prop_assert!(sent.insert((event.encoding, sequence)), "sent twice");
             let out = (event.encoding, sequence, rewritten.timestamp);
-            let newest = outputs.last_key_value().map(|(&number, &(_, _, timestamp))| (number, timestamp));
+            let newest = outputs.last_key_value().map(|(&number, &(_, _, time))| (number, time));
             if current == Some(event.encoding) {
                 let before = outputs.range(..rewritten.sequence).next_back();
                 let after = outputs.range(rewritten.sequence + 1..).next();
@@ -345,7 +345,8 @@ proptest! {
                 0 => Delta,
                 layer => Upper(layer),
             };
-            if let Ok(output) = outcome(forwarder.decide(0, &source.vp8(sequence, sequence * 33, kind), &[])) {
+            let packet = source.vp8(sequence, sequence * 33, kind);
+            if let Ok(output) = outcome(forwarder.decide(0, &packet, &[])) {
                 prop_assert_eq!(output, expected);
                 expected += 1;
             }

@@ -1,0 +1,3 @@
+//! Scenarios over the simulated world, one file per concern. No test here looks at private state.
+
+mod meet;

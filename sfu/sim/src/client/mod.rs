@@ -1,0 +1,357 @@
+//! A participant's end: speaks the node's session API, and has one connection to publish and one to
+//! subscribe, as the SDKs do. Each file beside this one owns one concern. Must not see the shard.
+
+mod publish;
+mod receive;
+mod signal;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use plenum_proto::{
+    node::{self, SessionEvent, SessionRequest, session_event, session_request::Kind},
+    v1,
+};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use sfu_core::ControlId;
+use str0m::{channel::ChannelId, config::DtlsCert, media::Mid};
+
+pub use receive::{DataMessage, Stream};
+
+use crate::{
+    LinkSettings, SourceId, StreamReport,
+    connection::{Connection, Outgoing},
+    world::Clock,
+};
+pub(crate) use publish::Source;
+
+/// Who joins, and how.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// What is sent to the node first.
+    pub join: node::Join,
+    /// The way to the node.
+    pub uplink: LinkSettings,
+    /// The way from the node.
+    pub downlink: LinkSettings,
+    /// Encodings are switched off when nobody takes them, as a good client does.
+    pub heeds_demand: bool,
+    /// The picture is shown as small as it may be, until told otherwise: nothing is answered to offers.
+    pub answers_offers: bool,
+}
+
+impl ClientOptions {
+    /// A participant with all rights that subscribes to everything.
+    pub fn new(room: &str, identity: &str) -> Self {
+        let permissions = v1::Permissions {
+            can_subscribe: true,
+            can_publish: true,
+            can_publish_data: true,
+            can_update_metadata: true,
+            ..v1::Permissions::default()
+        };
+        let join = node::Join {
+            room: Some(v1::RoomConfig { name: room.into(), ..v1::RoomConfig::default() }),
+            identity: identity.into(),
+            permissions: Some(permissions),
+            auto_subscribe: true,
+            ..node::Join::default()
+        };
+        Self {
+            join,
+            uplink: LinkSettings::default(),
+            downlink: LinkSettings::default(),
+            heeds_demand: true,
+            answers_offers: true,
+        }
+    }
+
+    /// The same with other permissions.
+    #[must_use]
+    pub fn permitted(mut self, change: impl FnOnce(&mut v1::Permissions)) -> Self {
+        change(self.join.permissions.get_or_insert_default());
+        self
+    }
+
+    /// The same over another link, both ways.
+    #[must_use]
+    pub fn over(mut self, link: LinkSettings) -> Self {
+        (self.uplink, self.downlink) = (link, link);
+        self
+    }
+}
+
+/// To whom data is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataTo {
+    /// Identities; none = everybody.
+    pub identities: Vec<String>,
+    /// Over the channel that keeps order and loses nothing.
+    pub reliable: bool,
+}
+
+/// A participant's end.
+pub struct Client {
+    /// How it joined.
+    pub options: ClientOptions,
+    pub(crate) control: ControlId,
+    pub(crate) rng: ChaCha8Rng,
+    certificate: DtlsCert,
+    addresses: [SocketAddr; 2],
+    pub(crate) publisher: Option<Connection>,
+    pub(crate) subscriber: Connection,
+    /// Requests on their way out.
+    pub(crate) outbox: VecDeque<SessionRequest>,
+    joined: Option<node::Joined>,
+    closed: Option<node::Closed>,
+    /// All that was told, in order.
+    told: Vec<(Duration, session_event::Kind)>,
+    participants: BTreeMap<String, v1::Participant>,
+    pub(crate) sources: Vec<Source>,
+    /// The publisher's offer has to be made (again).
+    wants_offer: bool,
+    offers: u32,
+    channels: [Option<ChannelId>; 2],
+    open_channels: [bool; 2],
+    /// What each section of the node's last offer carries.
+    tracks_by_mid: BTreeMap<Mid, String>,
+    pub(crate) streams: BTreeMap<u32, Stream>,
+    data: Vec<DataMessage>,
+    /// Since when it wants what, where it said so; and when it learnt of each track.
+    wishes: BTreeMap<String, Option<Duration>>,
+    known_since: BTreeMap<String, Duration>,
+    pub(crate) is_perfect: bool,
+    /// Media packets sent, without retransmissions.
+    pub(crate) media_sent: u64,
+    pub(crate) media_received: u64,
+    pub(crate) violations: Vec<String>,
+}
+
+impl Client {
+    pub(crate) fn new(
+        now: Instant,
+        options: ClientOptions,
+        control: ControlId,
+        number: u16,
+        seed: u64,
+        certificate: DtlsCert,
+    ) -> Self {
+        let [high, low] = number.to_be_bytes();
+        let at = |port| SocketAddr::from(([10, 0, high, low], port));
+        let addresses = [at(40_000), at(50_000)];
+        let is_perfect = options.uplink.is_perfect() && options.downlink.is_perfect();
+        Self {
+            control,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            publisher: None,
+            subscriber: Connection::new(now, addresses[1], certificate.clone()),
+            certificate,
+            addresses,
+            outbox: VecDeque::new(),
+            joined: None,
+            closed: None,
+            told: Vec::new(),
+            participants: BTreeMap::new(),
+            sources: Vec::new(),
+            wants_offer: false,
+            offers: 0,
+            channels: [None; 2],
+            open_channels: [false; 2],
+            tracks_by_mid: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            data: Vec::new(),
+            wishes: BTreeMap::new(),
+            known_since: BTreeMap::new(),
+            is_perfect,
+            media_sent: 0,
+            media_received: 0,
+            violations: Vec::new(),
+            options,
+        }
+    }
+
+    /// Sends a request to the node.
+    pub fn request(&mut self, kind: Kind) {
+        self.outbox.push_back(SessionRequest { kind: Some(kind) });
+    }
+
+    /// What the node answered to the join.
+    pub fn joined(&self) -> Option<&node::Joined> {
+        self.joined.as_ref()
+    }
+
+    /// The last word of the node, when it has been said.
+    pub fn closed(&self) -> Option<&node::Closed> {
+        self.closed.as_ref()
+    }
+
+    /// The id of this stay; empty before the join is answered.
+    pub fn id(&self) -> &str {
+        let participant = self.joined.as_ref().and_then(|joined| joined.participant.as_ref());
+        participant.map(|participant| participant.id.as_str()).unwrap_or_default()
+    }
+
+    /// All that the node told, in order.
+    pub fn told(&self) -> impl DoubleEndedIterator<Item = &session_event::Kind> {
+        self.told.iter().map(|(_, kind)| kind)
+    }
+
+    /// The same with when it came.
+    pub fn told_at(&self) -> impl DoubleEndedIterator<Item = &(Duration, session_event::Kind)> {
+        self.told.iter()
+    }
+
+    /// Forgets what was told until now.
+    pub fn forget_told(&mut self) {
+        self.told.clear();
+    }
+
+    /// The others (and itself) as last told, without those who left.
+    pub fn participants(&self) -> impl Iterator<Item = &v1::Participant> {
+        self.participants.values()
+    }
+
+    /// One of them by its identity.
+    pub fn participant(&self, identity: &str) -> Option<&v1::Participant> {
+        self.participants().find(|participant| participant.identity == identity)
+    }
+
+    /// Whether both connections that are in use are up.
+    pub fn is_connected(&self) -> bool {
+        self.subscriber.is_connected
+            && self.publisher.as_ref().is_none_or(|publisher| publisher.is_connected)
+    }
+
+    /// What came of a source; of its newest stream where there were several.
+    pub fn stream(&self, source: SourceId) -> Option<&Stream> {
+        let mut streams: Vec<_> = self.streams.values().filter(|s| s.source == source).collect();
+        streams.sort_by_key(|stream| stream.began);
+        streams.pop()
+    }
+
+    /// The same as a report; an empty one where nothing came.
+    pub fn report(&self, source: SourceId) -> StreamReport {
+        self.stream(source).map(|stream| stream.check.report.clone()).unwrap_or_default()
+    }
+
+    /// Data that came, in order.
+    pub fn data(&self) -> &[DataMessage] {
+        &self.data
+    }
+
+    /// Frames made of an encoding of a source so far.
+    pub fn frames_made(&self, source: SourceId, encoding: usize) -> u32 {
+        let source = self.sources.iter().find(|known| known.id == source);
+        source.and_then(|s| s.encoders.get(encoding)).map_or(0, |encoder| encoder.frames())
+    }
+
+    /// The id of the track of a source, once the node has given it one.
+    pub fn track_id(&self, source: SourceId) -> Option<&str> {
+        self.sources.iter().find(|known| known.id == source)?.track_id.as_deref()
+    }
+
+    pub(crate) fn addresses(&self) -> [SocketAddr; 2] {
+        self.addresses
+    }
+
+    /// The publisher's connection is to be offered.
+    pub(crate) fn request_offer(&mut self) {
+        self.offer_if_wanted();
+    }
+
+    /// It says that it wants a track, or does not.
+    pub(crate) fn note_wish(&mut self, now: Duration, track: &str, wanted: bool) {
+        let kept = self.wishes.get(track).copied().flatten();
+        self.wishes.insert(track.to_owned(), wanted.then(|| kept.unwrap_or(now)));
+        for stream in self.streams.values_mut().filter(|stream| stream.track == track) {
+            stream.check.pause();
+        }
+    }
+
+    /// Since when a track is known to it and wanted.
+    pub(crate) fn wants_since(&self, track: &str) -> Option<Duration> {
+        let known = *self.known_since.get(track)?;
+        match self.wishes.get(track) {
+            Some(wished) => wished.map(|wished| wished.max(known)),
+            None => self.options.join.auto_subscribe.then_some(known),
+        }
+    }
+
+    pub(crate) fn handle_event(&mut self, clock: &Clock, event: SessionEvent) {
+        if let Some(kind) = event.kind {
+            self.on_told(clock, kind);
+        }
+    }
+
+    /// Takes a datagram at one of its addresses.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        clock: &Clock,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let now = clock.instant();
+        if destination == self.subscriber.address {
+            self.subscriber.handle_datagram(now, source, bytes);
+        } else if let Some(publisher) = &mut self.publisher {
+            if destination == publisher.address {
+                publisher.handle_datagram(now, source, bytes);
+            }
+        }
+    }
+
+    /// When it wants to be called.
+    pub(crate) fn deadline(&self, clock: &Clock) -> Option<Duration> {
+        let connections = self.publisher.iter().chain([&self.subscriber]);
+        let engines = connections.filter_map(|c| c.deadline()).map(|at| clock.since_start(at));
+        let media = self.sources.iter().filter_map(Source::deadline);
+        engines.chain(media).min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, clock: &Clock) {
+        let now = clock.instant();
+        self.subscriber.handle_timeout(now);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.handle_timeout(now);
+        }
+        self.make_media(clock);
+    }
+
+    /// Lets the oracles give up on what is late, and asks for keyframes where a decoder is stuck.
+    pub(crate) fn judge(&mut self, clock: &Clock) {
+        let mut stuck = Vec::new();
+        for (ssrc, stream) in &mut self.streams {
+            stream.check.handle_timeout(clock.now);
+            for what in stream.check.violations.drain(..) {
+                self.violations.push(format!("{}: {what}", stream.name));
+            }
+            if stream.check.wants_keyframe() {
+                stuck.push(*ssrc);
+            }
+        }
+        for ssrc in stuck {
+            self.ask_for_keyframe(clock.now, ssrc);
+        }
+    }
+
+    /// Drains both connections and what comes of it.
+    pub(crate) fn drain(&mut self, clock: &Clock, out: &mut Vec<Outgoing>) {
+        let now = clock.instant();
+        let mut events = Vec::new();
+        self.subscriber.drain(now, out, &mut events);
+        for event in events.drain(..) {
+            self.on_subscriber_event(clock, event);
+        }
+        if let Some(publisher) = &mut self.publisher {
+            publisher.drain(now, out, &mut events);
+        }
+        for event in events {
+            self.on_publisher_event(event);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Receiving: packets go to the oracle of their stream, data is kept. Owns the law that a section
+//! carries the track the node said it would.
+
+use std::time::Duration;
+
+use prost::Message as _;
+use str0m::{
+    Event,
+    channel::ChannelData,
+    media::{KeyframeRequestKind, Mid},
+    rtp::RtpPacket,
+};
+
+use super::{Client, DataTo};
+use crate::{
+    StreamReport,
+    media::{SourceId, SourceKind, Stamp, Vp8Head},
+    oracle::{Arrival, StreamCheck},
+    world::Clock,
+};
+
+/// A stream of media that comes in.
+#[derive(Debug)]
+pub struct Stream {
+    pub(crate) source: SourceId,
+    pub(crate) name: String,
+    pub(crate) mid: Mid,
+    /// The track its section carried when it began.
+    pub(crate) track: String,
+    pub(crate) began: Duration,
+    pub(crate) check: StreamCheck,
+    asked_at: Option<Duration>,
+}
+
+impl Stream {
+    /// The section it comes on.
+    pub fn mid(&self) -> Mid {
+        self.mid
+    }
+
+    /// What came of it.
+    pub fn report(&self) -> &StreamReport {
+        &self.check.report
+    }
+}
+
+/// A data message that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataMessage {
+    /// In virtual time.
+    pub at: Duration,
+    /// Identity of the sender, as the node stamped it.
+    pub sender: String,
+    /// Id of the sender, as the node stamped it.
+    pub sender_id: String,
+    /// What was sent.
+    pub payload: Vec<u8>,
+}
+
+/// The envelope of clients, as far as the tests need it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Envelope {
+    #[prost(int32, tag = "1")]
+    kind: i32,
+    #[prost(message, optional, tag = "2")]
+    user: Option<UserPacket>,
+    #[prost(string, tag = "4")]
+    sender: String,
+    #[prost(string, repeated, tag = "5")]
+    destinations: Vec<String>,
+    #[prost(string, tag = "17")]
+    sender_id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct UserPacket {
+    #[prost(bytes = "vec", tag = "2")]
+    payload: Vec<u8>,
+}
+
+/// An envelope that claims to come from somebody else.
+pub(super) fn envelope(payload: &[u8], to: &DataTo) -> Vec<u8> {
+    let message = Envelope {
+        kind: i32::from(!to.reliable),
+        user: Some(UserPacket { payload: payload.to_vec() }),
+        sender: "somebody else".into(),
+        destinations: to.identities.clone(),
+        sender_id: "PA_somebody_else".into(),
+    };
+    message.encode_to_vec()
+}
+
+impl Client {
+    pub(super) fn on_subscriber_event(&mut self, clock: &Clock, event: Event) {
+        match event {
+            Event::RtpPacket(packet) => self.on_packet(clock, &packet),
+            Event::ChannelData(data) => self.on_data(clock, &data),
+            _ => {}
+        }
+    }
+
+    fn on_packet(&mut self, clock: &Clock, packet: &RtpPacket) {
+        self.media_received += 1;
+        let ssrc = packet.header.ssrc;
+        let Some(mid) =
+            self.subscriber.engine().direct_api().stream_rx(&ssrc).map(|stream| stream.mid())
+        else {
+            return self.violations.push(format!("a packet of unknown stream {ssrc}"));
+        };
+        let parsed = match Vp8Head::read(&packet.payload) {
+            Some((head, rest)) => rest.get(1..).and_then(Stamp::read).map(|stamp| (stamp, Some(head))),
+            None => None,
+        };
+        let parsed = parsed.or_else(|| Some((Stamp::read(&packet.payload)?, None)));
+        let Some((stamp, vp8)) = parsed else {
+            return self.violations.push(format!("a packet that nobody stamped on {mid}"));
+        };
+        let is_perfect = self.is_perfect;
+        let track = self.tracks_by_mid.get(&mid).cloned().unwrap_or_default();
+        let stream = self.streams.entry(*ssrc).or_insert_with(|| {
+            let kind = if vp8.is_some() { SourceKind::Video } else { SourceKind::Audio };
+            Stream {
+                source: stamp.source,
+                name: format!("{kind:?} {} on {mid}", stamp.source.0),
+                mid,
+                track,
+                began: clock.now,
+                check: StreamCheck::new(kind, is_perfect),
+                asked_at: None,
+            }
+        });
+        if stream.source != stamp.source {
+            let what = format!("{} carries source {}", stream.name, stamp.source.0);
+            return self.violations.push(what);
+        }
+        let report = packet.last_sender_info;
+        let arrival = Arrival {
+            at: clock.now,
+            sequence: *packet.seq_no,
+            timestamp: packet.header.timestamp,
+            marker: packet.header.marker,
+            stamp,
+            vp8,
+            sender_report: report.map(|info| (info.ntp_time, info.rtp_time.numer() as u32)),
+        };
+        stream.check.on_packet(arrival, clock.wall_origin);
+        for what in stream.check.violations.drain(..) {
+            self.violations.push(format!("{}: {what}", stream.name));
+        }
+    }
+
+    fn on_data(&mut self, clock: &Clock, data: &ChannelData) {
+        match Envelope::decode(data.data.as_slice()) {
+            Ok(envelope) => self.data.push(DataMessage {
+                at: clock.now,
+                sender: envelope.sender,
+                sender_id: envelope.sender_id,
+                payload: envelope.user.unwrap_or_default().payload,
+            }),
+            Err(error) => self.violations.push(format!("data that is no envelope: {error}")),
+        }
+    }
+
+    /// A decoder that is stuck asks for a keyframe, at most twice a second.
+    pub(super) fn ask_for_keyframe(&mut self, now: Duration, ssrc: u32) {
+        const INTERVAL: Duration = Duration::from_millis(500);
+        let Some(stream) = self.streams.get_mut(&ssrc) else { return };
+        if stream.asked_at.is_some_and(|asked| now.saturating_sub(asked) < INTERVAL) {
+            return;
+        }
+        stream.asked_at = Some(now);
+        let mut api = self.subscriber.engine().direct_api();
+        if let Some(stream) = api.stream_rx(&ssrc.into()) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+    }
+}

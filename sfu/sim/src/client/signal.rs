@@ -1,0 +1,216 @@
+//! What the node tells, and what is answered: descriptions above all (RFC 8829). Owns the law that a
+//! track is announced before an offer carries it.
+
+use std::collections::BTreeMap;
+
+use plenum_proto::{
+    node::{
+        self, Description, SubscribedQuality, TransportRole, session_event::Kind as Told,
+        session_request::Kind,
+    },
+    v1::{ParticipantState, VideoQuality},
+};
+use str0m::{
+    change::{SdpAnswer, SdpOffer},
+    media::Mid,
+};
+
+use super::Client;
+use crate::world::Clock;
+
+impl Client {
+    pub(super) fn on_told(&mut self, clock: &Clock, kind: Told) {
+        if self.closed.is_some() {
+            self.violations.push(format!("told after closed: {kind:?}"));
+        }
+        if self.told.is_empty()
+            && self.joined.is_none()
+            && !matches!(kind, Told::Joined(_) | Told::Resumed(_) | Told::Closed(_))
+        {
+            self.violations.push(format!("told before joined: {kind:?}"));
+        }
+        match &kind {
+            Told::Joined(joined) | Told::Resumed(joined) => {
+                let all = joined.participant.iter().chain(&joined.others);
+                self.participants = all.map(|p| (p.id.clone(), p.clone())).collect();
+                self.joined = Some(joined.clone());
+            }
+            Told::Participants(update) => {
+                for participant in &update.participants {
+                    if participant.state() == ParticipantState::Disconnected {
+                        self.participants.remove(&participant.id);
+                    } else {
+                        self.participants.insert(participant.id.clone(), participant.clone());
+                    }
+                }
+            }
+            Told::Description(description) => self.on_description(clock, description),
+            Told::TrackPublished(published) => {
+                let track = published.track.as_ref().map(|track| track.id.clone());
+                self.on_published(&published.cid, track);
+            }
+            Told::SubscribedQuality(quality) => self.on_demand(quality),
+            Told::Closed(closed) => self.closed = Some(closed.clone()),
+            _ => {}
+        }
+        let tracks = self.participants.values().flat_map(|p| &p.tracks).map(|t| &t.id);
+        for track in tracks {
+            if !self.known_since.contains_key(track) {
+                self.known_since.insert(track.clone(), clock.now);
+            }
+        }
+        self.told.push((clock.now, kind));
+    }
+
+    fn on_description(&mut self, clock: &Clock, description: &Description) {
+        match (description.role(), description.is_offer) {
+            (TransportRole::Subscribe, true) => self.on_offer(description),
+            (TransportRole::Publish, false) => self.on_answer(clock, description),
+            (role, is_offer) => {
+                self.violations.push(format!("a description of {role:?}, offer: {is_offer}"));
+            }
+        }
+    }
+
+    fn on_offer(&mut self, offer: &Description) {
+        for (mid, track) in &offer.track_by_mid {
+            let mut tracks = self.participants.values().flat_map(|p| &p.tracks);
+            if !tracks.any(|known| known.id == *track) {
+                self.violations.push(format!("section {mid} carries {track}, not announced"));
+            }
+        }
+        let by_mid = offer.track_by_mid.iter();
+        self.tracks_by_mid =
+            by_mid.map(|(mid, track)| (Mid::from(mid.as_str()), track.clone())).collect::<BTreeMap<_, _>>();
+        if !self.options.answers_offers {
+            return;
+        }
+        let answer = SdpOffer::from_sdp_string(&offer.sdp)
+            .map_err(|error| error.to_string())
+            .and_then(|parsed| {
+                let api = self.subscriber.engine().sdp_api();
+                api.accept_offer(parsed).map_err(|error| error.to_string())
+            });
+        match answer {
+            Ok(answer) => self.request(Kind::Description(Description {
+                role: TransportRole::Subscribe.into(),
+                is_offer: false,
+                sdp: answer.to_sdp_string(),
+                id: offer.id,
+                track_by_mid: BTreeMap::new(),
+            })),
+            Err(error) => self.violations.push(format!("offer {}: {error}", offer.id)),
+        }
+    }
+
+    fn on_answer(&mut self, clock: &Clock, answer: &Description) {
+        let Some(publisher) = &mut self.publisher else { return };
+        let Some(pending) = publisher.pending.take() else {
+            return self.violations.push("an answer to no offer".into());
+        };
+        let taken = SdpAnswer::from_sdp_string(&answer.sdp)
+            .map_err(|error| error.to_string())
+            .and_then(|parsed| {
+                let api = publisher.engine().sdp_api();
+                api.accept_answer(pending, parsed).map_err(|error| error.to_string())
+            });
+        if let Err(error) = taken {
+            self.violations.push(format!("answer to offer {}: {error}", answer.id));
+        }
+        for (mid, track) in &answer.track_by_mid {
+            let mid = Mid::from(mid.as_str());
+            let source = self.sources.iter().find(|source| source.mid == Some(mid));
+            if source.and_then(|source| source.track_id.as_ref()) != Some(track) {
+                self.violations.push(format!("section {mid} was bound to {track}"));
+            }
+        }
+        self.begin_sources(clock.now);
+        self.offer_if_wanted();
+    }
+
+    /// The node says which steps of a track anybody takes.
+    fn on_demand(&mut self, told: &SubscribedQuality) {
+        let Some(source) =
+            self.sources.iter_mut().find(|s| s.track_id.as_ref() == Some(&told.track_id))
+        else {
+            return self.violations.push(format!("demand for {}, not ours", told.track_id));
+        };
+        let steps = told.codecs.iter().flat_map(|codec| &codec.qualities);
+        source.demand = steps.map(|step| (step.quality(), step.enabled)).collect();
+        if !self.options.heeds_demand {
+            return;
+        }
+        let count = source.encoders.len();
+        for (index, encoder) in source.encoders.iter_mut().enumerate() {
+            let quality = match (count, index) {
+                (1, _) | (_, 2) | (2, 1) => VideoQuality::High,
+                (_, 0) => VideoQuality::Low,
+                _ => VideoQuality::Medium,
+            };
+            let enabled = source.demand.iter().find(|(step, _)| *step == quality);
+            let is_off = enabled.is_some_and(|(_, enabled)| !enabled);
+            if encoder.is_off && !is_off {
+                encoder.wants_key = true;
+            }
+            encoder.is_off = is_off;
+        }
+    }
+
+    /// Makes the publisher's offer if there is something new to say and nothing under way.
+    pub(super) fn offer_if_wanted(&mut self) {
+        let Some(publisher) = &mut self.publisher else { return };
+        if !self.wants_offer || publisher.pending.is_some() || self.joined.is_none() {
+            return;
+        }
+        self.wants_offer = false;
+        let mut api = publisher.engine().sdp_api();
+        if self.channels[0].is_none() {
+            self.channels = super::publish::data_channels(&mut api).map(Some);
+        }
+        for source in self.sources.iter_mut().filter(|source| source.track_id.is_some()) {
+            source.offer(&mut api);
+        }
+        let Some((offer, pending)) = api.apply() else { return };
+        publisher.pending = Some(pending);
+        self.offers += 1;
+        let offer = Description {
+            role: TransportRole::Publish.into(),
+            is_offer: true,
+            sdp: offer.to_sdp_string(),
+            id: self.offers,
+            track_by_mid: BTreeMap::new(),
+        };
+        self.request(Kind::Description(offer));
+    }
+
+    /// Takes up the stay on a new control connection.
+    pub(crate) fn resume_message(&mut self) -> node::Join {
+        // A new connection begins: what was told belongs to the old one.
+        self.closed = None;
+        self.told.clear();
+        let mut join = self.options.join.clone();
+        join.resume = Some(node::Resume { participant_id: self.id().to_owned() });
+        join
+    }
+
+    /// Restarts ICE on the publisher's connection, as clients do after a resume.
+    pub(crate) fn restart_publisher(&mut self) {
+        let Some(publisher) = &mut self.publisher else { return };
+        if publisher.pending.is_some() {
+            return;
+        }
+        let mut api = publisher.engine().sdp_api();
+        api.ice_restart(true);
+        let Some((offer, pending)) = api.apply() else { return };
+        publisher.pending = Some(pending);
+        self.offers += 1;
+        let offer = Description {
+            role: TransportRole::Publish.into(),
+            is_offer: true,
+            sdp: offer.to_sdp_string(),
+            id: self.offers,
+            track_by_mid: BTreeMap::new(),
+        };
+        self.request(Kind::Description(offer));
+    }
+}

@@ -1,0 +1,65 @@
+//! What a client may expect of what it is given. Each file owns one law; a breach is a [`Violation`].
+
+mod decoder;
+mod stream;
+
+use std::{fmt, time::Duration};
+
+pub(crate) use stream::{Arrival, StreamCheck};
+
+/// A law was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// In virtual time.
+    pub at: Duration,
+    /// Who was given what.
+    pub place: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}: {}", self.at, self.place, self.what)
+    }
+}
+
+/// What came of one stream so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StreamReport {
+    /// Packets that came.
+    pub packets: u64,
+    /// Packets that never came, although later ones did.
+    pub lost: u64,
+    /// Packets that came after they were given up.
+    pub late: u64,
+    /// Whole frames that could be decoded; for audio, packets.
+    pub frames: u64,
+    /// Frames that came but could not be decoded, for something before was lost.
+    pub undecodable: u64,
+    /// Keyframes among the frames.
+    pub keyframes: u64,
+    /// Frames of temporal layers above the base among the frames.
+    pub upper_frames: u64,
+    /// Changes of encoding.
+    pub switches: u64,
+    /// The encoding of the newest frame, 0 is the smallest.
+    pub encoding: u8,
+    /// Number of the first and the newest frame as the publisher counts them, of the newest encoding.
+    pub first_frame: u32,
+    /// See `first_frame`.
+    pub last_frame: u32,
+    /// When the first and the newest frame were whole.
+    pub first_at: Option<Duration>,
+    /// See `first_at`.
+    pub last_at: Option<Duration>,
+    /// The longest time between two frames.
+    pub longest_gap: Duration,
+    /// From capture to the last packet of the frame, the newest frame.
+    pub latency: Duration,
+    /// How far the publisher's wall clock, as the newest sender report tells it, is ahead of virtual
+    /// time, in microseconds; what differs between two tracks of one publisher is their sync error.
+    pub clock_offset: Option<i64>,
+    /// Sender reports seen.
+    pub sender_reports: u64,
+}

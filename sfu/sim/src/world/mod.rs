@@ -1,0 +1,390 @@
+//! The world: one shard, its clients and the network, driven from one event to the next. Owns virtual
+//! time and all randomness. Must not judge; `world/laws.rs` and the oracles do.
+
+mod laws;
+mod play;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use plenum_proto::node::Closed;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use sfu_core::{
+    CandidateAddress, Certificate, ClockAnchor, Command, ControlId, CoreConfig, Datagram, Event,
+    Protocol, Shard,
+};
+use str0m::config::DtlsCert;
+
+use crate::{
+    Client, ClientOptions, SourceId, Violation,
+    network::{Cargo, LinkSettings, Network},
+};
+
+/// Names a client of a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientKey(pub(crate) usize);
+
+/// Virtual time, and the clocks that follow it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    start: Instant,
+    pub(crate) now: Duration,
+    pub(crate) wall_origin: SystemTime,
+}
+
+impl Clock {
+    pub(crate) fn instant(&self) -> Instant {
+        self.start + self.now
+    }
+
+    pub(crate) fn instant_of(&self, moment: Duration) -> Instant {
+        self.start + moment
+    }
+
+    pub(crate) fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.start)
+    }
+}
+
+/// A datagram that came to the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tapped {
+    /// Where from.
+    pub source: SocketAddr,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// A simulated world.
+pub struct World {
+    /// The machine under test.
+    pub shard: Shard,
+    seed: u64,
+    clock: Clock,
+    rng: ChaCha8Rng,
+    network: Network,
+    clients: Vec<Client>,
+    by_address: BTreeMap<SocketAddr, ClientKey>,
+    by_control: BTreeMap<ControlId, ClientKey>,
+    control_links: BTreeMap<ControlId, Duration>,
+    certificate: DtlsCert,
+    next_control: u64,
+    next_source: u32,
+    next_judgement: Duration,
+    /// What the shard told of rooms, and of addresses.
+    told: Vec<Event>,
+    /// Destinations of datagrams that no client has.
+    stray: Vec<SocketAddr>,
+    tap: Option<Vec<Tapped>>,
+    counts: laws::Counts,
+    violations: Vec<Violation>,
+}
+
+/// The address of the node.
+const NODE: ([u8; 4], u16) = ([10, 1, 0, 1], 7882);
+
+impl World {
+    /// A world with a shard of default settings.
+    pub fn new(seed: u64) -> Self {
+        Self::with(seed, |_| {})
+    }
+
+    /// A world whose shard has other settings.
+    pub fn with(seed: u64, change: impl FnOnce(&mut CoreConfig)) -> Self {
+        // The engine draws ids from this generator of its thread.
+        fastrand::seed(seed);
+        let start = Instant::now();
+        let wall_origin = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let address = SocketAddr::from(NODE);
+        let candidate =
+            CandidateAddress { protocol: Protocol::Udp, local: address, advertised: address };
+        let node = Certificate::generate().expect("a certificate of the node");
+        let certificate = str0m::crypto::from_feature_flags()
+            .dtls_provider
+            .generate_certificate()
+            .expect("a certificate of the clients");
+        let mut config = CoreConfig::new(vec![candidate], node);
+        config.contain_faults = false;
+        change(&mut config);
+        Self {
+            shard: Shard::new(config, ClockAnchor::new(start, wall_origin), seed),
+            seed,
+            clock: Clock { start, now: Duration::ZERO, wall_origin },
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            network: Network::default(),
+            clients: Vec::new(),
+            by_address: BTreeMap::new(),
+            by_control: BTreeMap::new(),
+            control_links: BTreeMap::new(),
+            certificate,
+            next_control: 0,
+            next_source: 0,
+            next_judgement: Duration::ZERO,
+            told: Vec::new(),
+            stray: Vec::new(),
+            tap: None,
+            counts: laws::Counts::default(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// Virtual time since the world began.
+    pub fn now(&self) -> Duration {
+        self.clock.now
+    }
+
+    /// The moment as the shard knows it.
+    pub fn instant(&self) -> Instant {
+        self.clock.instant()
+    }
+
+    /// The address of the node.
+    pub fn node_address(&self) -> SocketAddr {
+        SocketAddr::from(NODE)
+    }
+
+    /// A client.
+    pub fn client(&self, key: ClientKey) -> &Client {
+        &self.clients[key.0]
+    }
+
+    /// A client, to ask something of it.
+    pub fn client_mut(&mut self, key: ClientKey) -> &mut Client {
+        &mut self.clients[key.0]
+    }
+
+    /// What the shard told of rooms and addresses, in order.
+    pub fn told(&self) -> &[Event] {
+        &self.told
+    }
+
+    /// A number for a test's own choices, from the world's seed.
+    pub fn choose(&mut self, below: usize) -> usize {
+        self.rng.random_range(0..below)
+    }
+
+    /// Whether something happens with this probability.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        self.rng.random_bool(probability)
+    }
+
+    /// A client joins; time has to pass until it is answered.
+    pub fn join(&mut self, options: ClientOptions) -> ClientKey {
+        let key = ClientKey(self.clients.len());
+        let control = self.open_control(key);
+        let number = u16::try_from(key.0 + 1).expect("at most 65,534 clients");
+        let join = Box::new(options.join.clone());
+        let delay = options.uplink.delay;
+        let (now, certificate) = (self.clock.instant(), self.certificate.clone());
+        let client =
+            Client::new(now, options, control, number, self.rng.random(), certificate);
+        for address in client.addresses() {
+            self.by_address.insert(address, key);
+        }
+        self.clients.push(client);
+        self.control_links.insert(control, delay);
+        self.network.deliver_at(self.clock.now + delay, Cargo::Command(Command::Join { control, join }));
+        key
+    }
+
+    fn open_control(&mut self, key: ClientKey) -> ControlId {
+        self.next_control += 1;
+        let control = ControlId(self.next_control);
+        self.by_control.insert(control, key);
+        control
+    }
+
+    fn new_source(&mut self) -> SourceId {
+        self.next_source += 1;
+        SourceId(self.next_source)
+    }
+
+    /// Hands a command to the shard at once.
+    pub fn command(&mut self, command: Command) -> Result<sfu_core::Reply, sfu_core::CommandError> {
+        let reply = self.shard.handle_command(self.clock.instant(), command);
+        self.settle();
+        reply
+    }
+
+    /// Hands a datagram to the shard at once, from any address.
+    pub fn inject(&mut self, source: SocketAddr, bytes: &[u8]) {
+        let datagram = Datagram {
+            source,
+            destination: SocketAddr::from(NODE),
+            protocol: Protocol::Udp,
+            bytes,
+        };
+        self.shard.handle_datagram(self.clock.instant(), datagram);
+        self.settle();
+    }
+
+    /// Keeps a copy of every datagram that comes to the node from now on.
+    pub fn open_tap(&mut self) {
+        self.tap = Some(Vec::new());
+    }
+
+    /// The copies.
+    pub fn close_tap(&mut self) -> Vec<Tapped> {
+        self.tap.take().unwrap_or_default()
+    }
+
+    /// Where datagrams went that no client is at.
+    pub fn stray(&self) -> &[SocketAddr] {
+        &self.stray
+    }
+
+    /// Lets time pass. Panics with the seed if a law was broken.
+    pub fn run_for(&mut self, span: Duration) {
+        let end = self.clock.now + span;
+        while self.step(end) {}
+        self.assert_lawful();
+    }
+
+    /// Lets time pass until something holds, at most so long; says whether it came to hold.
+    pub fn run_until(&mut self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.clock.now + limit;
+        self.settle();
+        let mut held = holds(self);
+        while !held && self.step(end) {
+            held = holds(self);
+        }
+        self.assert_lawful();
+        held || holds(self)
+    }
+
+    /// Goes to the next moment at which anything happens; false when that lies behind `end`.
+    fn step(&mut self, end: Duration) -> bool {
+        self.settle();
+        let shard = self.shard.poll_timeout().map(|at| self.clock.since_start(at));
+        let clients = self.clients.iter().filter_map(|client| client.deadline(&self.clock)).min();
+        let moments = [shard, clients, self.network.next(), Some(self.next_judgement)];
+        let next = moments.into_iter().flatten().min().unwrap_or(end);
+        if next > end {
+            self.clock.now = end;
+            return false;
+        }
+        self.clock.now = self.clock.now.max(next);
+        while let Some(cargo) = self.network.pop_due(self.clock.now) {
+            self.deliver(cargo);
+        }
+        let now = self.clock.instant();
+        if self.shard.poll_timeout().is_some_and(|at| at <= now) {
+            self.shard.handle_timeout(now);
+        }
+        for client in &mut self.clients {
+            if client.deadline(&self.clock).is_some_and(|at| at <= self.clock.now) {
+                client.handle_timeout(&self.clock);
+            }
+        }
+        if self.next_judgement <= self.clock.now {
+            self.next_judgement = self.clock.now + laws::INTERVAL;
+            self.judge();
+        }
+        true
+    }
+
+    fn deliver(&mut self, cargo: Cargo) {
+        let now = self.clock.instant();
+        match cargo {
+            Cargo::ToNode { source, destination, bytes } => {
+                if let Some(tap) = &mut self.tap {
+                    tap.push(Tapped { source, bytes: bytes.clone() });
+                }
+                let protocol = Protocol::Udp;
+                let datagram = Datagram { source, destination, protocol, bytes: &bytes };
+                self.shard.handle_datagram(now, datagram);
+                self.settle_shard();
+            }
+            Cargo::ToClient { source, destination, bytes } => {
+                let key = self.by_address.get(&destination).copied();
+                if let Some(client) = key.and_then(|key| self.clients.get_mut(key.0)) {
+                    client.handle_datagram(&self.clock, source, destination, &bytes);
+                    self.settle_client(key.unwrap_or(ClientKey(0)));
+                }
+            }
+            Cargo::Command(command) => {
+                // A refusal is told on the control connection.
+                let _ = self.shard.handle_command(now, command);
+                self.settle_shard();
+            }
+            Cargo::Event { client, event } => {
+                if let Some(found) = self.clients.get_mut(client.0) {
+                    found.handle_event(&self.clock, event);
+                    self.settle_client(client);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.settle_shard();
+        for index in 0..self.clients.len() {
+            self.settle_client(ClientKey(index));
+        }
+    }
+
+    /// Sends on what the shard has to say.
+    fn settle_shard(&mut self) {
+        while let Some(transmit) = self.shard.poll_transmit() {
+            let Some(key) = self.by_address.get(&transmit.destination) else {
+                self.stray.push(transmit.destination);
+                continue;
+            };
+            let link = self.clients[key.0].options.downlink;
+            self.counts.on_sent_by_node(&transmit.bytes);
+            let cargo = Cargo::ToClient {
+                source: transmit.source,
+                destination: transmit.destination,
+                bytes: transmit.bytes,
+            };
+            self.network.send(self.clock.now, &link, &mut self.rng, cargo);
+        }
+        while let Some(event) = self.shard.poll_event() {
+            match event {
+                Event::Session { control, event } => {
+                    let Some(client) = self.by_control.get(&control).copied() else { continue };
+                    let delay = self.clients[client.0].options.downlink.delay;
+                    let at = self.clock.now + delay;
+                    self.network.deliver_at(at, Cargo::Event { client, event });
+                }
+                other => self.told.push(other),
+            }
+        }
+    }
+
+    /// Sends on what a client has to say.
+    fn settle_client(&mut self, key: ClientKey) {
+        let mut out = Vec::new();
+        let client = &mut self.clients[key.0];
+        client.drain(&self.clock, &mut out);
+        let (link, control) = (client.options.uplink, client.control);
+        while let Some(request) = client.outbox.pop_front() {
+            let command = Cargo::Command(Command::Session { control, request });
+            self.network.deliver_at(self.clock.now + link.delay, command);
+        }
+        for datagram in out {
+            self.counts.on_sent_by_client(&datagram.bytes);
+            let cargo = Cargo::ToNode {
+                source: datagram.source,
+                destination: datagram.destination,
+                bytes: datagram.bytes,
+            };
+            self.network.send(self.clock.now, &link, &mut self.rng, cargo);
+        }
+    }
+
+    /// The last word to a client, when it was said.
+    pub fn closed(&self, key: ClientKey) -> Option<&Closed> {
+        self.client(key).closed()
+    }
+
+    /// Changes the way between a client and the node, both directions.
+    pub fn set_link(&mut self, key: ClientKey, link: LinkSettings) {
+        let client = &mut self.clients[key.0];
+        (client.options.uplink, client.options.downlink) = (link, link);
+    }
+}
