@@ -1,5 +1,5 @@
-//! The claims of a token, as they are on the wire. Owns names and types of every claim; a claim of the
-//! wrong type is refused by the type here. Must not judge them.
+//! The claims of a token, as they are on the wire. Owns names and types of every claim; a claim of
+//! the wrong type is refused by the type here. Must not judge them.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 

@@ -1,5 +1,6 @@
 //! API keys and their secrets: verifies and mints tokens. Owns the secrets and never shows them.
-//! Must not judge grants. RFC 7515 (signature), RFC 7519 section 4.1 (times), RFC 8725 (one algorithm).
+//! Must not judge grants. RFC 7515 (signature), RFC 7519 section 4.1 (times), RFC 8725 (one
+//! algorithm).
 
 use std::{
     collections::BTreeMap,
@@ -205,8 +206,8 @@ impl Keys {
         })
     }
 
-    /// Makes a token with the claims of `verified` that is valid for `ttl` from `now` on, or until the
-    /// original expiry if that is later: so that a holder who stays can come back. Texts of the
+    /// Makes a token with the claims of `verified` that is valid for `ttl` from `now` on, or until
+    /// the original expiry if that is later: so that a holder who stays can come back. Texts of the
     /// application that have grown too long for a token meanwhile are left out of it.
     ///
     /// # Errors
@@ -283,7 +284,8 @@ fn decode(text: &str, part: Part) -> Result<Vec<u8>, TokenError> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(json: &[u8], part: Part) -> Result<T, TokenError> {
-    // A struct would also be read from a list of its values; RFC 7519 section 7.2 asks for an object.
+    // A struct would also be read from a list of its values; RFC 7519 section 7.2 asks for an
+    // object.
     if json.trim_ascii_start().first() != Some(&b'{') {
         return Err(TokenError::Malformed(part));
     }

@@ -1,8 +1,8 @@
 //! Access tokens: who may do what. Owns verifying and minting them and the questions asked of their
 //! grants. Must not know transports, rooms' state, or how a refusal is worded on a given wire.
 //!
-//! A token is a JWT (RFC 7519) signed with HS256 (RFC 7518 section 3.2) by the secret of an API key,
-//! in the claim layout that client and backend SDKs already produce.
+//! A token is a JWT (RFC 7519) signed with HS256 (RFC 7518 section 3.2) by the secret of an API
+//! key, in the claim layout that client and backend SDKs already produce.
 
 mod claims;
 mod error;

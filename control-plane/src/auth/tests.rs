@@ -1,5 +1,5 @@
-//! Tokens good and bad. Every bad one is made with the right secret unless the case says otherwise, so
-//! that each is refused for its own reason.
+//! Tokens good and bad. Every bad one is made with the right secret unless the case says otherwise,
+//! so that each is refused for its own reason.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,8 @@ const SECRET: &str = "a secret of at least thirty-two bytes";
 const OTHER_SECRET: &str = "another secret of at least 32 bytes..";
 const NOW: u64 = 1_800_000_000;
 const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
-const GOOD: &str = r#"{"iss":"key","sub":"ann","exp":1800000600,"nbf":1800000000,"video":{"roomJoin":true,"room":"r"}}"#;
+const GOOD: &str = r#"{"iss":"key","sub":"ann","exp":1800000600,"nbf":1800000000,
+    "video":{"roomJoin":true,"room":"r"}}"#;
 
 fn keys() -> Keys {
     Keys::new([("key", SECRET), ("other", OTHER_SECRET)]).unwrap()

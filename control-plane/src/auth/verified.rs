@@ -20,8 +20,8 @@ impl Verified {
         Self { claims, grants }
     }
 
-    /// Takes over what changed for the participant during its stay, so that a refreshed token does not
-    /// give back what an administrator took away.
+    /// Takes over what changed for the participant during its stay, so that a refreshed token does
+    /// not give back what an administrator took away.
     pub fn apply(&mut self, participant: &v1::Participant) {
         self.claims.name.clone_from(&participant.name);
         self.claims.metadata.clone_from(&participant.metadata);

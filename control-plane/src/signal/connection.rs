@@ -1,5 +1,6 @@
-//! One client's WebSocket and its session at the node: reads from either, tells the other, and ends both.
-//! Must not translate (see `translate`) nor decide who comes in. A fault here ends this task alone.
+//! One client's WebSocket and its session at the node: reads from either, tells the other, and ends
+//! both. Must not translate (see `translate`) nor decide who comes in. A fault here ends this task
+//! alone.
 
 use std::{sync::Arc, time::Instant};
 
@@ -48,7 +49,8 @@ struct Connection {
     own_id: String,
     rate: Rate,
     heard: time::Instant,
-    /// A request that the node has not taken yet, and since when. Until it does the client is not read.
+    /// A request that the node has not taken yet, and since when. Until it does the client is not
+    /// read.
     unsent: Option<(SessionRequest, time::Instant)>,
     ping: Interval,
     refresh: Interval,

@@ -107,6 +107,8 @@ impl End {
 
 #[cfg(test)]
 mod tests {
+    use livekit_protocol::leave_request::Action;
+
     use super::*;
 
     fn closed(action: CloseAction, reason: CloseReason) -> End {
@@ -117,20 +119,25 @@ mod tests {
         })
     }
 
+    fn leave(
+        can_reconnect: bool,
+        reason: DisconnectReason,
+        action: Action,
+    ) -> Option<lk::LeaveRequest> {
+        let (reason, action) = (reason.into(), action.into());
+        Some(lk::LeaveRequest {
+            can_reconnect,
+            reason,
+            action,
+            regions: None,
+        })
+    }
+
     #[test]
     fn leaves_say_what_to_do_next() {
-        use lk::leave_request::Action;
         let removed = closed(CloseAction::Disconnect, CloseReason::ParticipantRemoved);
         let moved = closed(CloseAction::Resume, CloseReason::Migration);
         let unknown = closed(CloseAction::Reconnect, CloseReason::StateMismatch);
-        let leave = |can_reconnect, reason: DisconnectReason, action: Action| {
-            Some(lk::LeaveRequest {
-                can_reconnect,
-                reason: reason.into(),
-                action: action.into(),
-                regions: None,
-            })
-        };
         for (end, protocol, expected) in [
             (
                 &removed,

@@ -29,8 +29,8 @@ pub(crate) enum FrameError {
 pub(crate) struct NoJson(#[source] serde_json::Error);
 
 impl Encoding {
-    /// Reads a binary frame; from then on the connection speaks protobuf. `Ok(None)` is a message of a
-    /// later step of the protocol.
+    /// Reads a binary frame; from then on the connection speaks protobuf. `Ok(None)` is a message
+    /// of a later step of the protocol.
     pub(crate) fn read_binary(
         &mut self,
         bytes: &[u8],
@@ -40,8 +40,8 @@ impl Encoding {
         Ok(request.message)
     }
 
-    /// Reads a text frame; from then on the connection speaks JSON. `Ok(None)` is a message of a later
-    /// step of the protocol.
+    /// Reads a text frame; from then on the connection speaks JSON. `Ok(None)` is a message of a
+    /// later step of the protocol.
     pub(crate) fn read_text(
         &mut self,
         text: &str,

@@ -1,9 +1,9 @@
 //! The signalling gateway: LiveKit SDKs on one side, the node's neutral session API on the other.
 //!
-//! Owns the WebSocket of a client, the form of its frames, its signs of life and its fresh tokens. Must
-//! not hold anything of a room: when a WebSocket or a whole gateway is lost, the node keeps the stay and
-//! the client takes it up again through any other. RFC 6455 (WebSocket); client protocol version 0, with
-//! two connections per participant.
+//! Owns the WebSocket of a client, the form of its frames, its signs of life and its fresh tokens.
+//! Must not hold anything of a room: when a WebSocket or a whole gateway is lost, the node keeps
+//! the stay and the client takes it up again through any other. RFC 6455 (WebSocket); client
+//! protocol version 0, with two connections per participant.
 
 mod admission;
 mod config;

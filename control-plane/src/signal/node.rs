@@ -1,5 +1,5 @@
-//! The node's side of a connection: finds the node of a room, opens a session there, and waits for its
-//! first event. Must not know the client protocol.
+//! The node's side of a connection: finds the node of a room, opens a session there, and waits for
+//! its first event. Must not know the client protocol.
 
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ impl NodeForRoom for NodeClient<Channel> {
     }
 }
 
-/// An open session at a node. Dropping it tells the node that signalling broke, not that the participant
-/// leaves.
+/// An open session at a node. Dropping it tells the node that signalling broke, not that the
+/// participant leaves.
 pub(crate) struct NodeSession {
     pub(crate) requests: mpsc::Sender<SessionRequest>,
     pub(crate) events: Streaming<SessionEvent>,

@@ -1,4 +1,5 @@
-//! What a client says in the URL when it connects. Must not judge it: only its form is looked at here.
+//! What a client says in the URL when it connects. Must not judge it: only its form is looked at
+//! here.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,8 @@ pub(crate) struct Params {
 pub(crate) struct BadParam(pub(crate) &'static str);
 
 impl Params {
-    /// Reads the pairs of a query; unknown names are ignored, and of a repeated one the last counts.
+    /// Reads the pairs of a query; unknown names are ignored, and of a repeated one the last
+    /// counts.
     pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Self, BadParam> {
         let mut params = Self::default();
         let mut is_resume = false;

@@ -1,5 +1,5 @@
-//! How many connections of one participant wait for their first answer. Owns the counts; a [`Waiting`]
-//! gives its place back when dropped. Must not wait itself.
+//! How many connections of one participant wait for their first answer. Owns the counts; a
+//! [`Waiting`] gives its place back when dropped. Must not wait itself.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! How fast one client may send: a token bucket. A plain value; time is an argument. Must not know what
-//! is sent.
+//! How fast one client may send: a token bucket. A plain value; time is an argument. Must not know
+//! what is sent.
 
 use std::time::{Duration, Instant};
 

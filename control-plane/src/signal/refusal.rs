@@ -1,5 +1,5 @@
-//! Why a connection is refused before it begins, and how that is said over HTTP. The one place of the
-//! gateway that names statuses. Must not repeat anything of a token.
+//! Why a connection is refused before it begins, and how that is said over HTTP. The one place of
+//! the gateway that names statuses. Must not repeat anything of a token.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};

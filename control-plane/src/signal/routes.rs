@@ -1,6 +1,6 @@
-//! The HTTP paths of the gateway. Owns paths, CORS and the WebSocket upgrade; a connection is admitted,
-//! and its first answer fetched from the node, before the upgrade, so that refusals have a status that
-//! SDKs read. Must not carry signalling. RFC 6455 section 4.
+//! The HTTP paths of the gateway. Owns paths, CORS and the WebSocket upgrade; a connection is
+//! admitted, and its first answer fetched from the node, before the upgrade, so that refusals have
+//! a status that SDKs read. Must not carry signalling. RFC 6455 section 4.
 
 use std::time::Instant;
 
@@ -34,8 +34,9 @@ const VALIDATE: [&str; 4] = [
     "//rtc/validate",
     "//rtc/validate/",
 ];
-/// The later form of the protocol, with one connection per participant. SDKs fall back on 404 alone, and
-/// some ask the validate path too and look for a 404 that does not speak of a missing room.
+/// The later form of the protocol, with one connection per participant. SDKs fall back on 404
+/// alone, and some ask the validate path too and look for a 404 that does not speak of a missing
+/// room.
 const NOT_SPOKEN: [&str; 8] = [
     "/rtc/v1",
     "/rtc/v1/",
@@ -49,8 +50,8 @@ const NOT_SPOKEN: [&str; 8] = [
 
 type Pairs = Query<Vec<(String, String)>>;
 
-/// The paths of the gateway, to be merged into a server. Request logs around it must leave out the query:
-/// it holds the token.
+/// The paths of the gateway, to be merged into a server. Request logs around it must leave out the
+/// query: it holds the token.
 pub fn router(state: SignalState) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(Any)

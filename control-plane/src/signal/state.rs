@@ -1,5 +1,5 @@
-//! What all connections of the gateway share. Owns the counts of open and waiting connections. Must not
-//! hold anything of a room.
+//! What all connections of the gateway share. Owns the counts of open and waiting connections. Must
+//! not hold anything of a room.
 
 use std::{sync::Arc, time::Duration};
 
@@ -78,8 +78,8 @@ impl SignalState {
         }
     }
 
-    /// Refuses new connections, sends everybody to another replica, and waits until the last is gone.
-    /// Stays are kept by the nodes, so calls go on.
+    /// Refuses new connections, sends everybody to another replica, and waits until the last is
+    /// gone. Stays are kept by the nodes, so calls go on.
     pub async fn close(&self) {
         self.shared.closing.cancel();
         self.shared.tasks.close();
@@ -98,7 +98,8 @@ pub(super) struct Place {
 }
 
 impl Shared {
-    /// Takes a place among the open connections and one among those that wait for their first answer.
+    /// Takes a place among the open connections and one among those that wait for their first
+    /// answer.
     pub(super) fn enter(&self, admission: &Admission) -> Result<(Place, Waiting), Refusal> {
         if self.closing.is_cancelled() {
             return Err(Refusal::Closing);

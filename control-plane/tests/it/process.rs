@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use crate::support::keys;
@@ -100,27 +100,8 @@ fn the_development_key_stays_on_the_loopback_address() {
 
 #[test]
 fn it_greets_and_ends_when_told() {
-    let mut child = plenum()
-        .args(["--set", "http.listen=127.0.0.1:0"])
-        .args([
-            "--set",
-            "node.udp.listen=127.0.0.1:0",
-            "--set",
-            "node.tcp.listen=127.0.0.1:0",
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
-    let mut greeting = String::new();
-    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-        let line = line.expect("text");
-        greeting.push_str(&line);
-        greeting.push('\n');
-        if line.contains("Ctrl-C") {
-            break;
-        }
-    }
+    let mut child = serving(&[]);
+    let greeting = greeting(&mut child);
     for part in [
         "http://127.0.0.1:",
         "/?room=",
@@ -130,6 +111,45 @@ fn it_greets_and_ends_when_told() {
     ] {
         assert!(greeting.contains(part), "{part} missing in {greeting}");
     }
+    end(child);
+}
+
+/// The program, serving on ports the system chooses.
+pub(crate) fn serving(settings: &[&str]) -> Child {
+    let ports = [
+        "http.listen=127.0.0.1:0",
+        "node.udp.listen=127.0.0.1:0",
+        "node.tcp.listen=127.0.0.1:0",
+    ];
+    plenum()
+        .args(
+            ports
+                .iter()
+                .chain(settings)
+                .flat_map(|setting| ["--set", *setting]),
+        )
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs")
+}
+
+/// What it says when it can be reached.
+pub(crate) fn greeting(child: &mut Child) -> String {
+    let mut greeting = String::new();
+    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
+        let line = line.expect("text");
+        greeting.push_str(&line);
+        greeting.push('\n');
+        if line.contains("Ctrl-C") {
+            break;
+        }
+    }
+    greeting
+}
+
+/// Tells it to end, and waits for that.
+pub(crate) fn end(mut child: Child) {
     let pid = child.id().to_string();
     let told = Command::new("kill")
         .args(["-TERM", &pid])

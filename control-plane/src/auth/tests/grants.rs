@@ -140,7 +140,8 @@ fn grants_become_permissions() {
             },
         ),
         (
-            r#"{"hidden":true,"recorder":true,"canUpdateOwnMetadata":true,"canSubscribeMetrics":true}"#,
+            r#"{"hidden":true,"recorder":true,"canUpdateOwnMetadata":true,
+                "canSubscribeMetrics":true}"#,
             Permissions {
                 hidden: true,
                 recorder: true,
@@ -177,7 +178,8 @@ fn kinds_come_from_claim_or_grant() {
 #[test]
 fn no_token_covers_more_than_itself() {
     let own = granted(
-        r#"{"roomJoin":true,"room":"r","tokenCreate":true,"canPublishSources":["camera","microphone"]}"#,
+        r#"{"roomJoin":true,"room":"r","tokenCreate":true,
+            "canPublishSources":["camera","microphone"]}"#,
     );
     for (wanted, expected) in [
         (
@@ -241,7 +243,8 @@ fn changes_during_a_stay_go_into_the_claims() {
 fn a_token_may_configure_its_room() {
     let verified = verify(&with(
         "roomConfig",
-        r#"{"name":"ignored","emptyTimeout":30,"departureTimeout":5,"maxParticipants":9,"metadata":"m"}"#,
+        r#"{"name":"ignored","emptyTimeout":30,"departureTimeout":5,"maxParticipants":9,
+            "metadata":"m"}"#,
     ))
     .unwrap();
     let config = verified.room_config("r");

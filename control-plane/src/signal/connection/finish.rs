@@ -1,5 +1,5 @@
-//! How a connection ends: the last words to both sides, and the closing handshake of the WebSocket, each
-//! for a bounded time. RFC 6455 section 7. Must not decide why it ends.
+//! How a connection ends: the last words to both sides, and the closing handshake of the WebSocket,
+//! each for a bounded time. RFC 6455 section 7. Must not decide why it ends.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 use super::Connection;
 use crate::signal::end::End;
 
-/// How long a client may take to answer a close frame. A socket closed on a client that still sends is
-/// reset, and the client may lose the close frame with it.
+/// How long a client may take to answer a close frame. A socket closed on a client that still sends
+/// is reset, and the client may lose the close frame with it.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Most frames read from a client after its close frame.
@@ -49,8 +49,8 @@ impl Connection {
         }
     }
 
-    /// Tells the node that the participant goes, and waits until it has heard: dropping the session at
-    /// once could cancel it with the request still on its way.
+    /// Tells the node that the participant goes, and waits until it has heard: dropping the session
+    /// at once could cancel it with the request still on its way.
     async fn leave_node(&mut self, reason: CloseReason) {
         let leave = Request::Leave(Leave {
             reason: reason.into(),

@@ -1,5 +1,6 @@
-//! From the client to the node: reads frames, answers what needs no node, and passes on the rest. Must not
-//! wait for the node: a request that it does not take is kept, and the client is not read meanwhile.
+//! From the client to the node: reads frames, answers what needs no node, and passes on the rest.
+//! Must not wait for the node: a request that it does not take is kept, and the client is not read
+//! meanwhile.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
-//! From the node to the client: passes events on, keeps the client's token fresh, and writes frames. Must
-//! not wait for a client longer than is configured.
+//! From the node to the client: passes events on, keeps the client's token fresh, and writes
+//! frames. Must not wait for a client longer than is configured.
 
 use std::time::SystemTime;
 
@@ -25,7 +25,7 @@ impl Connection {
         if let Some(message) = response::response(kind, self.protocol) {
             self.tell(message).await?;
         }
-        if is_own_changed && false {
+        if is_own_changed {
             self.tell_token().await
         } else {
             Ok(())

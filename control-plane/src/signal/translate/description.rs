@@ -34,7 +34,8 @@ struct CandidateInit {
     sdp_m_line_index: Option<u32>,
 }
 
-/// A description from a client. In two connections it offers what it publishes and answers the rest.
+/// A description from a client. In two connections it offers what it publishes and answers the
+/// rest.
 pub(crate) fn description_in(is_offer: bool, sdp: lk::SessionDescription) -> Description {
     let role = if is_offer {
         TransportRole::Publish
@@ -171,7 +172,8 @@ mod tests {
         use TransportRole::{Publish, Subscribe};
         for (json, target, last, expected) in [
             (
-                r#"{"candidate":"candidate:1 1 udp 1 192.0.2.1 1 typ host","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"x"}"#,
+                r#"{"candidate":"candidate:1 1 udp 1 192.0.2.1 1 typ host","sdpMid":"0",
+                    "sdpMLineIndex":0,"usernameFragment":"x"}"#,
                 PUB,
                 false,
                 candidate(

@@ -1,5 +1,5 @@
-//! The first messages of a connection: what a client must know before anything else. Pure functions.
-//! Must not hold what is configured: it comes in as [`Announced`].
+//! The first messages of a connection: what a client must know before anything else. Pure
+//! functions. Must not hold what is configured: it comes in as [`Announced`].
 
 use livekit_protocol::{self as lk, signal_response::Message as To};
 use plenum_proto::node::Joined;
@@ -11,8 +11,8 @@ use super::model;
 /// stream. It says which features clients may count on, not who we are.
 pub const COMPATIBLE_VERSION: &str = "1.13.5";
 
-/// The step of the client protocol that we speak, whatever the client says it can: at 18 it would expect
-/// data channels with numbers agreed beforehand.
+/// The step of the client protocol that we speak, whatever the client says it can: at 18 it would
+/// expect data channels with numbers agreed beforehand.
 pub const PROTOCOL: i32 = 17;
 
 /// Who we are, for people who look into a connection.
@@ -58,7 +58,8 @@ pub(crate) fn join(joined: Joined, announced: &Announced) -> To {
     })
 }
 
-/// The answers to a resume, in the order that clients rely on: what comes before `reconnect` is dropped.
+/// The answers to a resume, in the order that clients rely on: what comes before `reconnect` is
+/// dropped.
 pub(crate) fn resumed(joined: Joined, announced: &Announced) -> Vec<To> {
     let mut messages = vec![To::Reconnect(lk::ReconnectResponse {
         ice_servers: announced.ice_servers.clone(),

@@ -11,8 +11,8 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod track;
 
-/// Values of an enumeration that the protocol crate knows. Others must not pass: its JSON writer refuses
-/// a whole message for one of them.
+/// Values of an enumeration that the protocol crate knows. Others must not pass: its JSON writer
+/// refuses a whole message for one of them.
 pub(crate) fn known<E: TryFrom<i32>>(values: &[i32]) -> Vec<i32> {
     values
         .iter()

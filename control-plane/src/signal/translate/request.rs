@@ -1,5 +1,5 @@
-//! What clients say, as requests to the node. A pure function: time comes in as an argument. Must not
-//! judge permission or state: the node does.
+//! What clients say, as requests to the node. A pure function: time comes in as an argument. Must
+//! not judge permission or state: the node does.
 
 use livekit_protocol::{
     self as lk, request_response, signal_request::Message as From, signal_response::Message as To,

@@ -1,4 +1,5 @@
-//! What the node says, as messages for clients. Pure functions. Must not decide when a connection ends.
+//! What the node says, as messages for clients. Pure functions. Must not decide when a connection
+//! ends.
 
 use livekit_protocol::{self as lk, request_response, signal_response::Message as To};
 use plenum_proto::{
@@ -27,8 +28,9 @@ pub(crate) mod since {
     pub(crate) const OK_RESPONSES: i32 = 15;
 }
 
-/// Translates one event for a client that speaks `protocol`; `None` when that client is not told, or
-/// when the event ([`Kind::Joined`], [`Kind::Resumed`], [`Kind::Closed`]) is more than a message.
+/// Translates one event for a client that speaks `protocol`; `None` when that client is not told,
+/// or when the event ([`Kind::Joined`], [`Kind::Resumed`], [`Kind::Closed`]) is more than a
+/// message.
 pub(crate) fn response(event: Kind, protocol: i32) -> Option<To> {
     Some(match event {
         Kind::Joined(_) | Kind::Resumed(_) | Kind::Closed(_) => return None,
@@ -93,14 +95,16 @@ pub(crate) fn response(event: Kind, protocol: i32) -> Option<To> {
     })
 }
 
-/// The message that ends a connection; `None` for clients that would read more into it than is meant.
+/// The message that ends a connection; `None` for clients that would read more into it than is
+/// meant.
 pub(crate) fn leave(
     action: CloseAction,
     reason: lk::DisconnectReason,
     protocol: i32,
 ) -> Option<lk::LeaveRequest> {
     if protocol < since::LEAVE_ACTION {
-        // Those clients know one flag, "join anew"; to come back and resume they need only be dropped.
+        // Those clients know one flag, "join anew"; to come back and resume they need only be
+        // dropped.
         return (action != CloseAction::Resume).then(|| lk::LeaveRequest {
             can_reconnect: action == CloseAction::Reconnect,
             reason: reason.into(),

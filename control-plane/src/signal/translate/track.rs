@@ -149,7 +149,8 @@ pub(crate) fn quality_in(quality: lk::VideoQuality) -> VideoQuality {
 fn codec_out(kind: TrackKind, codec: v1::TrackCodec) -> lk::SimulcastCodecInfo {
     let mode = match kind {
         TrackKind::Audio => Mode::Unused,
-        // Simulcast names each stream by a rid; without rids a layered codec sends all in one stream.
+        // Simulcast names each stream by a rid; without rids a layered codec sends all in one
+        // stream.
         TrackKind::Video
             if codec_name::is_layered(&codec.mime)
                 && codec.layers.iter().all(|layer| layer.rid.is_empty()) =>

@@ -5,48 +5,65 @@ import asyncio
 import grpc
 
 from media import publish_tone
+from until import until
 
 
-async def collect(stream, last):
-    """Kinds and identities of events up to and with the kind `last`; the sequence numbers with them."""
-    seen = []
-    async for event in stream:
-        kind = event.WhichOneof("kind")
-        body = getattr(event, kind)
-        identity = getattr(getattr(body, "participant", body), "identity", "")
-        seen.append((event.sequence, kind, identity))
-        if kind == last:
-            return seen
+class Watch:
+    """An open event stream, and what came on it so far: (sequence, kind, identity)."""
 
+    def __init__(self, stub, api, auth, room, after=0):
+        request = api.WatchEventsRequest(room=room, after_sequence=after)
+        self.stream = stub("Event").WatchEvents(request, metadata=auth)
+        self.seen = []
+        self.reading = None
 
-async def watch(stub, api, auth, room, after=0):
-    request = api.WatchEventsRequest(room=room, after_sequence=after)
-    stream = stub("Event").WatchEvents(request, metadata=auth)
-    await stream.initial_metadata()
-    return stream
+    async def start(self):
+        await self.stream.initial_metadata()  # Here once the stream stands.
+        self.reading = asyncio.create_task(self.read())
+        return self
+
+    async def read(self):
+        async for event in self.stream:
+            kind = event.WhichOneof("kind")
+            body = getattr(event, kind)
+            who = getattr(body, "participant", body)
+            self.seen.append((event.sequence, kind, getattr(who, "identity", "")))
+
+    async def until(self, kind):
+        def seen():
+            return [event for event in self.seen if event[1] == kind]
+
+        return (await until(f"the event {kind}", seen, describe=lambda: self.seen))[0]
+
+    async def end(self):
+        self.stream.cancel()
+        await asyncio.gather(self.reading, return_exceptions=True)
 
 
 async def test_a_stay_is_told_in_order_and_can_be_read_again(stub, api, allowed, room_name, join):
-    auth = allowed(roomAdmin=True)
-    stream = await watch(stub, api, auth, room_name)
+    watch = await Watch(stub, api, allowed(roomAdmin=True), room_name).start()
     alice = await join("alice")
     publication = await publish_tone(alice)
+    published, _, _ = await watch.until("track_published")
     publication.track.mute()
-    told = asyncio.create_task(collect(stream, "participant_left"))
-    await alice.local.unpublish_track(publication.sid)
+    await watch.until("track_muted")
+    publication.track.unmute()
+    await watch.until("track_unmuted")
     await alice.leave()
-    events = await asyncio.wait_for(told, 30)
+    await watch.until("participant_left")
+    await watch.end()
 
-    order = ["room_started", "participant_joined", "track_published", "track_muted", "track_unpublished"]
-    kinds = [kind for _, kind, _ in events if kind in order]
+    order = ["room_started", "participant_joined", "track_published", "track_muted", "track_unmuted"]
+    kinds = [kind for _, kind, _ in watch.seen if kind in order]
     assert kinds == order
-    sequences = [sequence for sequence, _, _ in events]
+    assert {who for _, kind, who in watch.seen if kind.startswith("track_")} == {"alice"}
+    sequences = [sequence for sequence, _, _ in watch.seen]
     assert sequences == sorted(set(sequences))
 
-    middle = next(sequence for sequence, kind, _ in events if kind == "track_published")
-    again = await watch(stub, api, auth, room_name, after=middle)
-    rest = await asyncio.wait_for(collect(again, "participant_left"), 30)
-    assert rest == [event for event in events if event[0] > middle]
+    again = await Watch(stub, api, allowed(roomAdmin=True), room_name, after=published).start()
+    await again.until("participant_left")
+    await again.end()
+    assert again.seen == [event for event in watch.seen if event[0] > published]
 
 
 async def test_a_place_that_is_not_there_is_out_of_range(stub, api, allowed, room_name):

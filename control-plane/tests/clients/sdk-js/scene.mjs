@@ -51,6 +51,18 @@ class Scene {
   }
 }
 
+// What the page complains of, kept for the report of a test that fails. The SDK first tries a path of
+// the protocol's next version; that it is not there is no complaint.
+function complaintsOf(page) {
+  const complaints = [];
+  const complain = (text) => {
+    if (!/rtc\/v1|status of 404/.test(text)) complaints.push(text.slice(0, 200));
+  };
+  page.on('pageerror', (error) => complain(`uncaught: ${error.message}`));
+  page.on('console', (message) => message.type() === 'error' && complain(message.text()));
+  return complaints;
+}
+
 // Wraps a test's body: `test('…', scene(async ({ join }) => { … }))`. `flags` are added to the
 // browser's; the first scene of a file decides.
 export function scene(body, flags = []) {
@@ -58,9 +70,7 @@ export function scene(body, flags = []) {
     shared ??= open(flags);
     const { site, browser } = await shared;
     const page = await browser.context.newPage();
-    const complaints = [];
-    page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
-    page.on('console', (m) => m.type() === 'error' && complaints.push(`console: ${m.text()}`));
+    const complaints = complaintsOf(page);
     try {
       await page.goto(`${site.origin}/harness/index.html`);
       await page.waitForFunction(() => window.harness);

@@ -1,4 +1,5 @@
-//! A media node that does nothing by itself: each session is handed to the test, which plays its part.
+//! A media node that does nothing by itself: each session is handed to the test, which plays its
+//! part.
 
 use std::net::SocketAddr;
 
@@ -79,15 +80,18 @@ impl FakeSession {
 
     /// The next request that is no ping; `None` once the gateway has gone.
     pub(crate) async fn request(&mut self) -> Option<session_request::Kind> {
-        loop {
-            match soon(self.requests.message()).await {
-                Ok(Some(SessionRequest {
-                    kind: Some(session_request::Kind::Ping(_)),
-                })) => {}
-                Ok(Some(request)) => return request.kind,
-                Ok(None) | Err(_) => return None,
+        soon(async {
+            loop {
+                match self.requests.message().await {
+                    Ok(Some(SessionRequest {
+                        kind: Some(session_request::Kind::Ping(_)),
+                    })) => {}
+                    Ok(Some(request)) => return request.kind,
+                    Ok(None) | Err(_) => return None,
+                }
             }
-        }
+        })
+        .await
     }
 }
 

@@ -1,5 +1,5 @@
-//! The signalling gateway, between a fake node and real WebSockets. What a single message becomes is
-//! tested beside the translation; here it is order, ends, limits and refusals.
+//! The signalling gateway, between a fake node and real WebSockets. What a single message becomes
+//! is tested beside the translation; here it is order, ends, limits and refusals.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 

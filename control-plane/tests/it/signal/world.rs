@@ -212,8 +212,12 @@ impl Client {
 
     /// The next message, or the end.
     pub(crate) async fn last(&mut self) -> Last {
+        soon(self.wait()).await
+    }
+
+    async fn wait(&mut self) -> Last {
         loop {
-            let Some(Ok(frame)) = soon(self.socket.next()).await else {
+            let Some(Ok(frame)) = self.socket.next().await else {
                 return Last::Close(0);
             };
             let response = match frame {
@@ -231,9 +235,13 @@ impl Client {
 
     /// The rest, up to the code of the close frame.
     pub(crate) async fn rest(&mut self) -> (Vec<Hear>, u16) {
+        soon(self.wait_for_close()).await
+    }
+
+    async fn wait_for_close(&mut self) -> (Vec<Hear>, u16) {
         let mut messages = Vec::new();
         loop {
-            match self.last().await {
+            match self.wait().await {
                 Last::Message(message) => messages.push(*message),
                 Last::Close(code) => return (messages, code),
             }

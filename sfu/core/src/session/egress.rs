@@ -11,7 +11,10 @@ use str0m::{
     rtp::RtpWrite,
 };
 
-use super::transport::{Transport, engine_kind};
+use super::{
+    sdp::StreamName,
+    transport::{Transport, engine_kind},
+};
 use crate::{
     key::SubscriptionKey,
     rtp::{ExtensionValues, Mid, Pt, Ssrc, Vp8Patch},
@@ -29,6 +32,8 @@ struct Slot {
     mid: Option<Mid>,
     /// Whom it is to serve.
     wish: Option<Tenant>,
+    /// Tracks it has carried.
+    history: Vec<String>,
     /// Whom the newest offer gave it to.
     offered: Option<SubscriptionKey>,
     /// The offer was answered.
@@ -44,6 +49,13 @@ struct Tenant {
     stream: String,
     track: String,
 }
+
+/// Tracks remembered per section.
+const HISTORY_MAX: usize = 16;
+
+/// Free sections of a kind from which on any is reused, so that a client that takes a track up again and
+/// again does not make its description grow for ever.
+const FREE_MAX: usize = 16;
 
 /// The sections of one subscribe transport.
 #[derive(Debug, Default)]
@@ -75,17 +87,22 @@ impl Egress {
         stream: String,
         track: String,
     ) -> SlotIndex {
-        let tenant = Tenant { subscription, stream, track };
-        let free = self
-            .slots
-            .iter()
-            .position(|slot| slot.is_video == is_video && slot.is_free());
-        let index = free.unwrap_or_else(|| {
-            self.slots.push(Slot::new(is_video));
-            self.slots.len() - 1
-        });
+        let is_free = |slot: &Slot| slot.is_video == is_video && slot.is_free();
+        // SDKs on native WebRTC announce a track once per section: the same track needs another one.
+        let fresh = self.slots.iter().position(|s| is_free(s) && !s.history.contains(&track));
+        let free = self.slots.iter().filter(|slot| is_free(slot)).count();
+        let index = fresh
+            .or_else(|| self.slots.iter().position(is_free).filter(|_| free >= FREE_MAX))
+            .unwrap_or_else(|| {
+                self.slots.push(Slot::new(is_video));
+                self.slots.len() - 1
+            });
         if let Some(slot) = self.slots.get_mut(index) {
-            slot.wish = Some(tenant);
+            if slot.history.len() >= HISTORY_MAX {
+                slot.history.remove(0);
+            }
+            slot.history.push(track.clone());
+            slot.wish = Some(Tenant { subscription, stream, track });
         }
         SlotIndex(index)
     }
@@ -165,10 +182,17 @@ impl Egress {
         begun
     }
 
-    /// Names for the sections of an offer: stream and track by mid.
-    pub(super) fn name_of(&self, mid: &str) -> Option<(String, String)> {
-        let slot = self.slots.iter().find(|slot| slot.mid.as_deref() == Some(mid))?;
-        slot.wish.as_ref().map(|tenant| (tenant.stream.clone(), tenant.track.clone()))
+    /// What a section is called in an offer.
+    pub(super) fn name_of(&self, mid: &str) -> StreamName {
+        let Some(slot) = self.slots.iter().find(|slot| slot.mid.as_deref() == Some(mid)) else {
+            return StreamName::Unknown;
+        };
+        match &slot.wish {
+            Some(Tenant { stream, track, .. }) => {
+                StreamName::Is { stream: stream.clone(), track: track.clone() }
+            }
+            None => StreamName::Vacant,
+        }
     }
 
     /// Track names by mid, of what is being served.
@@ -255,6 +279,7 @@ impl Slot {
             is_video,
             mid: None,
             wish: None,
+            history: Vec::new(),
             offered: None,
             is_answered: true,
             ssrc: None,

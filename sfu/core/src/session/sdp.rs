@@ -87,21 +87,32 @@ pub(crate) fn without_receive_sections(offer: &str) -> String {
     })
 }
 
-/// An offer in which each section of `names` carries the stream and track of now: the engine keeps the
-/// first name of a section for ever, while we use a section for one track after another.
-pub(crate) fn with_stream_names(
-    offer: &str,
-    name_of: impl Fn(&str) -> Option<(String, String)>,
-) -> String {
+/// What a section is called by stream and track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StreamName {
+    /// As the engine wrote it.
+    Unknown,
+    /// It carries nothing now, so it has no name; two sections of one name are an error to clients.
+    Vacant,
+    Is { stream: String, track: String },
+}
+
+/// An offer in which each section carries the stream and track of now: the engine keeps the first name
+/// of a section for ever, while we use a section for one track after another.
+pub(crate) fn with_stream_names(offer: &str, name_of: impl Fn(&str) -> StreamName) -> String {
     map_lines(offer, |mid, line, out| {
         let is_ssrc_msid = line.starts_with("a=ssrc:") && line.contains(" msid:");
-        match (mid.and_then(&name_of), line.strip_prefix("a=msid:")) {
-            (Some((stream, track)), Some(_)) => push(out, &format!("a=msid:{stream} {track}")),
-            (Some((stream, track)), None) if is_ssrc_msid => {
+        if !is_ssrc_msid && !line.starts_with("a=msid:") {
+            return push(out, line);
+        }
+        match mid.map_or(StreamName::Unknown, &name_of) {
+            StreamName::Unknown => push(out, line),
+            StreamName::Vacant => {}
+            StreamName::Is { stream, track } if is_ssrc_msid => {
                 let ssrc = line.split(' ').next().unwrap_or_default();
                 push(out, &format!("{ssrc} msid:{stream} {track}"));
             }
-            _ => push(out, line),
+            StreamName::Is { stream, track } => push(out, &format!("a=msid:{stream} {track}")),
         }
     })
 }
@@ -210,12 +221,15 @@ mod tests {
     }
 
     #[test]
-    fn a_section_is_renamed_where_a_name_is_known() {
-        let named = with_stream_names(OFFER, |mid| {
-            (mid == "1").then(|| ("PA_a|TR_b".to_owned(), "TR_b".to_owned()))
+    fn a_section_goes_by_the_name_of_what_it_carries() {
+        let named = with_stream_names(OFFER, |mid| match mid {
+            "1" => StreamName::Is { stream: "PA_a|TR_b".into(), track: "TR_b".into() },
+            "2" => StreamName::Vacant,
+            _ => StreamName::Unknown,
         });
         assert!(named.contains("a=msid:PA_a|TR_b TR_b\r\n"));
-        assert!(named.contains("a=msid:- cam\r\n"));
+        assert_eq!(named.matches("a=msid:").count(), 1, "{named}");
+        assert_eq!(with_stream_names(OFFER, |_| StreamName::Unknown), OFFER);
     }
 
     #[test]

@@ -272,8 +272,14 @@ impl Shard {
         let before = subscription.requested;
         subscription.requested = select(&subscription.wish, &every);
         subscription.wanted = select(&Wish { cap: None, ..subscription.wish }, &every);
+        // A keyframe that can't be sent yet would be spent for nothing.
+        let transport = self
+            .participants
+            .get(subscription.subscriber)
+            .and_then(|subscriber| subscriber.session.transport(Role::Subscribe));
+        let is_ready = subscription.is_live && transport.is_some_and(Transport::is_connected);
         let target = select(&subscription.wish, &views)
-            .filter(|_| subscription.is_live && !track.info.muted && !subscription.is_paused);
+            .filter(|_| is_ready && !track.info.muted && !subscription.is_paused);
         if subscription.forwarder.target() != target {
             subscription.forwarder.retarget(target);
         }
@@ -302,7 +308,8 @@ impl Shard {
 
     /// Tells the publisher what changed of the demand for its track.
     pub(super) fn tell_demand(&mut self, now: Instant, key: TrackKey) {
-        let Some(track) = self.tracks.get_mut(key) else { return };
+        // Sound has no steps, and is never switched off at its source.
+        let Some(track) = self.tracks.get_mut(key).filter(|track| track.is_video()) else { return };
         let Some(qualities) = track.demand.poll(now) else { return };
         let qualities: Vec<_> = qualities
             .iter()

@@ -1,3 +1,12 @@
 //! Scenarios over the simulated world, one file per concern. No test here looks at private state.
 
+mod data;
+mod demand;
+mod layers;
+mod limits;
+mod loss;
 mod meet;
+mod mute;
+mod resume;
+mod rights;
+mod stay;

@@ -143,7 +143,6 @@ impl Client {
         let [high, low] = number.to_be_bytes();
         let at = |port| SocketAddr::from(([10, 0, high, low], port));
         let addresses = [at(40_000), at(50_000)];
-        let is_perfect = options.uplink.is_perfect() && options.downlink.is_perfect();
         Self {
             control,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -166,7 +165,7 @@ impl Client {
             data: Vec::new(),
             wishes: BTreeMap::new(),
             known_since: BTreeMap::new(),
-            is_perfect,
+            is_perfect: true,
             media_sent: 0,
             media_received: 0,
             violations: Vec::new(),
@@ -254,6 +253,14 @@ impl Client {
         self.sources.iter().find(|known| known.id == source)?.track_id.as_deref()
     }
 
+    /// From now on what is sent may be lost, late or in another order.
+    pub(crate) fn allow_loss(&mut self) {
+        self.is_perfect = false;
+        for stream in self.streams.values_mut() {
+            stream.check.allow_loss();
+        }
+    }
+
     pub(crate) fn addresses(&self) -> [SocketAddr; 2] {
         self.addresses
     }
@@ -275,6 +282,10 @@ impl Client {
     /// Since when a track is known to it and wanted.
     pub(crate) fn wants_since(&self, track: &str) -> Option<Duration> {
         let known = *self.known_since.get(track)?;
+        let own = self.participants.get(self.id()).and_then(|own| own.permissions.as_ref());
+        if !own.is_some_and(|permissions| permissions.can_subscribe) {
+            return None;
+        }
         match self.wishes.get(track) {
             Some(wished) => wished.map(|wished| wished.max(known)),
             None => self.options.join.auto_subscribe.then_some(known),

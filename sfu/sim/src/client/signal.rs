@@ -50,6 +50,9 @@ impl Client {
                 self.on_published(&published.cid, track);
             }
             Told::SubscribedQuality(quality) => self.on_demand(quality),
+            Told::PermissionChanged(changed) => {
+                self.note_wish(clock.now, &changed.track_id, changed.allowed);
+            }
             Told::Closed(closed) => self.closed = Some(closed.clone()),
             _ => {}
         }

@@ -60,6 +60,10 @@ impl Decoder {
         }
     }
 
+    pub(super) fn allow_loss(&mut self) {
+        self.is_perfect = false;
+    }
+
     /// Packets were lost.
     pub(super) fn on_gap(&mut self) {
         self.frame = None;

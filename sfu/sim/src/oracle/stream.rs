@@ -60,6 +60,12 @@ impl StreamCheck {
         }
     }
 
+    /// From now on a gap may be the network's fault.
+    pub(crate) fn allow_loss(&mut self) {
+        self.is_perfect = false;
+        self.decoder.allow_loss();
+    }
+
     /// Takes a packet.
     pub(crate) fn on_packet(&mut self, arrival: Arrival, wall_origin: SystemTime) {
         self.report.packets += 1;

@@ -123,7 +123,8 @@ impl World {
     fn judge_liveness(&mut self) {
         let mut stalled = Vec::new();
         for (index, subscriber) in self.clients.iter().enumerate() {
-            if subscriber.closed().is_some() || !subscriber.options.answers_offers {
+            let is_cut_off = subscriber.options.downlink.loss > 0.5;
+            if subscriber.closed().is_some() || is_cut_off || !subscriber.options.answers_offers {
                 continue;
             }
             for (other, publisher) in self.clients.iter().enumerate() {

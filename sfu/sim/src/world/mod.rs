@@ -186,6 +186,7 @@ impl World {
             self.by_address.insert(address, key);
         }
         self.clients.push(client);
+        self.note_links();
         self.control_links.insert(control, delay);
         self.network.deliver_at(self.clock.now + delay, Cargo::Command(Command::Join { control, join }));
         key
@@ -386,5 +387,14 @@ impl World {
     pub fn set_link(&mut self, key: ClientKey, link: LinkSettings) {
         let client = &mut self.clients[key.0];
         (client.options.uplink, client.options.downlink) = (link, link);
+        self.note_links();
+    }
+
+    /// What one link loses is missed at all others.
+    fn note_links(&mut self) {
+        let mut links = self.clients.iter().flat_map(|c| [c.options.uplink, c.options.downlink]);
+        if links.any(|link| !link.is_perfect()) {
+            self.clients.iter_mut().for_each(Client::allow_loss);
+        }
     }
 }

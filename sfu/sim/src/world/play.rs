@@ -93,6 +93,14 @@ impl World {
         client.request(Kind::Subscribe(request));
     }
 
+    /// Nobody is expected to get this track from now on.
+    pub fn waive(&mut self, track: &str) {
+        let now = self.clock.now;
+        for client in &mut self.clients {
+            client.note_wish(now, track, false);
+        }
+    }
+
     /// Asks for a step of the ladder.
     pub fn ask_quality(&mut self, key: ClientKey, track: &str, quality: VideoQuality) {
         self.settings(key, track, |settings| settings.quality = quality.into());

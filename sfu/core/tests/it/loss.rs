@@ -1,0 +1,78 @@
+//! Links that lose and reorder: retransmission mends what can be mended (RFC 4585, RFC 4588).
+
+use sfu_sim::{ClientOptions, LinkSettings, World, millis, seconds};
+
+#[test]
+fn every_frame_arrives_although_one_packet_in_twenty_is_lost_both_ways() {
+    for seed in [90, 91] {
+        let mut world = World::new(seed);
+        let link = LinkSettings::lossy(0.05);
+        let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
+        let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
+        let camera = world.publish_video(ann);
+        let voice = world.publish_audio(ann);
+        world.run_for(seconds(30));
+        let picture = world.client(bob).report(camera);
+        assert!(picture.frames > 800, "{picture:?}");
+        let missed = picture.lost + picture.undecodable;
+        assert!(missed * 1_000 <= picture.packets, "{picture:?}");
+        assert!(picture.longest_gap < millis(1_000), "{picture:?}");
+        let sound = world.client(bob).report(voice);
+        assert!(sound.frames > 1_250, "{sound:?}");
+    }
+}
+
+#[test]
+fn reordering_is_undone() {
+    let mut world = World::new(92);
+    let link = LinkSettings { jitter: millis(25), ..LinkSettings::default() };
+    let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
+    let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
+    let camera = world.publish_video(ann);
+    let voice = world.publish_audio(ann);
+    let track = world.track_of(ann, camera);
+    for quality in [0, 2, 1, 2, 0, 1] {
+        world.settings(bob, &track, |settings| settings.quality = quality);
+        world.run_for(seconds(2));
+    }
+    let picture = world.client(bob).report(camera);
+    assert_eq!((picture.lost, picture.undecodable), (0, 0), "{picture:?}");
+    assert!(picture.switches >= 5, "{picture:?}");
+    assert_eq!(world.client(bob).report(voice).lost, 0);
+}
+
+#[test]
+fn layers_change_on_a_lossy_link() {
+    let mut world = World::new(93);
+    let link = LinkSettings { jitter: millis(10), ..LinkSettings::lossy(0.03) };
+    let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
+    let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
+    let camera = world.publish_video(ann);
+    let track = world.track_of(ann, camera);
+    for round in 0..12 {
+        world.settings(bob, &track, |settings| {
+            settings.quality = [0, 2, 1][round % 3];
+            settings.fps = [0, 15][round % 2];
+        });
+        world.run_for(seconds(2));
+    }
+    let picture = world.client(bob).report(camera);
+    assert!(picture.switches >= 9, "{picture:?}");
+    assert!(picture.lost * 200 <= picture.packets, "{picture:?}");
+}
+
+#[test]
+fn one_bad_link_is_nobody_elses_trouble() {
+    let mut world = World::new(94);
+    let ann = world.enter("room", "ann");
+    let bob = world.enter("room", "bob");
+    let bad = LinkSettings { jitter: millis(60), ..LinkSettings::lossy(0.2) };
+    world.enter_as(ClientOptions::new("room", "cat").over(bad));
+    let camera = world.publish_video(ann);
+    world.run_for(seconds(20));
+    let picture = world.client(bob).report(camera);
+    assert!(picture.longest_gap < millis(100), "{picture:?}");
+    assert_eq!((picture.lost, picture.late), (0, 0), "{picture:?}");
+    let asked = world.keyframe_requests(ann, camera);
+    assert!(asked <= 45, "{asked} keyframe requests in 20 s");
+}
