@@ -102,7 +102,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config.signal.clone(),
         Arc::new(Signalling::new(metrics.provider())),
     );
-    let (health, parts) = parts(&config, &node, keys, &metrics, &is_stopping, &signal)?;
+    let (health, parts) =
+        parts(&config, &node, keys, &metrics, &is_stopping, &signal).await?;
     let app = app::app(parts, &config.http);
     let server = Server::start(listener, app, &config.http)
         .map_err(|source| StartError::Listen { address, source })?;
@@ -120,7 +121,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 }
 
 /// Everything that answers requests.
-fn parts(
+async fn parts(
     config: &Config,
     node: &Node,
     keys: Arc<Keys>,
@@ -151,8 +152,8 @@ fn parts(
         config: config.api.clone(),
         metrics,
     });
-    // It says "serving" for the whole from the start.
     let health = HealthReporter::new();
+    report_health(&health, ServingStatus::Serving).await;
     let grpc = api::routes(&calls, health.clone(), config.http.max_body.bytes())?;
     let signs = health::router(Health {
         node: NodeClient::new(node.connect()).max_decoding_message_size(MAX_ANSWER_BYTES),
@@ -167,6 +168,13 @@ fn parts(
         grpc,
     };
     Ok((health, parts))
+}
+
+/// Tells the health service of the whole ("") and of each public service.
+async fn report_health(health: &HealthReporter, status: ServingStatus) {
+    for service in std::iter::once("").chain(api::SERVICES) {
+        health.set_service_status(service, status).await;
+    }
 }
 
 impl Running {
@@ -199,9 +207,7 @@ impl Running {
         } = self;
         let grace = config.http.shutdown_grace;
         is_stopping.store(true, Ordering::Relaxed);
-        health
-            .set_service_status("", ServingStatus::NotServing)
-            .await;
+        report_health(&health, ServingStatus::NotServing).await;
         // The node first: its last word to every participant goes out through the gateway.
         node.shutdown(grace).await;
         if tokio::time::timeout(grace, signal.close()).await.is_err() {

@@ -7,6 +7,8 @@ pub mod ids;
 
 #[allow(
     clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::use_self,
     unused_qualifications,
     unreachable_pub,
     reason = "generated code, laid out as the packages are"

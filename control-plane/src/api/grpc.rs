@@ -30,16 +30,15 @@ pub(crate) fn routes(
     max_request: usize,
 ) -> Result<Routes, ReflectionError> {
     let grpc = || Grpc(Arc::clone(calls));
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(plenum_proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name(RoomServiceServer::<Grpc>::NAME)
-        .with_service_name(ParticipantServiceServer::<Grpc>::NAME)
-        .with_service_name(TokenServiceServer::<Grpc>::NAME)
-        .with_service_name(EventServiceServer::<Grpc>::NAME)
-        .with_service_name(HEALTH)
-        .with_service_name(REFLECTION)
-        .build_v1()?;
+    let reflection = || {
+        let names = SERVICES.into_iter().chain([HEALTH, REFLECTION]);
+        names.fold(
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(plenum_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET),
+            |builder, name| builder.with_service_name(name),
+        )
+    };
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(RoomServiceServer::new(grpc()).max_decoding_message_size(max_request))
@@ -49,9 +48,19 @@ pub(crate) fn routes(
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             HealthService::from_health_reporter(health),
         ))
-        .add_service(reflection);
+        // Older tools ask the alpha of the same service.
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(reflection().build_v1()?);
     Ok(routes.routes())
 }
+
+/// Names of our services.
+pub(crate) const SERVICES: [&str; 4] = [
+    RoomServiceServer::<Grpc>::NAME,
+    ParticipantServiceServer::<Grpc>::NAME,
+    TokenServiceServer::<Grpc>::NAME,
+    EventServiceServer::<Grpc>::NAME,
+];
 
 /// Names of the services that are not ours, of which only types without a name are public.
 const HEALTH: &str = "grpc.health.v1.Health";

@@ -9,5 +9,5 @@ mod tokens;
 mod validate;
 
 pub(crate) use calls::{Calls, Settings};
-pub(crate) use grpc::routes;
+pub(crate) use grpc::{SERVICES, routes};
 pub(crate) use validate::Limits;

@@ -63,6 +63,12 @@ impl Connection {
         let _ = self.rtc.handle_input(Input::Receive(now, receive));
     }
 
+    /// Something was negotiated: the engine looks at what to do next, as after any event.
+    pub(crate) fn nudge(&mut self, now: Instant) {
+        self.is_dirty = true;
+        let _ = self.rtc.handle_input(Input::Timeout(now));
+    }
+
     /// Lets time pass where it is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         if self.deadline.is_some_and(|at| at <= now) {

@@ -1,7 +1,12 @@
 //! What is under way between the clients and the node: datagrams over links that delay, reorder and
 //! lose, and messages over control connections that only delay. Must not look into packets.
 
-use std::{cmp::Reverse, collections::BinaryHeap, net::SocketAddr, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use plenum_proto::node::SessionEvent;
 use rand::Rng;
@@ -14,19 +19,25 @@ use crate::world::ClientKey;
 pub struct LinkSettings {
     /// How long every datagram takes at least.
     pub delay: Duration,
-    /// At most so much longer, evenly spread; what is later sent may come earlier.
+    /// At most so much longer, evenly spread; the order is kept, as in a queue.
     pub jitter: Duration,
+    /// Share of datagrams that come up to [`LinkSettings::LATE`] behind their turn, 0 to 1.
+    pub reordering: f64,
     /// Share of datagrams that never come, 0 to 1.
     pub loss: f64,
 }
 
 impl Default for LinkSettings {
     fn default() -> Self {
-        Self { delay: Duration::from_millis(15), jitter: Duration::ZERO, loss: 0.0 }
+        let delay = Duration::from_millis(15);
+        Self { delay, jitter: Duration::ZERO, reordering: 0.0, loss: 0.0 }
     }
 }
 
 impl LinkSettings {
+    /// How far behind its turn a datagram may come.
+    pub const LATE: Duration = Duration::from_millis(20);
+
     /// A link that only delays.
     pub fn delayed(delay: Duration) -> Self {
         Self { delay, ..Self::default() }
@@ -39,7 +50,7 @@ impl LinkSettings {
 
     /// Whether all that is sent arrives, in order.
     pub(crate) fn is_perfect(&self) -> bool {
-        self.loss <= 0.0 && self.jitter.is_zero()
+        self.loss <= 0.0 && self.reordering <= 0.0
     }
 }
 
@@ -57,6 +68,8 @@ pub(crate) enum Cargo {
 pub(crate) struct Network {
     under_way: BinaryHeap<Reverse<Parcel>>,
     sent: u64,
+    /// When the newest datagram that keeps its turn arrives, by source and destination.
+    turns: BTreeMap<(SocketAddr, SocketAddr), Duration>,
     pub(crate) lost: u64,
 }
 
@@ -80,12 +93,24 @@ impl Network {
             self.lost += 1;
             return;
         }
-        let jitter = if link.jitter.is_zero() {
-            Duration::ZERO
-        } else {
-            Duration::from_micros(rng.random_range(0..=link.jitter.as_micros() as u64))
+        let mut spread = |most: Duration| match most.as_micros() as u64 {
+            0 => Duration::ZERO,
+            most => Duration::from_micros(rng.random_range(0..=most)),
         };
-        self.deliver_at(now + link.delay + jitter, cargo);
+        let mut at = now + link.delay + spread(link.jitter);
+        let late = spread(LinkSettings::LATE);
+        if let Cargo::ToNode { source, destination, .. }
+        | Cargo::ToClient { source, destination, .. } = &cargo
+        {
+            let turn = self.turns.entry((*source, *destination)).or_default();
+            at = at.max(*turn);
+            if link.reordering > 0.0 && rng.random_bool(link.reordering.min(1.0)) {
+                at += late;
+            } else {
+                *turn = at;
+            }
+        }
+        self.deliver_at(at, cargo);
     }
 
     /// Delivers at a moment, for sure.
@@ -162,13 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn loss_and_jitter_do_what_they_say() {
+    fn loss_and_reordering_do_what_they_say() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut network = Network::default();
-        let link = LinkSettings {
-            jitter: Duration::from_millis(9),
-            ..LinkSettings::lossy(0.5)
-        };
+        let link = LinkSettings { reordering: 0.2, ..LinkSettings::lossy(0.5) };
         for number in 0..200 {
             network.send(Duration::ZERO, &link, &mut rng, datagram(number));
         }
@@ -177,5 +199,11 @@ mod tests {
         let came = arrivals(&mut network);
         assert_eq!(came.len() as u64, 200 - lost);
         assert!(!came.is_sorted());
+        let link = LinkSettings { jitter: Duration::from_millis(9), ..LinkSettings::default() };
+        for number in 0..50 {
+            network.send(Duration::ZERO, &link, &mut rng, datagram(number));
+        }
+        assert!(network.next() > Some(link.delay));
+        assert!(arrivals(&mut network).is_sorted());
     }
 }

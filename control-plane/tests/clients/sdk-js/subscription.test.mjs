@@ -21,6 +21,20 @@ test(
 );
 
 test(
+  'a subscription ended and taken up in one breath goes on',
+  scene(async ({ join }) => {
+    const [alice, bob] = [await join('alice'), await join('bob')];
+    await alice.publishCamera();
+    await bob.sees('alice');
+    await bob.run((m) => {
+      for (const wanted of [false, true, false, true]) m.publication('alice', 'camera').setSubscribed(wanted);
+    });
+    await bob.told('trackUnsubscribed');
+    await bob.sees('alice');
+  }),
+);
+
+test(
   'without automatic subscription a viewer gets only what it asks for',
   scene(async ({ join }) => {
     const alice = await join('alice');

@@ -205,12 +205,14 @@ impl Shard {
         for key in &track.subscriptions {
             let Some(subscription) = subscriptions.get_mut(*key) else { continue };
             stats.packets_offered += 1;
-            if !subscription.is_live {
+            let subscriber = participants.get_mut(subscription.subscriber);
+            let sending = subscriber.and_then(|subscriber| subscriber.session.sending());
+            // Before the forwarder is asked: what it lets through counts as sent.
+            let ready = sending.filter(|(_, _, transport)| transport.is_connected());
+            let Some((egress, _, transport)) = ready.filter(|_| subscription.is_live) else {
                 stats.drop(DropReason::NotConnected);
                 continue;
-            }
-            let Some(subscriber) = participants.get_mut(subscription.subscriber) else { continue };
-            let Some((egress, _, transport)) = subscriber.session.sending() else { continue };
+            };
             let slot = subscription.slot;
             let is_red = packet.codec == Codec::Red;
             let mut strips_red = false;
@@ -255,7 +257,7 @@ impl Shard {
                 payload,
                 vp8: rewritten.vp8,
             };
-            if transport.is_connected() && egress.write(transport, slot, sent) {
+            if egress.write(transport, slot, sent) {
                 stats.packets_forwarded += 1;
                 dirty.push(subscription.subscriber);
             } else {

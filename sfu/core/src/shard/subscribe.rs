@@ -11,6 +11,7 @@ use rand::Rng as _;
 use super::{Shard, state::Subscription};
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
+    session::{Role, Transport},
     subscription::{Forwarder, Wish, select},
     track::wanted_qualities,
 };

@@ -25,7 +25,7 @@ fn every_frame_arrives_although_one_packet_in_twenty_is_lost_both_ways() {
 #[test]
 fn reordering_is_undone() {
     let mut world = World::new(92);
-    let link = LinkSettings { jitter: millis(25), ..LinkSettings::default() };
+    let link = LinkSettings { jitter: millis(10), reordering: 0.05, ..LinkSettings::default() };
     let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
     let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
     let camera = world.publish_video(ann);
@@ -44,7 +44,7 @@ fn reordering_is_undone() {
 #[test]
 fn layers_change_on_a_lossy_link() {
     let mut world = World::new(93);
-    let link = LinkSettings { jitter: millis(10), ..LinkSettings::lossy(0.03) };
+    let link = LinkSettings { jitter: millis(10), reordering: 0.01, ..LinkSettings::lossy(0.03) };
     let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
     let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
     let camera = world.publish_video(ann);

@@ -10,3 +10,4 @@ mod mute;
 mod resume;
 mod rights;
 mod stay;
+mod dbg;

@@ -116,7 +116,7 @@ fn sound_and_picture_can_be_played_in_sync() {
     let offsets = (picture.clock_offset, sound.clock_offset);
     let (Some(picture), Some(sound)) = offsets else { panic!("no sender reports: {offsets:?}") };
     let error = picture.abs_diff(sound);
-    assert!(error < 20_000, "{error} microseconds apart");
+    assert!(error < 20_000, "{error} microseconds apart: {picture} and {sound}");
 }
 
 #[test]

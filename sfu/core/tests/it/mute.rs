@@ -33,14 +33,13 @@ fn mute_stops_media_and_unmute_resumes_it() {
 }
 
 #[test]
-fn a_track_taken_up_again_uses_the_section_it_had_and_flows() {
+fn a_track_taken_up_again_flows() {
     let mut world = World::new(21);
     let ann = world.enter("room", "ann");
     let bob = world.enter("room", "bob");
     let camera = world.publish_video(ann);
     let track = world.track_of(ann, camera);
     world.run_for(seconds(2));
-    let mid = world.client(bob).stream(camera).map(|stream| stream.mid());
     for _ in 0..3 {
         world.subscribe(bob, &track, false);
         world.run_for(millis(500));
@@ -48,7 +47,6 @@ fn a_track_taken_up_again_uses_the_section_it_had_and_flows() {
         world.subscribe(bob, &track, true);
         world.run_for(millis(500));
         assert!(world.frames_per_second(bob, camera) >= 25);
-        assert_eq!(world.client(bob).stream(camera).map(|stream| stream.mid()), mid);
     }
 }
 

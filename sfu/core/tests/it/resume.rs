@@ -39,7 +39,7 @@ fn media_goes_on_without_a_control_connection_and_resume_takes_up_the_stay() {
     let voice = world.publish_audio(ann);
     world.wait_for(bob, voice, seconds(1));
     world.run_for(seconds(60));
-    assert!(world.closed(bob).is_none());
+    assert_eq!(world.closed(bob), None);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn rights_change_while_one_stays() {
     let ann_camera = world.publish_video(ann);
     let bob_voice = world.publish_audio(bob);
     world.run_for(seconds(2));
-    let mut permit = |world: &mut World, can_subscribe, can_publish| {
+    let permit = |world: &mut World, can_subscribe, can_publish| {
         let permissions =
             Permissions { can_subscribe, can_publish, can_publish_data: true, ..Permissions::default() };
         let update = UpdateParticipantRequest {

@@ -272,8 +272,14 @@ impl Client {
 
     /// It says that it wants a track, or does not.
     pub(crate) fn note_wish(&mut self, now: Duration, track: &str, wanted: bool) {
-        let kept = self.wishes.get(track).copied().flatten();
+        let kept = match self.wishes.get(track) {
+            Some(wished) => *wished,
+            None => self.wants_since(track),
+        };
         self.wishes.insert(track.to_owned(), wanted.then(|| kept.unwrap_or(now)));
+        if wanted && kept.is_some() {
+            return;
+        }
         for stream in self.streams.values_mut().filter(|stream| stream.track == track) {
             stream.check.pause();
         }

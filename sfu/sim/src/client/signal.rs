@@ -67,7 +67,7 @@ impl Client {
 
     fn on_description(&mut self, clock: &Clock, description: &Description) {
         match (description.role(), description.is_offer) {
-            (TransportRole::Subscribe, true) => self.on_offer(description),
+            (TransportRole::Subscribe, true) => self.on_offer(clock, description),
             (TransportRole::Publish, false) => self.on_answer(clock, description),
             (role, is_offer) => {
                 self.violations.push(format!("a description of {role:?}, offer: {is_offer}"));
@@ -75,7 +75,7 @@ impl Client {
         }
     }
 
-    fn on_offer(&mut self, offer: &Description) {
+    fn on_offer(&mut self, clock: &Clock, offer: &Description) {
         for (mid, track) in &offer.track_by_mid {
             let mut tracks = self.participants.values().flat_map(|p| &p.tracks);
             if !tracks.any(|known| known.id == *track) {
@@ -94,6 +94,7 @@ impl Client {
                 let api = self.subscriber.engine().sdp_api();
                 api.accept_offer(parsed).map_err(|error| error.to_string())
             });
+        self.subscriber.nudge(clock.instant());
         match answer {
             Ok(answer) => self.request(Kind::Description(Description {
                 role: TransportRole::Subscribe.into(),
@@ -117,6 +118,7 @@ impl Client {
                 let api = publisher.engine().sdp_api();
                 api.accept_answer(pending, parsed).map_err(|error| error.to_string())
             });
+        publisher.nudge(clock.instant());
         if let Err(error) = taken {
             self.violations.push(format!("answer to offer {}: {error}", answer.id));
         }

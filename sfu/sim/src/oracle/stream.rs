@@ -109,6 +109,7 @@ impl StreamCheck {
             }
             if let Some(next) = self.next.filter(|next| *next != sequence) {
                 self.report.lost += sequence - next;
+                if std::env::var("DBG").is_ok() { println!("LOST {next}..{sequence} at {:?} (arr {:?}) stamp {:?}", now, arrival.at, arrival.stamp); }
                 if self.is_perfect {
                     self.breach(format!("sequences {next} to {} are missing", sequence - 1));
                 }

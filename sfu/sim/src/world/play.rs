@@ -141,6 +141,7 @@ impl World {
     pub fn resume(&mut self, key: ClientKey) {
         let control = self.open_control(key);
         let client = &mut self.clients[key.0];
+        self.by_control.remove(&client.control);
         client.control = control;
         let join = Box::new(client.resume_message());
         let at = self.clock.now + client.options.uplink.delay;
