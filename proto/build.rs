@@ -4,8 +4,11 @@ use std::{env, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] =
-    ["plenum/v1/model.proto", "plenum/v1/api.proto", "plenum/node/v1/node.proto"];
+const FILES: [&str; 3] = [
+    "plenum/v1/model.proto",
+    "plenum/v1/api.proto",
+    "plenum/node/v1/node.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for file in FILES {

@@ -102,8 +102,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config.signal.clone(),
         Arc::new(Signalling::new(metrics.provider())),
     );
-    let (health, parts) =
-        parts(&config, &node, keys, &metrics, &is_stopping, &signal).await?;
+    let (health, parts) = parts(&config, &node, keys, &metrics, &is_stopping, &signal).await?;
     let app = app::app(parts, &config.http);
     let server = Server::start(listener, app, &config.http)
         .map_err(|source| StartError::Listen { address, source })?;

@@ -11,7 +11,11 @@ pub struct InvalidId {
 
 impl fmt::Display for InvalidId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an id that begins with {} and has at most {MAX_LEN} characters", self.prefix)
+        write!(
+            f,
+            "an id that begins with {} and has at most {MAX_LEN} characters",
+            self.prefix
+        )
     }
 }
 
@@ -123,7 +127,14 @@ mod tests {
         });
         assert_eq!(id.as_str().len(), "TR_".len() + RANDOM_LEN);
         assert_eq!(id.as_str().parse::<TrackId>(), Ok(id.clone()));
-        assert_eq!(id.as_str().parse::<RoomId>(), Err(InvalidId { prefix: "RM_" }));
-        assert!(format!("TR_{}", "x".repeat(MAX_LEN)).parse::<TrackId>().is_err());
+        assert_eq!(
+            id.as_str().parse::<RoomId>(),
+            Err(InvalidId { prefix: "RM_" })
+        );
+        assert!(
+            format!("TR_{}", "x".repeat(MAX_LEN))
+                .parse::<TrackId>()
+                .is_err()
+        );
     }
 }

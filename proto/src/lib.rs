@@ -30,5 +30,4 @@ pub use plenum::node::v1 as node;
 pub use plenum::v1;
 
 /// Descriptors of all files, for server reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

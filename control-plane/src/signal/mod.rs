@@ -18,7 +18,7 @@ mod refusal;
 mod routes;
 mod span;
 mod state;
-mod translate;
+pub(crate) mod translate;
 
 pub use config::{ConfigMistake, EXPLAINED, IceServer, SignalConfig};
 pub use node::{NodeForRoom, NodeUnavailable};

@@ -11,12 +11,22 @@ use plenum_proto::v1;
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    error::TwirpError,
-    model::{self, room},
-    wire::Wire,
+use super::{error::TwirpError, model::permissions, wire::Wire};
+use crate::{
+    api::Calls,
+    auth::Verified,
+    error::CallError,
+    metrics::Api,
+    signal::translate::{
+        model::{participant, room as room_out},
+        track::track_out,
+    },
 };
-use crate::{api::Calls, auth::Verified, error::CallError, metrics::Api};
+
+/// A room with no word on codecs: those are told to clients alone.
+fn room(room: v1::Room) -> lk::Room {
+    room_out(room, &[])
+}
 
 /// As it stands in the path.
 pub(super) const NAME: &str = "livekit.RoomService";
@@ -158,11 +168,7 @@ async fn list_participants(
 ) -> Result<lk::ListParticipantsResponse, CallError> {
     let request = v1::ListParticipantsRequest { room: request.room };
     let listed = calls.list_participants(&caller, request).await?;
-    let participants = listed
-        .participants
-        .into_iter()
-        .map(model::participant)
-        .collect();
+    let participants = listed.participants.into_iter().map(participant).collect();
     Ok(lk::ListParticipantsResponse { participants })
 }
 
@@ -173,9 +179,7 @@ async fn get_participant(
 ) -> Result<lk::ParticipantInfo, CallError> {
     let lk::RoomParticipantIdentity { room, identity, .. } = request;
     let request = v1::GetParticipantRequest { room, identity };
-    Ok(model::participant(
-        calls.get_participant(&caller, request).await?,
-    ))
+    Ok(participant(calls.get_participant(&caller, request).await?))
 }
 
 async fn remove_participant(
@@ -209,7 +213,7 @@ async fn mute_track(
     };
     let track = calls.mute_track(&caller, request).await?;
     Ok(lk::MuteRoomTrackResponse {
-        track: Some(model::track(track)),
+        track: Some(track_out(track)),
     })
 }
 
@@ -226,9 +230,9 @@ async fn update_participant(
         name: given(request.name),
         metadata: given(request.metadata),
         attributes: request.attributes.into_iter().collect(),
-        permissions: request.permission.map(model::permissions),
+        permissions: request.permission.map(permissions),
     };
-    Ok(model::participant(
+    Ok(participant(
         calls.update_participant(&caller, request).await?,
     ))
 }

@@ -3,8 +3,8 @@
 //! fields we do not know. Must not copy more than the message itself.
 
 use bytes::Buf;
-use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
 use prost::encoding::{DecodeContext, string};
+use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
 
 /// Field numbers of the envelope that concern us.
 mod field {
@@ -78,22 +78,36 @@ pub(crate) fn read(message: &[u8]) -> Result<Envelope, MalformedEnvelope> {
 /// The message with its true sender. A later field wins over an earlier one (protobuf encoding), so
 /// that what the client claimed does not matter.
 pub(crate) fn stamp(message: &[u8], sender_id: &str, sender_identity: &str) -> Vec<u8> {
-    let mut stamped = Vec::with_capacity(message.len() + sender_id.len() + sender_identity.len() + 80);
+    let mut stamped =
+        Vec::with_capacity(message.len() + sender_id.len() + sender_identity.len() + 80);
     stamped.extend_from_slice(message);
     if has_user(message) {
         // Merged into the user message that is there (protobuf merges a repeated submessage).
         let mut user = Vec::new();
         string::encode(field::USER_SENDER_ID, &sender_id.to_owned(), &mut user);
-        string::encode(field::USER_SENDER_IDENTITY, &sender_identity.to_owned(), &mut user);
+        string::encode(
+            field::USER_SENDER_IDENTITY,
+            &sender_identity.to_owned(),
+            &mut user,
+        );
         push_bytes(field::USER, &user, &mut stamped);
     }
-    string::encode(field::SENDER_IDENTITY, &sender_identity.to_owned(), &mut stamped);
+    string::encode(
+        field::SENDER_IDENTITY,
+        &sender_identity.to_owned(),
+        &mut stamped,
+    );
     string::encode(field::SENDER_ID, &sender_id.to_owned(), &mut stamped);
     stamped
 }
 
 /// A user message made here, for data the application's backend sends.
-pub(crate) fn user_message(payload: &[u8], topic: &str, destinations: &[String], reliable: bool) -> Vec<u8> {
+pub(crate) fn user_message(
+    payload: &[u8],
+    topic: &str,
+    destinations: &[String],
+    reliable: bool,
+) -> Vec<u8> {
     let mut user = Vec::with_capacity(payload.len() + topic.len() + 16);
     push_bytes(field::USER_PAYLOAD, payload, &mut user);
     if !topic.is_empty() {

@@ -35,7 +35,11 @@ impl Demux {
 
     pub(crate) fn remove_source(&mut self, source: SocketAddr, session: SessionKey) {
         for protocol in [Protocol::Udp, Protocol::Tcp] {
-            if self.by_source.get(&(protocol, source)).is_some_and(|(owner, _)| *owner == session) {
+            if self
+                .by_source
+                .get(&(protocol, source))
+                .is_some_and(|(owner, _)| *owner == session)
+            {
                 self.by_source.remove(&(protocol, source));
             }
         }

@@ -12,7 +12,10 @@ pub struct ClockAnchor {
 impl ClockAnchor {
     /// `instant` and `wall` name the same moment.
     pub fn new(instant: Instant, wall: SystemTime) -> Self {
-        Self { instant, since_epoch: wall.duration_since(UNIX_EPOCH).unwrap_or_default() }
+        Self {
+            instant,
+            since_epoch: wall.duration_since(UNIX_EPOCH).unwrap_or_default(),
+        }
     }
 
     /// Time since 1970-01-01 of a moment on the monotonic clock.

@@ -58,7 +58,9 @@ impl Connection {
 
     /// Takes a datagram; what the engine refuses it refuses as a browser would, silently.
     pub(crate) fn handle_datagram(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, self.address, bytes) else { return };
+        let Ok(receive) = Receive::new(Protocol::Udp, source, self.address, bytes) else {
+            return;
+        };
         self.is_dirty = true;
         let _ = self.rtc.handle_input(Input::Receive(now, receive));
     }

@@ -33,7 +33,12 @@ pub struct VideoSettings {
 
 impl Default for VideoSettings {
     fn default() -> Self {
-        Self { fps: 30, packets: 3, rids: vec!["q", "h", "f"], temporal_layers: true }
+        Self {
+            fps: 30,
+            packets: 3,
+            rids: vec!["q", "h", "f"],
+            temporal_layers: true,
+        }
     }
 }
 
@@ -64,7 +69,13 @@ impl Stamp {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend(Self::MAGIC);
         out.extend(self.source.0.to_be_bytes());
-        out.extend([self.encoding, self.index, self.count, self.temporal, u8::from(self.is_key)]);
+        out.extend([
+            self.encoding,
+            self.index,
+            self.count,
+            self.temporal,
+            u8::from(self.is_key),
+        ]);
         out.extend(self.frame.to_be_bytes());
         for frame in self.refers_to {
             out.extend(frame.unwrap_or(Self::NONE).to_be_bytes());
@@ -83,7 +94,9 @@ impl Stamp {
         if bytes[..2] != Self::MAGIC || bytes[Self::BYTES - 1] != 0x5a {
             return None;
         }
-        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let word = |at: usize| {
+            u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         let reference = |at| Some(word(at)).filter(|frame| *frame != Self::NONE);
         let micros = u64::from(word(23)) << 32 | u64::from(word(27));
         Some(Self {
@@ -118,13 +131,22 @@ impl Vp8Head {
         let start = if self.starts_frame { 0x10 } else { 0 };
         let sync = if self.is_sync { 0x20 } else { 0 };
         // X; I, L and T present.
-        out.extend([0x80 | start, 0xe0, high, low, self.tl0_pic_idx, self.temporal << 6 | sync]);
+        out.extend([
+            0x80 | start,
+            0xe0,
+            high,
+            low,
+            self.tl0_pic_idx,
+            self.temporal << 6 | sync,
+        ]);
     }
 
     /// Reads a descriptor as this module writes it; returns what stands behind it.
     pub(crate) fn read(payload: &[u8]) -> Option<(Self, &[u8])> {
         let (head, rest) = payload.split_first_chunk::<{ Self::BYTES }>()?;
-        let [first, 0xe0, high, low, tl0_pic_idx, layer] = *head else { return None };
+        let [first, 0xe0, high, low, tl0_pic_idx, layer] = *head else {
+            return None;
+        };
         if first & 0x80 == 0 || high & 0x80 == 0 {
             return None;
         }
@@ -237,7 +259,11 @@ impl Encoder {
         } else {
             self.last_upper = Some(self.frame);
         }
-        let count = if is_key { settings.packets.saturating_mul(2) } else { settings.packets };
+        let count = if is_key {
+            settings.packets.saturating_mul(2)
+        } else {
+            settings.packets
+        };
         let mut packets = Vec::with_capacity(usize::from(count));
         for index in 0..count {
             let head = Vp8Head {
@@ -276,7 +302,12 @@ impl Encoder {
     fn packet(&mut self, captured: Duration, marker: bool, payload: Vec<u8>) -> Made {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        Made { sequence, timestamp: self.timestamp(captured), marker, payload }
+        Made {
+            sequence,
+            timestamp: self.timestamp(captured),
+            marker,
+            payload,
+        }
     }
 
     /// Frames made so far.
@@ -316,6 +347,9 @@ mod tests {
                 (false, 1, false, [Some(2), Some(1)]),
             ]
         );
-        assert_eq!(Stamp::read(b"no stamp, but quite long enough to be one"), None);
+        assert_eq!(
+            Stamp::read(b"no stamp, but quite long enough to be one"),
+            None
+        );
     }
 }

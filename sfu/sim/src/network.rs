@@ -30,7 +30,12 @@ pub struct LinkSettings {
 impl Default for LinkSettings {
     fn default() -> Self {
         let delay = Duration::from_millis(15);
-        Self { delay, jitter: Duration::ZERO, reordering: 0.0, loss: 0.0 }
+        Self {
+            delay,
+            jitter: Duration::ZERO,
+            reordering: 0.0,
+            loss: 0.0,
+        }
     }
 }
 
@@ -40,12 +45,18 @@ impl LinkSettings {
 
     /// A link that only delays.
     pub fn delayed(delay: Duration) -> Self {
-        Self { delay, ..Self::default() }
+        Self {
+            delay,
+            ..Self::default()
+        }
     }
 
     /// The default link with loss.
     pub fn lossy(loss: f64) -> Self {
-        Self { loss, ..Self::default() }
+        Self {
+            loss,
+            ..Self::default()
+        }
     }
 
     /// Whether all that is sent arrives, in order.
@@ -57,10 +68,21 @@ impl LinkSettings {
 /// Something under way.
 #[derive(Debug)]
 pub(crate) enum Cargo {
-    ToNode { source: SocketAddr, destination: SocketAddr, bytes: Vec<u8> },
-    ToClient { source: SocketAddr, destination: SocketAddr, bytes: Vec<u8> },
+    ToNode {
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    ToClient {
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: Vec<u8>,
+    },
     Command(Command),
-    Event { client: ClientKey, event: SessionEvent },
+    Event {
+        client: ClientKey,
+        event: SessionEvent,
+    },
 }
 
 /// All that is under way, in the order of arrival.
@@ -99,8 +121,16 @@ impl Network {
         };
         let mut at = now + link.delay + spread(link.jitter);
         let late = spread(LinkSettings::LATE);
-        if let Cargo::ToNode { source, destination, .. }
-        | Cargo::ToClient { source, destination, .. } = &cargo
+        if let Cargo::ToNode {
+            source,
+            destination,
+            ..
+        }
+        | Cargo::ToClient {
+            source,
+            destination,
+            ..
+        } = &cargo
         {
             let turn = self.turns.entry((*source, *destination)).or_default();
             at = at.max(*turn);
@@ -163,7 +193,11 @@ mod tests {
 
     fn datagram(number: u8) -> Cargo {
         let any = SocketAddr::from(([10, 0, 0, 1], 1));
-        Cargo::ToNode { source: any, destination: any, bytes: vec![number] }
+        Cargo::ToNode {
+            source: any,
+            destination: any,
+            bytes: vec![number],
+        }
     }
 
     fn arrivals(network: &mut Network) -> Vec<u8> {
@@ -179,7 +213,12 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut network = Network::default();
         for number in 0..50 {
-            network.send(Duration::ZERO, &LinkSettings::default(), &mut rng, datagram(number));
+            network.send(
+                Duration::ZERO,
+                &LinkSettings::default(),
+                &mut rng,
+                datagram(number),
+            );
         }
         assert_eq!(network.next(), Some(LinkSettings::default().delay));
         assert!(network.pop_due(Duration::from_millis(14)).is_none());
@@ -190,7 +229,10 @@ mod tests {
     fn loss_and_reordering_do_what_they_say() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut network = Network::default();
-        let link = LinkSettings { reordering: 0.2, ..LinkSettings::lossy(0.5) };
+        let link = LinkSettings {
+            reordering: 0.2,
+            ..LinkSettings::lossy(0.5)
+        };
         for number in 0..200 {
             network.send(Duration::ZERO, &link, &mut rng, datagram(number));
         }
@@ -199,7 +241,10 @@ mod tests {
         let came = arrivals(&mut network);
         assert_eq!(came.len() as u64, 200 - lost);
         assert!(!came.is_sorted());
-        let link = LinkSettings { jitter: Duration::from_millis(9), ..LinkSettings::default() };
+        let link = LinkSettings {
+            jitter: Duration::from_millis(9),
+            ..LinkSettings::default()
+        };
         for number in 0..50 {
             network.send(Duration::ZERO, &link, &mut rng, datagram(number));
         }

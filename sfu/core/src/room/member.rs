@@ -59,11 +59,28 @@ impl MemberText {
         let attributes: usize = self.attributes.iter().map(|(k, v)| k.len() + v.len()).sum();
         let caps = [
             ("name", self.name.len(), "name_bytes", limits.name_bytes),
-            ("metadata", self.metadata.len(), "metadata_bytes", limits.metadata_bytes),
-            ("attributes", attributes, "attributes_bytes", limits.attributes_bytes),
+            (
+                "metadata",
+                self.metadata.len(),
+                "metadata_bytes",
+                limits.metadata_bytes,
+            ),
+            (
+                "attributes",
+                attributes,
+                "attributes_bytes",
+                limits.attributes_bytes,
+            ),
         ];
-        match caps.into_iter().find(|(_, size, _, allowed)| size > allowed) {
-            Some((field, _, limit, allowed)) => Err(TextProblem { field, limit, allowed }),
+        match caps
+            .into_iter()
+            .find(|(_, size, _, allowed)| size > allowed)
+        {
+            Some((field, _, limit, allowed)) => Err(TextProblem {
+                field,
+                limit,
+                allowed,
+            }),
             None => Ok(()),
         }
     }
@@ -137,7 +154,10 @@ mod tests {
         MemberText {
             name: name.into(),
             metadata: String::new(),
-            attributes: attributes.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            attributes: attributes
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect(),
         }
     }
 
@@ -148,12 +168,19 @@ mod tests {
         let after = before.changed(None, Some("m"), &change);
         assert_eq!(after.name, "Ada");
         assert_eq!(after.metadata, "m");
-        assert_eq!(after.attributes, text("", &[("hand", "up"), ("role", "host")]).attributes);
+        assert_eq!(
+            after.attributes,
+            text("", &[("hand", "up"), ("role", "host")]).attributes
+        );
     }
 
     #[test]
     fn a_long_text_is_refused_by_its_name() {
-        let limits = Limits { name_bytes: 3, attributes_bytes: 4, ..Limits::default() };
+        let limits = Limits {
+            name_bytes: 3,
+            attributes_bytes: 4,
+            ..Limits::default()
+        };
         let field = |text: MemberText| text.check(&limits).err().map(|problem| problem.field);
         assert_eq!(field(text("Ada", &[])), None);
         assert_eq!(field(text("Adam", &[])), Some("name"));

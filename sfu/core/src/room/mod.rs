@@ -39,7 +39,11 @@ pub(crate) struct Room {
 impl Room {
     /// When the room ends unless somebody comes.
     pub(crate) fn ends_at(&self) -> Option<Instant> {
-        let life = if self.was_joined { self.departure_timeout } else { self.empty_timeout };
+        let life = if self.was_joined {
+            self.departure_timeout
+        } else {
+            self.empty_timeout
+        };
         self.members.is_empty().then(|| self.empty_since + life)
     }
 
@@ -69,6 +73,11 @@ fn proto_duration(duration: Duration) -> prost_types::Duration {
 /// A duration from a message; nonsense (negative, too long) is none.
 pub(crate) fn duration_from(duration: Option<&prost_types::Duration>) -> Option<Duration> {
     let duration = duration?;
-    let seconds = u64::try_from(duration.seconds).ok().filter(|s| *s <= 365 * 24 * 3600)?;
-    Some(Duration::new(seconds, u32::try_from(duration.nanos).unwrap_or(0).min(999_999_999)))
+    let seconds = u64::try_from(duration.seconds)
+        .ok()
+        .filter(|s| *s <= 365 * 24 * 3600)?;
+    Some(Duration::new(
+        seconds,
+        u32::try_from(duration.nanos).unwrap_or(0).min(999_999_999),
+    ))
 }

@@ -17,7 +17,11 @@ impl Certificate {
     /// Makes a new one; takes some ten microseconds of the system's randomness and a key generation.
     pub fn generate() -> Result<Self, CertificateError> {
         let provider = crypto::from_feature_flags();
-        provider.dtls_provider.generate_certificate().map(Self).ok_or(CertificateError)
+        provider
+            .dtls_provider
+            .generate_certificate()
+            .map(Self)
+            .ok_or(CertificateError)
     }
 
     pub(super) fn engine(&self) -> DtlsCert {

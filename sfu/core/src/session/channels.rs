@@ -87,7 +87,10 @@ impl Channels {
         if ours {
             return None;
         }
-        self.ingress.iter().find(|(open, _)| *open == id).and_then(|(_, reliable)| *reliable)
+        self.ingress
+            .iter()
+            .find(|(open, _)| *open == id)
+            .and_then(|(_, reliable)| *reliable)
     }
 
     /// Sends to the client.
@@ -99,13 +102,15 @@ impl Channels {
         limits: &Limits,
     ) -> Sent {
         if !reliable {
-            let sent = self.lossy_open
-                && self.lossy.is_some_and(|id| write(transport, id, message));
+            let sent =
+                self.lossy_open && self.lossy.is_some_and(|id| write(transport, id, message));
             return if sent { Sent::Yes } else { Sent::Dropped };
         }
         if self.backlog.is_empty()
             && self.reliable_open
-            && self.reliable.is_some_and(|id| write(transport, id, message))
+            && self
+                .reliable
+                .is_some_and(|id| write(transport, id, message))
         {
             return Sent::Yes;
         }
@@ -123,7 +128,9 @@ impl Channels {
 
     /// Sends on what waits, as far as the buffer takes it.
     pub(crate) fn flush(&mut self, transport: &mut Transport) {
-        let Some(id) = self.reliable.filter(|_| self.reliable_open) else { return };
+        let Some(id) = self.reliable.filter(|_| self.reliable_open) else {
+            return;
+        };
         while let Some(message) = self.backlog.front() {
             if !write(transport, id, message) {
                 return;

@@ -89,10 +89,18 @@ impl Egress {
     ) -> SlotIndex {
         let is_free = |slot: &Slot| slot.is_video == is_video && slot.is_free();
         // SDKs on native WebRTC announce a track once per section: the same track needs another one.
-        let fresh = self.slots.iter().position(|s| is_free(s) && !s.history.contains(&track));
+        let fresh = self
+            .slots
+            .iter()
+            .position(|s| is_free(s) && !s.history.contains(&track));
         let free = self.slots.iter().filter(|slot| is_free(slot)).count();
         let index = fresh
-            .or_else(|| self.slots.iter().position(is_free).filter(|_| free >= FREE_MAX))
+            .or_else(|| {
+                self.slots
+                    .iter()
+                    .position(is_free)
+                    .filter(|_| free >= FREE_MAX)
+            })
             .unwrap_or_else(|| {
                 self.slots.push(Slot::new(is_video));
                 self.slots.len() - 1
@@ -102,7 +110,11 @@ impl Egress {
                 slot.history.remove(0);
             }
             slot.history.push(track.clone());
-            slot.wish = Some(Tenant { subscription, stream, track });
+            slot.wish = Some(Tenant {
+                subscription,
+                stream,
+                track,
+            });
         }
         SlotIndex(index)
     }
@@ -110,7 +122,11 @@ impl Egress {
     /// Gives a section back.
     pub(crate) fn close(&mut self, subscription: SubscriptionKey) {
         for slot in &mut self.slots {
-            if slot.wish.as_ref().is_some_and(|tenant| tenant.subscription == subscription) {
+            if slot
+                .wish
+                .as_ref()
+                .is_some_and(|tenant| tenant.subscription == subscription)
+            {
                 slot.wish = None;
             }
         }
@@ -184,13 +200,18 @@ impl Egress {
 
     /// What a section is called in an offer.
     pub(super) fn name_of(&self, mid: &str) -> StreamName {
-        let Some(slot) = self.slots.iter().find(|slot| slot.mid.as_deref() == Some(mid)) else {
+        let Some(slot) = self
+            .slots
+            .iter()
+            .find(|slot| slot.mid.as_deref() == Some(mid))
+        else {
             return StreamName::Unknown;
         };
         match &slot.wish {
-            Some(Tenant { stream, track, .. }) => {
-                StreamName::Is { stream: stream.clone(), track: track.clone() }
-            }
+            Some(Tenant { stream, track, .. }) => StreamName::Is {
+                stream: stream.clone(),
+                track: track.clone(),
+            },
             None => StreamName::Vacant,
         }
     }
@@ -199,7 +220,9 @@ impl Egress {
     pub(super) fn tracks_by_mid(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.slots.iter().filter_map(|slot| {
             let mid = slot.mid?;
-            slot.wish.as_ref().map(|tenant| (mid.to_string(), tenant.track.clone()))
+            slot.wish
+                .as_ref()
+                .map(|tenant| (mid.to_string(), tenant.track.clone()))
         })
     }
 
@@ -249,12 +272,18 @@ impl Egress {
         slot: SlotIndex,
         packet: EgressPacket,
     ) -> bool {
-        let Some(ssrc) = self.slots.get(slot.0).filter(|s| s.is_serving()).and_then(|s| s.ssrc)
+        let Some(ssrc) = self
+            .slots
+            .get(slot.0)
+            .filter(|s| s.is_serving())
+            .and_then(|s| s.ssrc)
         else {
             return false;
         };
         let mut api = transport.engine().direct_api();
-        let Some(stream) = api.stream_tx(&ssrc) else { return false };
+        let Some(stream) = api.stream_tx(&ssrc) else {
+            return false;
+        };
         let mut write = RtpWrite::new(
             packet.payload_type,
             packet.sequence.into(),

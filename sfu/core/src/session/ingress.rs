@@ -34,12 +34,18 @@ impl Ingress {
     }
 
     pub(crate) fn track_of(&self, mid: Mid) -> Option<TrackKey> {
-        self.sections.iter().find(|(bound, _)| *bound == mid).map(|(_, track)| *track)
+        self.sections
+            .iter()
+            .find(|(bound, _)| *bound == mid)
+            .map(|(_, track)| *track)
     }
 
     /// The stream of an SSRC that was seen before. A publisher has few, so a walk beats a hash.
     pub(crate) fn stream(&self, ssrc: Ssrc) -> Option<Stream> {
-        self.streams.iter().find(|(known, _)| *known == ssrc).map(|(_, stream)| *stream)
+        self.streams
+            .iter()
+            .find(|(known, _)| *known == ssrc)
+            .map(|(_, stream)| *stream)
     }
 
     /// A new SSRC; false past the cap.
@@ -55,6 +61,9 @@ impl Ingress {
 
     /// The SSRC on which an encoding comes now.
     pub(crate) fn ssrc_of(&self, stream: Stream) -> Option<Ssrc> {
-        self.streams.iter().find(|(_, known)| *known == stream).map(|(ssrc, _)| *ssrc)
+        self.streams
+            .iter()
+            .find(|(_, known)| *known == stream)
+            .map(|(ssrc, _)| *ssrc)
     }
 }

@@ -16,9 +16,7 @@ pub(crate) use channels::{Channels, Sent};
 pub(crate) use egress::{Egress, EgressPacket, SlotIndex};
 pub(crate) use ingress::{Ingress, Stream};
 pub(crate) use negotiate::{NegotiateError, Offer};
-pub(crate) use transport::{
-    IngressPacket, Refused, Transport, TransportEvent, TransportOptions,
-};
+pub(crate) use transport::{IngressPacket, Refused, Transport, TransportEvent, TransportOptions};
 
 use crate::CoreConfig;
 
@@ -45,7 +43,10 @@ pub(crate) struct Session {
     pub(crate) channels: Channels,
     offer_id: u32,
     last_offer: Option<Offer>,
-    wants_ice_restart: bool,
+    /// Credentials with which ICE is to be restarted by the next offer.
+    ice_restart: Option<str0m::IceCreds>,
+    /// The same of the offer that waits for its answer; in force once it is answered.
+    offered_credentials: Option<str0m::IceCreds>,
     contain_faults: bool,
     /// Addresses whose connectivity checks were accepted, oldest first.
     sources: Vec<(Role, SocketAddr)>,
@@ -66,14 +67,20 @@ impl Session {
         Self {
             transports: Transports {
                 publish: Transport::new(config, ice_credentials(config, rng), options, now),
-                subscribe: Some(Transport::new(config, ice_credentials(config, rng), options, now)),
+                subscribe: Some(Transport::new(
+                    config,
+                    ice_credentials(config, rng),
+                    options,
+                    now,
+                )),
             },
             ingress: Ingress::default(),
             egress: Egress::default(),
             channels: Channels::default(),
             offer_id: 0,
             last_offer: None,
-            wants_ice_restart: false,
+            ice_restart: None,
+            offered_credentials: None,
             contain_faults: config.contain_faults,
             sources: Vec::new(),
         }
@@ -103,13 +110,18 @@ impl Session {
 
     /// What sends, with the transport it sends on.
     pub(crate) fn sending(&mut self) -> Option<(&mut Egress, &mut Channels, &mut Transport)> {
-        let Self { transports, egress, channels, .. } = self;
+        let Self {
+            transports,
+            egress,
+            channels,
+            ..
+        } = self;
         Some((egress, channels, transports.subscribe.as_mut()?))
     }
 
-    /// ICE is to be restarted with the next offer.
-    pub(crate) fn restart_ice(&mut self) {
-        self.wants_ice_restart = true;
+    /// ICE is to be restarted with the next offer, with new credentials.
+    pub(crate) fn restart_ice(&mut self, fresh: str0m::IceCreds) {
+        self.ice_restart = Some(fresh);
     }
 
     /// Notes an address that a connectivity check has validated. Returns the one that is forgotten for it.
@@ -141,8 +153,13 @@ impl Session {
 pub(crate) fn ice_credentials(config: &CoreConfig, rng: &mut impl rand::Rng) -> str0m::IceCreds {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut text = |length: usize| -> String {
-        (0..length).map(|_| ALPHABET[rng.random_range(0..ALPHABET.len())] as char).collect()
+        (0..length)
+            .map(|_| ALPHABET[rng.random_range(0..ALPHABET.len())] as char)
+            .collect()
     };
     let digit = char::from_digit(u32::from(config.worker) % 36, 36).unwrap_or('0');
-    str0m::IceCreds { ufrag: format!("{digit}{}", text(15)), pass: text(24) }
+    str0m::IceCreds {
+        ufrag: format!("{digit}{}", text(15)),
+        pass: text(24),
+    }
 }

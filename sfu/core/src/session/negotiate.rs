@@ -61,17 +61,13 @@ impl Session {
         let result = guarded(contain, || rtc.sdp_api().accept_offer(parsed))
             .map_err(|Fault| NegotiateError::Fault)?;
         let answer = result.map_err(|error| NegotiateError::Refused(error.to_string()))?;
-        let mut text = answer.to_sdp_string();
-        if transport.ice_username() != before {
-            // The client restarted ICE: ours are the credentials that name this worker.
-            let mut api = transport.engine().direct_api();
-            let theirs = api.local_ice_credentials();
-            text = text.replace(
-                &format!("a=ice-ufrag:{}", theirs.ufrag),
-                &format!("a=ice-ufrag:{}", fresh.ufrag),
-            );
-            text = text
-                .replace(&format!("a=ice-pwd:{}", theirs.pass), &format!("a=ice-pwd:{}", fresh.pass));
+        let text = answer.to_sdp_string();
+        let is_restart = transport.ice_username() != before;
+        let mut api = transport.engine().direct_api();
+        let engines = api.local_ice_credentials();
+        // When the client restarted ICE: ours are the credentials that name this worker.
+        let text = sdp::with_credentials(&text, is_restart.then_some((&engines, &fresh)));
+        if is_restart {
             api.set_local_ice_credentials(fresh);
         }
         Ok(sdp::with_opus_options(&text, opus))
@@ -80,35 +76,50 @@ impl Session {
     /// Makes an offer of what changed on the subscribe transport. Nothing comes while an offer waits for
     /// its answer, or nothing changed.
     pub(crate) fn make_offer(&mut self) -> Option<Offer> {
-        if self.subscribe_ref().is_some_and(|transport| transport.pending.is_some()) {
+        if self
+            .subscribe_ref()
+            .is_some_and(|transport| transport.pending.is_some())
+        {
             return None;
         }
-        let restart = std::mem::take(&mut self.wants_ice_restart);
-        if !restart && self.offer_id > 0 && !self.egress.is_changed() {
+        let restart = self.ice_restart.take();
+        if restart.is_none() && self.offer_id > 0 && !self.egress.is_changed() {
             return None;
         }
-        let Self { transports, egress, channels, .. } = self;
+        let Self {
+            transports,
+            egress,
+            channels,
+            ..
+        } = self;
         let transport = transports.subscribe.as_mut()?;
         egress.renew_streams(transport);
         let mut api = transport.engine().sdp_api();
         channels.declare(&mut api);
         egress.offer(&mut api);
-        if restart {
-            // Candidates stay: our addresses have not changed, the client's have.
-            api.ice_restart(true);
-        }
+        // Candidates stay: our addresses have not changed, the client's have.
+        let engines = restart.as_ref().map(|_| api.ice_restart(true));
         let (offer, pending) = api.apply()?;
         transport.pending = Some(pending);
         self.offer_id += 1;
-        let sdp = sdp::with_stream_names(&offer_text(&offer), |mid| self.egress.name_of(mid));
-        let offer = Offer { id: self.offer_id, sdp, tracks: self.egress.tracks_by_mid().collect() };
+        let text =
+            sdp::with_credentials(&offer_text(&offer), engines.as_ref().zip(restart.as_ref()));
+        let sdp = sdp::with_stream_names(&text, |mid| self.egress.name_of(mid));
+        self.offered_credentials = restart;
+        let offer = Offer {
+            id: self.offer_id,
+            sdp,
+            tracks: self.egress.tracks_by_mid().collect(),
+        };
         self.last_offer = Some(offer.clone());
         Some(offer)
     }
 
     /// The offer that still waits for its answer, to be sent again after a resume.
     pub(crate) fn unanswered_offer(&self) -> Option<Offer> {
-        let waits = self.subscribe_ref().is_some_and(|transport| transport.pending.is_some());
+        let waits = self
+            .subscribe_ref()
+            .is_some_and(|transport| transport.pending.is_some());
         self.last_offer.clone().filter(|_| waits)
     }
 
@@ -125,13 +136,30 @@ impl Session {
         }
         let parsed = SdpAnswer::from_sdp_string(answer)
             .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
-        let Self { transports, egress, contain_faults, .. } = self;
-        let transport = transports.subscribe.as_mut().ok_or(NegotiateError::NoOffer)?;
+        let Self {
+            transports,
+            egress,
+            contain_faults,
+            offered_credentials,
+            ..
+        } = self;
+        let transport = transports
+            .subscribe
+            .as_mut()
+            .ok_or(NegotiateError::NoOffer)?;
         let pending = transport.pending.take().ok_or(NegotiateError::NoOffer)?;
         let rtc = transport.engine();
-        let result = guarded(*contain_faults, || rtc.sdp_api().accept_answer(pending, parsed))
-            .map_err(|Fault| NegotiateError::Fault)?;
+        let result = guarded(*contain_faults, || {
+            rtc.sdp_api().accept_answer(pending, parsed)
+        })
+        .map_err(|Fault| NegotiateError::Fault)?;
         result.map_err(|error| NegotiateError::Refused(error.to_string()))?;
+        if let Some(ours) = offered_credentials.take() {
+            transport
+                .engine()
+                .direct_api()
+                .set_local_ice_credentials(ours);
+        }
         Ok(egress.on_answer(transport))
     }
 }

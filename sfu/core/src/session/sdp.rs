@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use str0m::IceCreds;
+
 use crate::Limits;
 
 /// One `m=` section.
@@ -19,32 +21,32 @@ pub(crate) struct Section<'a> {
     pub(crate) rids: Vec<&'a str>,
 }
 
-/// What is wrong with a session description, before the engine sees it.
+/// Which cap a session description is over, before the engine sees it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SdpProblem {
     #[error("the session description has {0} bytes, at most {1} are taken")]
-    TooLong(usize, usize),
+    Bytes(usize, usize),
     #[error("the session description has {0} sections, at most {1} are taken")]
-    TooManySections(usize, usize),
+    Sections(usize, usize),
     #[error("the session description has {0} candidates, at most {1} are taken")]
-    TooManyCandidates(usize, usize),
+    Candidates(usize, usize),
 }
 
 /// Checks the caps before anything is built of the text.
 pub(crate) fn check(sdp: &str, limits: &Limits) -> Result<(), SdpProblem> {
     if sdp.len() > limits.sdp_bytes {
-        return Err(SdpProblem::TooLong(sdp.len(), limits.sdp_bytes));
+        return Err(SdpProblem::Bytes(sdp.len(), limits.sdp_bytes));
     }
     let count = |prefix: &str| sdp.lines().filter(|line| line.starts_with(prefix)).count();
     let sections = count("m=");
     if sections > limits.sdp_sections {
-        return Err(SdpProblem::TooManySections(sections, limits.sdp_sections));
+        return Err(SdpProblem::Sections(sections, limits.sdp_sections));
     }
     // With bundle a client may repeat its candidates in every section.
     let candidates = count("a=candidate:");
     let allowed = limits.candidates.saturating_mul(sections.max(1));
     if candidates > allowed {
-        return Err(SdpProblem::TooManyCandidates(candidates, allowed));
+        return Err(SdpProblem::Candidates(candidates, allowed));
     }
     Ok(())
 }
@@ -57,10 +59,15 @@ pub(crate) fn sections(sdp: &str) -> Vec<Section<'_>> {
             let kind = rest.split(' ').next().unwrap_or_default();
             let rejected = rest.split(' ').nth(1) == Some("0");
             let sends = kind != "application" && !rejected;
-            sections.push(Section { kind, sends, ..Section::default() });
+            sections.push(Section {
+                kind,
+                sends,
+                ..Section::default()
+            });
             continue;
         }
-        let (Some(section), Some(attribute)) = (sections.last_mut(), line.strip_prefix("a=")) else {
+        let (Some(section), Some(attribute)) = (sections.last_mut(), line.strip_prefix("a="))
+        else {
             continue;
         };
         match attribute.split_once(':') {
@@ -83,7 +90,38 @@ pub(crate) fn sections(sdp: &str) -> Vec<Section<'_>> {
 /// transport, and a silent stream of ours would cost sender reports for ever.
 pub(crate) fn without_receive_sections(offer: &str) -> String {
     map_lines(offer, |_, line, out| {
-        push(out, if line == "a=recvonly" { "a=inactive" } else { line });
+        push(
+            out,
+            if line == "a=recvonly" {
+                "a=inactive"
+            } else {
+                line
+            },
+        );
+    })
+}
+
+/// A description with the credentials `ours` in place of those the engine made up at a restart, and with
+/// candidates that name none: the engine leaves old ones there, and clients ignore such candidates
+/// (RFC 8839 section 5.1 has the `ufrag` as an extension that may be absent).
+pub(crate) fn with_credentials(text: &str, ours: Option<(&IceCreds, &IceCreds)>) -> String {
+    map_lines(text, |_, line, out| {
+        if line.starts_with("a=candidate:") {
+            let mut words: Vec<&str> = line.split(' ').collect();
+            if let Some(at) = words.iter().position(|word| *word == "ufrag") {
+                words.drain(at..words.len().min(at + 2));
+            }
+            return push(out, &words.join(" "));
+        }
+        match ours {
+            Some((engines, ours)) if line.strip_prefix("a=ice-ufrag:") == Some(&engines.ufrag) => {
+                push(out, &format!("a=ice-ufrag:{}", ours.ufrag));
+            }
+            Some((engines, ours)) if line.strip_prefix("a=ice-pwd:") == Some(&engines.pass) => {
+                push(out, &format!("a=ice-pwd:{}", ours.pass));
+            }
+            _ => push(out, line),
+        }
     })
 }
 
@@ -94,7 +132,10 @@ pub(crate) enum StreamName {
     Unknown,
     /// It carries nothing now, so it has no name; two sections of one name are an error to clients.
     Vacant,
-    Is { stream: String, track: String },
+    Is {
+        stream: String,
+        track: String,
+    },
 }
 
 /// An offer in which each section carries the stream and track of now: the engine keeps the first name
@@ -163,7 +204,10 @@ fn map_lines(sdp: &str, mut map: impl FnMut(Option<&str>, &str, &mut String)) ->
 
 /// The mid of each section: `a=mid` stands after lines that want to know it.
 fn section_mids(sdp: &str) -> Vec<&str> {
-    sections(sdp).into_iter().map(|section| section.mid).collect()
+    sections(sdp)
+        .into_iter()
+        .map(|section| section.mid)
+        .collect()
 }
 
 fn push(out: &mut String, line: &str) {
@@ -201,14 +245,59 @@ mod tests {
     }
 
     #[test]
+    fn credentials_are_ours_and_candidates_name_none() {
+        let creds = |ufrag: &str, pass: &str| IceCreds {
+            ufrag: ufrag.into(),
+            pass: pass.into(),
+        };
+        let text = "v=0\r\nm=audio 9 X 0\r\n\
+            a=candidate:1 1 tcp 1 10.1.0.1 7 typ host ufrag old tcptype passive\r\n\
+            a=candidate:2 1 udp 1 10.1.0.1 7 typ host ufrag old\r\n\
+            a=ice-ufrag:made\r\na=ice-pwd:up\r\n";
+        let (made, ours) = (creds("made", "up"), creds("0ours", "secret"));
+        let plain = with_credentials(text, None);
+        assert!(plain.contains("typ host tcptype passive\r\n"), "{plain}");
+        assert!(
+            plain.contains("typ host\r\na=ice-ufrag:made\r\na=ice-pwd:up\r\n"),
+            "{plain}"
+        );
+        let named = with_credentials(text, Some((&made, &ours)));
+        assert!(
+            named.contains("a=ice-ufrag:0ours\r\na=ice-pwd:secret\r\n"),
+            "{named}"
+        );
+    }
+
+    #[test]
     fn caps_are_named() {
-        let limits = Limits { sdp_bytes: 10, ..Limits::default() };
-        assert_eq!(check(OFFER, &limits), Err(SdpProblem::TooLong(OFFER.len(), 10)));
-        let limits = Limits { sdp_sections: 3, ..Limits::default() };
-        assert_eq!(check(OFFER, &limits), Err(SdpProblem::TooManySections(4, 3)));
-        let many = format!("{OFFER}{}", "a=candidate:1 1 udp 1 1.2.3.4 5 typ host\r\n".repeat(9));
-        let limits = Limits { candidates: 2, ..Limits::default() };
-        assert_eq!(check(&many, &limits), Err(SdpProblem::TooManyCandidates(9, 8)));
+        let limits = Limits {
+            sdp_bytes: 10,
+            ..Limits::default()
+        };
+        assert_eq!(
+            check(OFFER, &limits),
+            Err(SdpProblem::Bytes(OFFER.len(), 10))
+        );
+        let limits = Limits {
+            sdp_sections: 3,
+            ..Limits::default()
+        };
+        assert_eq!(
+            check(OFFER, &limits),
+            Err(SdpProblem::Sections(4, 3))
+        );
+        let many = format!(
+            "{OFFER}{}",
+            "a=candidate:1 1 udp 1 1.2.3.4 5 typ host\r\n".repeat(9)
+        );
+        let limits = Limits {
+            candidates: 2,
+            ..Limits::default()
+        };
+        assert_eq!(
+            check(&many, &limits),
+            Err(SdpProblem::Candidates(9, 8))
+        );
         assert_eq!(check(OFFER, &Limits::default()), Ok(()));
     }
 
@@ -223,7 +312,10 @@ mod tests {
     #[test]
     fn a_section_goes_by_the_name_of_what_it_carries() {
         let named = with_stream_names(OFFER, |mid| match mid {
-            "1" => StreamName::Is { stream: "PA_a|TR_b".into(), track: "TR_b".into() },
+            "1" => StreamName::Is {
+                stream: "PA_a|TR_b".into(),
+                track: "TR_b".into(),
+            },
             "2" => StreamName::Vacant,
             _ => StreamName::Unknown,
         });
@@ -237,7 +329,10 @@ mod tests {
         let answer = "v=0\r\nm=audio 9 X 111\r\na=mid:1\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n\
             m=audio 9 X 111\r\na=mid:2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n";
         let asked = with_opus_options(answer, |mid| {
-            (mid == "2").then_some(OpusOptions { dtx: true, stereo: true })
+            (mid == "2").then_some(OpusOptions {
+                dtx: true,
+                stereo: true,
+            })
         });
         let first = "a=fmtp:111 minptime=10;useinbandfec=1\r\nm=";
         let second = "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;stereo=1;sprop-stereo=1\r\n";

@@ -187,7 +187,9 @@ impl Transport {
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Fault> {
         self.needs_drain = true;
         let rtc = &mut self.rtc;
-        let result = guarded(self.contain_faults, || rtc.handle_input(Input::Timeout(now)));
+        let result = guarded(self.contain_faults, || {
+            rtc.handle_input(Input::Timeout(now))
+        });
         // An error on a timeout concerns this transport alone and is final for it.
         match result {
             Ok(Ok(())) => Ok(()),
@@ -288,7 +290,10 @@ impl Transport {
 
     /// Ticks of a section's clock as time: Opus runs at 48 kHz, video at 90.
     fn ticks(&self, mid: Mid, ticks: u32) -> Duration {
-        let is_audio = self.rtc.media(mid).is_some_and(|media| media.kind().is_audio());
+        let is_audio = self
+            .rtc
+            .media(mid)
+            .is_some_and(|media| media.kind().is_audio());
         let rate: u64 = if is_audio { 48_000 } else { 90_000 };
         Duration::from_micros(u64::from(ticks) * 1_000_000 / rate)
     }
@@ -332,7 +337,8 @@ impl Transport {
     /// Where an SSRC belongs, once the engine has mapped it.
     pub(crate) fn stream_of(&mut self, ssrc: Ssrc) -> Option<(Mid, Option<Rid>)> {
         let mut api = self.rtc.direct_api();
-        api.stream_rx(&ssrc).map(|stream| (stream.mid(), stream.rid()))
+        api.stream_rx(&ssrc)
+            .map(|stream| (stream.mid(), stream.rid()))
     }
 
     /// The codec behind a payload type of this connection.
@@ -365,12 +371,20 @@ impl Transport {
 
 /// Runs the engine; with `contain`, a panic inside is this session's fault alone.
 pub(super) fn guarded<T>(contain: bool, run: impl FnOnce() -> T) -> Result<T, Fault> {
-    if contain { catch_unwind(AssertUnwindSafe(run)).map_err(|_| Fault) } else { Ok(run()) }
+    if contain {
+        catch_unwind(AssertUnwindSafe(run)).map_err(|_| Fault)
+    } else {
+        Ok(run())
+    }
 }
 
 /// The engine's kind of a section.
 pub(super) fn engine_kind(is_video: bool) -> MediaKind {
-    if is_video { MediaKind::Video } else { MediaKind::Audio }
+    if is_video {
+        MediaKind::Video
+    } else {
+        MediaKind::Audio
+    }
 }
 
 fn engine_protocol(protocol: Protocol) -> EngineProtocol {

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use plenum_proto::{
-    node::{self, AdminReply, AdminRequest, CloseAction, Done, admin_reply, admin_request::Kind,
-        session_event::Kind as Told},
+    node::{
+        self, AdminReply, AdminRequest, CloseAction, Done, admin_reply, admin_request::Kind,
+        session_event::Kind as Told,
+    },
     v1::{self, CloseReason, event::Kind as RoomEvent},
 };
 
@@ -17,7 +19,10 @@ use crate::{
 
 impl From<TextProblem> for CommandError {
     fn from(problem: TextProblem) -> Self {
-        Self::Limit { limit: problem.limit, value: problem.allowed as u64 }
+        Self::Limit {
+            limit: problem.limit,
+            value: problem.allowed as u64,
+        }
     }
 }
 
@@ -77,7 +82,10 @@ impl Shard {
             }
             None => {
                 let problem = "names no command".to_owned();
-                return Err(CommandError::Invalid { field: "kind", problem });
+                return Err(CommandError::Invalid {
+                    field: "kind",
+                    problem,
+                });
             }
         };
         Ok(AdminReply { kind: Some(kind) })
@@ -85,15 +93,19 @@ impl Shard {
 
     fn room_named(&self, name: &str) -> Result<RoomKey, CommandError> {
         let found = self.room_by_name.get(name).copied();
-        found.ok_or_else(|| CommandError::NotFound { what: "room", name: name.to_owned() })
+        found.ok_or_else(|| CommandError::NotFound {
+            what: "room",
+            name: name.to_owned(),
+        })
     }
 
     fn participant_named(&self, room: &str, identity: &str) -> Result<SessionKey, CommandError> {
         let room = self.room_named(room)?;
-        self.find_identity(room, identity).ok_or_else(|| CommandError::NotFound {
-            what: "participant",
-            name: identity.to_owned(),
-        })
+        self.find_identity(room, identity)
+            .ok_or_else(|| CommandError::NotFound {
+                what: "participant",
+                name: identity.to_owned(),
+            })
     }
 
     fn api_create_room(
@@ -126,8 +138,15 @@ impl Shard {
     ) -> Result<v1::Room, CommandError> {
         let key = self.room_named(&request.room)?;
         let cap = self.config.limits.metadata_bytes;
-        if request.metadata.as_ref().is_some_and(|metadata| metadata.len() > cap) {
-            return Err(CommandError::Limit { limit: "metadata_bytes", value: cap as u64 });
+        if request
+            .metadata
+            .as_ref()
+            .is_some_and(|metadata| metadata.len() > cap)
+        {
+            return Err(CommandError::Limit {
+                limit: "metadata_bytes",
+                value: cap as u64,
+            });
         }
         if let Some(room) = self.rooms.get_mut(key) {
             if let Some(metadata) = &request.metadata {
@@ -150,8 +169,14 @@ impl Shard {
     }
 
     fn api_participants(&self, room: RoomKey) -> v1::ListParticipantsResponse {
-        let members = self.rooms.get(room).into_iter().flat_map(|room| room.members.iter());
-        let participants = members.filter_map(|key| self.participant_info(*key)).collect();
+        let members = self
+            .rooms
+            .get(room)
+            .into_iter()
+            .flat_map(|room| room.members.iter());
+        let participants = members
+            .filter_map(|key| self.participant_info(*key))
+            .collect();
         v1::ListParticipantsResponse { participants }
     }
 
@@ -183,7 +208,9 @@ impl Shard {
 
     /// New rights: what is no longer allowed ends.
     fn apply_permissions(&mut self, now: Instant, session: SessionKey) {
-        let Some(participant) = self.participants.get(session) else { return };
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
         let permissions = participant.member.permissions.clone();
         for track in participant.tracks.clone() {
             let source = self.tracks.get(track).map_or(0, |track| track.info.source);
@@ -201,16 +228,28 @@ impl Shard {
         request: &v1::MuteTrackRequest,
     ) -> Result<v1::Track, CommandError> {
         let session = self.participant_named(&request.room, &request.identity)?;
-        let key = self.own_track(session, &request.track_id).ok_or_else(|| {
-            CommandError::NotFound { what: "track", name: request.track_id.clone() }
-        })?;
+        let key =
+            self.own_track(session, &request.track_id)
+                .ok_or_else(|| CommandError::NotFound {
+                    what: "track",
+                    name: request.track_id.clone(),
+                })?;
         if !request.muted && !self.config.remote_unmute {
-            return Err(CommandError::NotAllowed("remote unmute is switched off on this node"));
+            return Err(CommandError::NotAllowed(
+                "remote unmute is switched off on this node",
+            ));
         }
-        let told = node::Mute { track_id: request.track_id.clone(), muted: request.muted };
+        let told = node::Mute {
+            track_id: request.track_id.clone(),
+            muted: request.muted,
+        };
         self.tell(session, Told::Mute(told));
         self.set_muted(now, key, request.muted);
-        Ok(self.tracks.get(key).map(|track| track.info.clone()).unwrap_or_default())
+        Ok(self
+            .tracks
+            .get(key)
+            .map(|track| track.info.clone())
+            .unwrap_or_default())
     }
 
     fn api_send_data(&mut self, now: Instant, command: node::SendData) -> Result<(), CommandError> {
@@ -219,11 +258,18 @@ impl Shard {
         let payload = request.data.unwrap_or_default();
         let cap = self.config.limits.data_message_bytes;
         if payload.payload.len() > cap {
-            return Err(CommandError::Limit { limit: "data_message_bytes", value: cap as u64 });
+            return Err(CommandError::Limit {
+                limit: "data_message_bytes",
+                value: cap as u64,
+            });
         }
         let destinations = payload.destination_identities;
-        let message =
-            data::user_message(&payload.payload, &payload.topic, &destinations, payload.reliable);
+        let message = data::user_message(
+            &payload.payload,
+            &payload.topic,
+            &destinations,
+            payload.reliable,
+        );
         let envelope = data::Envelope {
             destinations,
             destination_ids: command.destination_ids,

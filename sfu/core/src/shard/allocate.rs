@@ -17,14 +17,20 @@ use crate::{
 impl Shard {
     /// Shares a participant's bandwidth among its subscriptions, where it has a cap.
     pub(super) fn allocate(&mut self, now: Instant, session: SessionKey) {
-        let Some(participant) = self.participants.get(session) else { return };
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
         let budget = participant.bandwidth_cap;
         let keys = participant.subscriptions.clone();
-        let demands: Vec<Demand<SubscriptionKey>> =
-            keys.iter().filter_map(|key| self.demand_of(now, *key)).collect();
+        let demands: Vec<Demand<SubscriptionKey>> = keys
+            .iter()
+            .filter_map(|key| self.demand_of(now, *key))
+            .collect();
         let mut states = Vec::new();
         for grant in allocator::allocate(budget, &demands) {
-            let Some(subscription) = self.subscriptions.get_mut(grant.key) else { continue };
+            let Some(subscription) = self.subscriptions.get_mut(grant.key) else {
+                continue;
+            };
             subscription.wish.cap = match budget {
                 Some(_) => grant.layer.map(|layer| layer.encoding),
                 None => None,
@@ -62,7 +68,10 @@ impl Shard {
             .filter(|view| view.bitrate > 0)
             .map(|view| (Layer::whole(view.index), view.bitrate))
             .collect();
-        let room = self.participants.get(track.owner).and_then(|p| self.rooms.get(p.room));
+        let room = self
+            .participants
+            .get(track.owner)
+            .and_then(|p| self.rooms.get(p.room));
         let speaks =
             room.is_some_and(|room| room.speaking.iter().any(|(who, _)| *who == track.owner));
         let previous = match (subscription.is_paused, subscription.wish.cap) {

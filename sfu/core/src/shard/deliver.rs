@@ -22,7 +22,9 @@ impl Shard {
         message: &[u8],
     ) {
         let cap = self.config.limits.data_message_bytes;
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         let envelope = match data::read(message) {
             Ok(envelope)
                 if participant.member.permissions.can_publish_data && message.len() <= cap =>
@@ -54,23 +56,34 @@ impl Shard {
         message: &[u8],
         reliable: bool,
     ) {
-        let members = self.rooms.get(room).map(|room| room.members.clone()).unwrap_or_default();
+        let members = self
+            .rooms
+            .get(room)
+            .map(|room| room.members.clone())
+            .unwrap_or_default();
         let mut too_slow = Vec::new();
         for key in members {
-            let Some(receiver) = self.participants.get_mut(key) else { continue };
-            let member = &receiver.member;
-            let is_named = if envelope.destinations.is_empty() && envelope.destination_ids.is_empty()
-            {
-                sender != Some(key)
-            } else {
-                envelope.destinations.contains(&member.identity)
-                    || envelope.destination_ids.iter().any(|id| id == member.id.as_str())
+            let Some(receiver) = self.participants.get_mut(key) else {
+                continue;
             };
+            let member = &receiver.member;
+            let is_named =
+                if envelope.destinations.is_empty() && envelope.destination_ids.is_empty() {
+                    sender != Some(key)
+                } else {
+                    envelope.destinations.contains(&member.identity)
+                        || envelope
+                            .destination_ids
+                            .iter()
+                            .any(|id| id == member.id.as_str())
+                };
             let takes_metrics = !envelope.is_metrics || member.permissions.can_subscribe_metrics;
             if !is_named || !takes_metrics {
                 continue;
             }
-            let Some((_, channels, transport)) = receiver.session.sending() else { continue };
+            let Some((_, channels, transport)) = receiver.session.sending() else {
+                continue;
+            };
             match channels.send(transport, reliable, message, &self.config.limits) {
                 Sent::Yes => self.stats.data_messages += 1,
                 Sent::Dropped => self.stats.drop(DropReason::DataBufferFull),
@@ -80,7 +93,13 @@ impl Shard {
         }
         for key in too_slow {
             let message = "limit of data_buffer_bytes: the data channel is not read";
-            self.end(now, key, CloseReason::LimitExceeded, CloseAction::Disconnect, message);
+            self.end(
+                now,
+                key,
+                CloseReason::LimitExceeded,
+                CloseAction::Disconnect,
+                message,
+            );
         }
     }
 }

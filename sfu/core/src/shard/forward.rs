@@ -36,13 +36,26 @@ impl Shard {
         let Some(format) = self.format_of(session, stream.track, &packet) else {
             return self.stats.drop(DropReason::UnknownStream);
         };
-        let IngressPacket { sequence, timestamp, marker, payload, extensions, arrival, .. } = packet;
-        let Some(codec) = self.tracks.get(stream.track).and_then(|t| t.formats.get(format)) else {
+        let IngressPacket {
+            sequence,
+            timestamp,
+            marker,
+            payload,
+            extensions,
+            arrival,
+            ..
+        } = packet;
+        let Some(codec) = self
+            .tracks
+            .get(stream.track)
+            .and_then(|t| t.formats.get(format))
+        else {
             return;
         };
         let codec = codec.codec;
-        let parsed =
-            Packet::parse(codec, sequence, timestamp, marker, payload, extensions, arrival);
+        let parsed = Packet::parse(
+            codec, sequence, timestamp, marker, payload, extensions, arrival,
+        );
         self.stats.packets_received += 1;
         let captured = self.note_packet(now, session, stream, &parsed, packet.sender_report);
         self.forward(now, stream, format, &parsed, captured);
@@ -55,18 +68,33 @@ impl Shard {
         packet: &IngressPacket,
     ) -> Result<Stream, DropReason> {
         let limits = &self.config.limits;
-        let participant = self.participants.get_mut(session).ok_or(DropReason::UnknownStream)?;
+        let participant = self
+            .participants
+            .get_mut(session)
+            .ok_or(DropReason::UnknownStream)?;
         if let Some(stream) = participant.session.ingress.stream(packet.ssrc) {
             return Ok(stream);
         }
-        let transport =
-            participant.session.transport_mut(Role::Publish).ok_or(DropReason::UnknownStream)?;
-        let (mid, rid) = transport.stream_of(packet.ssrc).ok_or(DropReason::UnknownStream)?;
-        let key = participant.session.ingress.track_of(mid).ok_or(DropReason::UnknownStream)?;
+        let transport = participant
+            .session
+            .transport_mut(Role::Publish)
+            .ok_or(DropReason::UnknownStream)?;
+        let (mid, rid) = transport
+            .stream_of(packet.ssrc)
+            .ok_or(DropReason::UnknownStream)?;
+        let key = participant
+            .session
+            .ingress
+            .track_of(mid)
+            .ok_or(DropReason::UnknownStream)?;
         let track = self.tracks.get_mut(key).ok_or(DropReason::UnknownStream)?;
-        let encoding =
-            track.encoding_of(rid, limits.encodings_per_track).ok_or(DropReason::SsrcLimit)?;
-        let stream = Stream { track: key, encoding };
+        let encoding = track
+            .encoding_of(rid, limits.encodings_per_track)
+            .ok_or(DropReason::SsrcLimit)?;
+        let stream = Stream {
+            track: key,
+            encoding,
+        };
         let is_restart = participant.session.ingress.ssrc_of(stream).is_some();
         let cap = limits.ssrcs_per_participant;
         if !participant.session.ingress.insert(packet.ssrc, stream, cap) {
@@ -80,7 +108,9 @@ impl Shard {
 
     /// An encoding begins anew under another SSRC.
     fn restart_encoding(&mut self, key: TrackKey, encoding: u8) {
-        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
         if let Some(published) = track.encodings.get_mut(usize::from(encoding)) {
             published.encoding.restart();
         }
@@ -100,20 +130,38 @@ impl Shard {
     ) -> Option<usize> {
         const FORMATS_MAX: usize = 32;
         let track = self.tracks.get_mut(key)?;
-        let known = track.formats.iter().position(|f| f.payload_type == packet.payload_type);
+        let known = track
+            .formats
+            .iter()
+            .position(|f| f.payload_type == packet.payload_type);
         if known.is_some() {
             return known;
         }
         let participant = self.participants.get(session)?;
-        let params = participant.session.transport(Role::Publish)?.codec_of(packet.payload_type)?;
+        let params = participant
+            .session
+            .transport(Role::Publish)?
+            .codec_of(packet.payload_type)?;
         let is_red = params.red() == Some(packet.payload_type);
-        let codec = if is_red { Codec::Red } else { Codec::from_engine(params.spec().codec)? };
+        let codec = if is_red {
+            Codec::Red
+        } else {
+            Codec::from_engine(params.spec().codec)?
+        };
         if track.formats.len() >= FORMATS_MAX {
             return None;
         }
-        track.formats.push(Format { payload_type: packet.payload_type, codec, params });
+        track.formats.push(Format {
+            payload_type: packet.payload_type,
+            codec,
+            params,
+        });
         // What was announced may differ from what comes.
-        let mime = if is_red { Codec::Opus.mime() } else { codec.mime() };
+        let mime = if is_red {
+            Codec::Opus.mime()
+        } else {
+            codec.mime()
+        };
         if !track.info.mime.eq_ignore_ascii_case(mime) {
             let differs = !track.info.mime.is_empty() && !track.info.mime.ends_with("/red");
             mime.clone_into(&mut track.info.mime);
@@ -133,9 +181,10 @@ impl Shard {
         packet: &Packet,
         report: Option<(std::time::SystemTime, u32)>,
     ) -> Instant {
-        let (Some(track), Some(participant)) =
-            (self.tracks.get_mut(stream.track), self.participants.get_mut(session))
-        else {
+        let (Some(track), Some(participant)) = (
+            self.tracks.get_mut(stream.track),
+            self.participants.get_mut(session),
+        ) else {
             return packet.arrival;
         };
         if let Some((level, voice)) = packet.audio_level() {
@@ -172,7 +221,9 @@ impl Shard {
 
     /// An encoding began to flow: who waits for it or for better may switch.
     pub(super) fn on_flow(&mut self, now: Instant, key: TrackKey) {
-        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
         let flowing = track.flowing(now);
         if track.flowing == flowing {
             return;
@@ -192,18 +243,33 @@ impl Shard {
         packet: &Packet,
         captured: Instant,
     ) {
-        let Self { tracks, subscriptions, participants, stats, dirty, .. } = self;
-        let Some(track) = tracks.get(stream.track) else { return };
-        let Some(spec) = track.formats.get(format) else { return };
+        let Self {
+            tracks,
+            subscriptions,
+            participants,
+            stats,
+            dirty,
+            ..
+        } = self;
+        let Some(track) = tracks.get(stream.track) else {
+            return;
+        };
+        let Some(spec) = track.formats.get(format) else {
+            return;
+        };
         let mut clocks: [Option<SenderClock>; ENCODINGS_MAX] = [None; ENCODINGS_MAX];
         for (clock, published) in clocks.iter_mut().zip(&track.encodings) {
             *clock = published.encoding.clock();
         }
-        let primary = (packet.codec == Codec::Red).then(|| red_primary(&packet.payload)).flatten();
+        let primary = (packet.codec == Codec::Red)
+            .then(|| red_primary(&packet.payload))
+            .flatten();
         let mut wanted = 0_u8;
         let mut unsupported: Option<SubscriptionKey> = None;
         for key in &track.subscriptions {
-            let Some(subscription) = subscriptions.get_mut(*key) else { continue };
+            let Some(subscription) = subscriptions.get_mut(*key) else {
+                continue;
+            };
             stats.packets_offered += 1;
             let subscriber = participants.get_mut(subscription.subscriber);
             let sending = subscriber.and_then(|subscriber| subscriber.session.sending());
@@ -232,7 +298,9 @@ impl Shard {
                 }
                 continue;
             };
-            let decision = subscription.forwarder.decide(stream.encoding, packet, &clocks);
+            let decision = subscription
+                .forwarder
+                .decide(stream.encoding, packet, &clocks);
             if let Some(waiting) = subscription.forwarder.wants_keyframe() {
                 wanted |= 1_u8.checked_shl(waiting.into()).unwrap_or(0);
             }
@@ -245,7 +313,10 @@ impl Shard {
             };
             let payload = match (strips_red, primary) {
                 (true, Some(primary)) => Arc::from(primary),
-                _ => rewritten.payload.clone().unwrap_or_else(|| packet.payload.clone()),
+                _ => rewritten
+                    .payload
+                    .clone()
+                    .unwrap_or_else(|| packet.payload.clone()),
             };
             let sent = EgressPacket {
                 payload_type,
@@ -279,8 +350,12 @@ impl Shard {
 
     fn tell_unsupported(&mut self, key: SubscriptionKey) {
         use plenum_proto::node::{SubscriptionError, SubscriptionFailed, session_event::Kind};
-        let Some(subscription) = self.subscriptions.get(key) else { return };
-        let Some(track) = self.tracks.get(subscription.track) else { return };
+        let Some(subscription) = self.subscriptions.get(key) else {
+            return;
+        };
+        let Some(track) = self.tracks.get(subscription.track) else {
+            return;
+        };
         let told = SubscriptionFailed {
             track_id: (&track.id).into(),
             error: SubscriptionError::CodecUnsupported.into(),
@@ -291,10 +366,19 @@ impl Shard {
     /// A subscriber's decoder is stuck.
     pub(super) fn on_keyframe_request(&mut self, now: Instant, session: SessionKey, mid: Mid) {
         self.stats.keyframe_requests_received += 1;
-        let Some(participant) = self.participants.get(session) else { return };
-        let Some(key) = participant.session.egress.subscription_of(mid) else { return };
-        let Some(subscription) = self.subscriptions.get(key) else { return };
-        let layer = subscription.forwarder.current().or_else(|| subscription.forwarder.target());
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
+        let Some(key) = participant.session.egress.subscription_of(mid) else {
+            return;
+        };
+        let Some(subscription) = self.subscriptions.get(key) else {
+            return;
+        };
+        let layer = subscription
+            .forwarder
+            .current()
+            .or_else(|| subscription.forwarder.target());
         if let Some(layer) = layer {
             self.want_keyframe(now, subscription.track, layer.encoding);
         }
@@ -302,10 +386,14 @@ impl Shard {
 
     /// Somebody needs a keyframe of an encoding; the publisher is asked as often as is good for it.
     pub(super) fn want_keyframe(&mut self, now: Instant, key: TrackKey, encoding: u8) {
-        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
         let owner = track.owner;
         let rtt = self.participants.get(owner).and_then(|p| p.link.rtt);
-        let Some(published) = track.encodings.get_mut(usize::from(encoding)) else { return };
+        let Some(published) = track.encodings.get_mut(usize::from(encoding)) else {
+            return;
+        };
         if published.throttle.request(now, rtt) {
             self.request_keyframe(key, encoding);
         }
@@ -313,10 +401,19 @@ impl Shard {
 
     /// Asks the publisher now.
     pub(super) fn request_keyframe(&mut self, track: TrackKey, encoding: u8) {
-        let Some(owner) = self.tracks.get(track).map(|track| track.owner) else { return };
-        let Some(publisher) = self.participants.get_mut(owner) else { return };
-        let ssrc = publisher.session.ingress.ssrc_of(Stream { track, encoding });
-        let Some(transport) = publisher.session.transport_mut(Role::Publish) else { return };
+        let Some(owner) = self.tracks.get(track).map(|track| track.owner) else {
+            return;
+        };
+        let Some(publisher) = self.participants.get_mut(owner) else {
+            return;
+        };
+        let ssrc = publisher
+            .session
+            .ingress
+            .ssrc_of(Stream { track, encoding });
+        let Some(transport) = publisher.session.transport_mut(Role::Publish) else {
+            return;
+        };
         if ssrc.is_some_and(|ssrc| transport.request_keyframe(ssrc)) {
             self.stats.keyframe_requests_sent += 1;
             self.dirty.push(owner);

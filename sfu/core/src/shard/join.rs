@@ -18,7 +18,7 @@ use crate::{
     key::{RoomKey, SessionKey},
     room::{Member, MemberText, Room, SubscriptionRule, duration_from},
     rtp::Codec,
-    session::{Role, Session},
+    session::{Role, Session, ice_credentials},
     track::PublisherClock,
 };
 
@@ -31,7 +31,11 @@ struct Refusal {
 
 impl Refusal {
     fn new(message: String) -> Self {
-        Self { reason: CloseReason::JoinFailure, action: CloseAction::Disconnect, message }
+        Self {
+            reason: CloseReason::JoinFailure,
+            action: CloseAction::Disconnect,
+            message,
+        }
     }
 
     fn limit(limit: &str, value: usize) -> Self {
@@ -98,7 +102,13 @@ impl Shard {
         };
         self.check_capacity(room, &join.identity)?;
         if let Some(before) = self.find_identity(room, &join.identity) {
-            self.end(now, before, CloseReason::DuplicateIdentity, CloseAction::Disconnect, "");
+            self.end(
+                now,
+                before,
+                CloseReason::DuplicateIdentity,
+                CloseAction::Disconnect,
+                "",
+            );
         }
         let session = self.admit(now, control, room, text, join);
         self.welcome(now, session);
@@ -106,13 +116,20 @@ impl Shard {
     }
 
     fn check_capacity(&self, room: RoomKey, identity: &str) -> Result<(), Refusal> {
-        let Some(found) = self.rooms.get(room) else { return Ok(()) };
+        let Some(found) = self.rooms.get(room) else {
+            return Ok(());
+        };
         let own = usize::try_from(found.max_participants).unwrap_or(usize::MAX);
         let cap = self.config.limits.participants_per_room;
         let cap = if own == 0 { cap } else { cap.min(own) };
         // A participant that replaces its older self takes no place.
-        let present = found.members.len() - usize::from(self.find_identity(room, identity).is_some());
-        if present >= cap { Err(Refusal::limit("max_participants", cap)) } else { Ok(()) }
+        let present =
+            found.members.len() - usize::from(self.find_identity(room, identity).is_some());
+        if present >= cap {
+            Err(Refusal::limit("max_participants", cap))
+        } else {
+            Ok(())
+        }
     }
 
     fn admit(
@@ -175,15 +192,25 @@ impl Shard {
 
     /// Tells a joiner where it is and the others who came; then subscribes and offers.
     fn welcome(&mut self, now: Instant, session: SessionKey) {
-        let Some(room) = self.participants.get(session).map(|p| p.room) else { return };
+        let Some(room) = self.participants.get(session).map(|p| p.room) else {
+            return;
+        };
         if let Some(joined) = self.joined_message(session) {
             self.tell(session, Kind::Joined(joined));
         }
-        let Some(info) = self.participant_info(session) else { return };
+        let Some(info) = self.participant_info(session) else {
+            return;
+        };
         if !info.permissions.as_ref().is_some_and(|p| p.hidden) {
-            self.tell_room(room, |other| other != session, |_| {
-                Kind::Participants(node::Participants { participants: vec![info.clone()] })
-            });
+            self.tell_room(
+                room,
+                |other| other != session,
+                |_| {
+                    Kind::Participants(node::Participants {
+                        participants: vec![info.clone()],
+                    })
+                },
+            );
         }
         self.publish_participant_event(now, session, RoomEvent::ParticipantJoined);
         for track in self.tracks_of_room(room) {
@@ -202,7 +229,9 @@ impl Shard {
             .iter()
             .filter(|other| **other != session)
             .filter(|other| {
-                self.participants.get(**other).is_some_and(|p| !p.member.permissions.hidden)
+                self.participants
+                    .get(**other)
+                    .is_some_and(|p| !p.member.permissions.hidden)
             })
             .filter_map(|other| self.participant_info(*other))
             .collect();
@@ -224,14 +253,20 @@ impl Shard {
         join: &Join,
         participant_id: &str,
     ) -> Result<(), Refusal> {
-        let name = join.room.as_ref().map(|room| room.name.as_str()).unwrap_or_default();
+        let name = join
+            .room
+            .as_ref()
+            .map(|room| room.name.as_str())
+            .unwrap_or_default();
         let session = self
             .room_by_name
             .get(name)
             .and_then(|room| self.find_identity(*room, &join.identity))
             .filter(|key| {
                 let found = self.participants.get(*key);
-                found.is_some_and(|p| participant_id.is_empty() || p.member.id.as_str() == participant_id)
+                found.is_some_and(|p| {
+                    participant_id.is_empty() || p.member.id.as_str() == participant_id
+                })
             });
         let Some(participant) = session.and_then(|key| self.participants.get_mut(key)) else {
             return Err(Refusal {
@@ -240,7 +275,9 @@ impl Shard {
                 message: "this stay has ended; join anew".into(),
             });
         };
-        let Some(session) = session else { return Ok(()) };
+        let Some(session) = session else {
+            return Ok(());
+        };
         let before = participant.member.control.replace(control);
         participant.member.lost_since = None;
         participant.member.silent_since = None;
@@ -276,25 +313,28 @@ impl Shard {
 
     /// State of now, then ICE restart on the subscribe transport, or the offer it still owes an answer to.
     fn welcome_back(&mut self, now: Instant, session: SessionKey) {
-        let Some(joined) = self.joined_message(session) else { return };
-        let everyone: Vec<_> =
-            joined.participant.iter().cloned().chain(joined.others.iter().cloned()).collect();
-        let room = joined.room.clone();
+        let Some(joined) = self.joined_message(session) else {
+            return;
+        };
+        // It carries everybody's state of now; nothing of the past is sent again.
         self.tell(session, Kind::Resumed(joined));
-        self.tell(session, Kind::Participants(node::Participants { participants: everyone }));
-        if let Some(room) = room {
-            self.tell(session, Kind::Room(room));
-        }
         // What it was asked to send may have been lost with the old connection.
-        let tracks = self.participants.get(session).map(|p| p.tracks.clone()).unwrap_or_default();
+        let tracks = self
+            .participants
+            .get(session)
+            .map(|p| p.tracks.clone())
+            .unwrap_or_default();
         for key in tracks {
             if let Some(track) = self.tracks.get_mut(key) {
                 track.demand.forget();
             }
             self.tell_demand(now, key);
         }
-        let Some(participant) = self.participants.get_mut(session) else { return };
-        participant.session.restart_ice();
+        let fresh = ice_credentials(&self.config, &mut self.rng);
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        participant.session.restart_ice(fresh);
         let unanswered = participant.session.unanswered_offer();
         match unanswered {
             Some(offer) => self.send_offer(session, offer),
@@ -318,11 +358,18 @@ impl Shard {
         }
         for (limit, size, cap) in [
             ("name_bytes", config.name.len(), limits.name_bytes),
-            ("metadata_bytes", config.metadata.len(), limits.metadata_bytes),
+            (
+                "metadata_bytes",
+                config.metadata.len(),
+                limits.metadata_bytes,
+            ),
             ("rooms", self.rooms.len() + 1, limits.rooms),
         ] {
             if size > cap {
-                return Err(CommandError::Limit { limit, value: cap as u64 });
+                return Err(CommandError::Limit {
+                    limit,
+                    value: cap as u64,
+                });
             }
         }
         let room = Room {
@@ -356,7 +403,9 @@ impl Shard {
         action: CloseAction,
         message: &str,
     ) {
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         participant.session.close();
         participant.member.state = ParticipantState::Disconnected;
         participant.member.version += 1;
@@ -370,12 +419,19 @@ impl Shard {
         self.tell(session, Kind::Closed(closed));
         self.drain_closing(session);
 
-        let tracks = self.participants.get(session).map(|p| p.tracks.clone()).unwrap_or_default();
+        let tracks = self
+            .participants
+            .get(session)
+            .map(|p| p.tracks.clone())
+            .unwrap_or_default();
         for track in tracks {
             self.remove_track(now, track, false);
         }
-        let subscriptions =
-            self.participants.get(session).map(|p| p.subscriptions.clone()).unwrap_or_default();
+        let subscriptions = self
+            .participants
+            .get(session)
+            .map(|p| p.subscriptions.clone())
+            .unwrap_or_default();
         for subscription in subscriptions {
             self.remove_subscription(now, subscription, false);
         }
@@ -402,9 +458,15 @@ impl Shard {
             }
         }
         if let Some(info) = info.filter(|_| !hidden) {
-            self.tell_room(room, |_| true, |_| {
-                Kind::Participants(node::Participants { participants: vec![info.clone()] })
-            });
+            self.tell_room(
+                room,
+                |_| true,
+                |_| {
+                    Kind::Participants(node::Participants {
+                        participants: vec![info.clone()],
+                    })
+                },
+            );
             self.publish_event(now, room, RoomEvent::ParticipantLeft(info));
         }
     }
@@ -417,7 +479,11 @@ impl Shard {
         reason: CloseReason,
         action: CloseAction,
     ) {
-        let members = self.rooms.get(room).map(|room| room.members.clone()).unwrap_or_default();
+        let members = self
+            .rooms
+            .get(room)
+            .map(|room| room.members.clone())
+            .unwrap_or_default();
         for member in members {
             self.end(now, member, reason, action, "");
         }
@@ -430,18 +496,25 @@ impl Shard {
 
     pub(super) fn find_identity(&self, room: RoomKey, identity: &str) -> Option<SessionKey> {
         self.rooms.get(room)?.members.iter().copied().find(|key| {
-            self.participants.get(*key).is_some_and(|p| p.member.identity == identity)
+            self.participants
+                .get(*key)
+                .is_some_and(|p| p.member.identity == identity)
         })
     }
 
     /// Stays without a connected transport.
     fn pending_participants(&self) -> usize {
-        self.participants.values().filter(|p| p.member.state != ParticipantState::Active).count()
+        self.participants
+            .values()
+            .filter(|p| p.member.state != ParticipantState::Active)
+            .count()
     }
 
     /// Lets connectivity checks find the session under its user names of now.
     pub(super) fn register_usernames(&mut self, session: SessionKey) {
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         for role in [Role::Publish, Role::Subscribe] {
             if let Some(transport) = participant.session.transport_mut(role) {
                 let username = transport.ice_username();

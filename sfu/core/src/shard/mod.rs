@@ -87,23 +87,33 @@ impl Shard {
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.bytes.len() as u64;
-        let Datagram { source, destination, protocol, bytes } = datagram;
+        let Datagram {
+            source,
+            destination,
+            protocol,
+            bytes,
+        } = datagram;
         let kind = demux::kind(bytes);
         let owner = match kind {
             demux::Kind::Stun => demux::check_username(bytes)
                 .and_then(|username| self.demux.by_username(username))
                 .ok_or(DropReason::UnknownStun),
-            demux::Kind::DtlsOrRtp => {
-                self.demux.by_source(protocol, source).ok_or(DropReason::UnvalidatedSource)
-            }
+            demux::Kind::DtlsOrRtp => self
+                .demux
+                .by_source(protocol, source)
+                .ok_or(DropReason::UnvalidatedSource),
             demux::Kind::Other => Err(DropReason::NotWebRtc),
         };
         let (session, role) = match owner {
             Ok(owner) => owner,
             Err(reason) => return self.stats.drop(reason),
         };
-        let Some(participant) = self.participants.get_mut(session) else { return };
-        let Some(transport) = participant.session.transport_mut(role) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        let Some(transport) = participant.session.transport_mut(role) else {
+            return;
+        };
         let taken = transport.handle_datagram(now, protocol, source, destination, bytes);
         match taken {
             Ok(()) if kind == demux::Kind::Stun => {
@@ -161,13 +171,14 @@ impl Shard {
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(session) = self.timers.pop_due(now) {
-            let Some(participant) = self.participants.get_mut(session) else { continue };
+            let Some(participant) = self.participants.get_mut(session) else {
+                continue;
+            };
             let mut is_faulty = false;
             for role in [Role::Publish, Role::Subscribe] {
-                if let Some(transport) = participant.session.transport_mut(role) {
-                    if transport.deadline().is_none_or(|at| at <= now) {
-                        is_faulty |= transport.handle_timeout(now).is_err();
-                    }
+                let transport = participant.session.transport_mut(role);
+                if let Some(due) = transport.filter(|t| t.deadline().is_none_or(|at| at <= now)) {
+                    is_faulty |= due.handle_timeout(now).is_err();
                 }
             }
             if is_faulty {
@@ -219,11 +230,15 @@ impl Shard {
     fn settle(&mut self, now: Instant) {
         let mut told = Vec::new();
         while let Some(session) = self.dirty.pop() {
-            let Some(participant) = self.participants.get_mut(session) else { continue };
+            let Some(participant) = self.participants.get_mut(session) else {
+                continue;
+            };
             let (transmits, stats) = (&mut self.transmits, &mut self.stats);
             let mut is_faulty = false;
             for role in [Role::Publish, Role::Subscribe] {
-                let Some(transport) = participant.session.transport_mut(role) else { continue };
+                let Some(transport) = participant.session.transport_mut(role) else {
+                    continue;
+                };
                 if !transport.needs_drain() {
                     continue;
                 }
@@ -257,7 +272,9 @@ impl Shard {
 
     /// Drains a session that is being closed: its farewell, nothing else.
     fn drain_closing(&mut self, session: SessionKey) {
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         for role in [Role::Publish, Role::Subscribe] {
             if let Some(transport) = participant.session.transport_mut(role) {
                 let transmits = &mut self.transmits;
@@ -269,8 +286,12 @@ impl Shard {
 
     /// Sends on data that waited for a slow reader.
     fn flush_data(&mut self, session: SessionKey) {
-        let Some(participant) = self.participants.get_mut(session) else { return };
-        let Some((_, channels, transport)) = participant.session.sending() else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        let Some((_, channels, transport)) = participant.session.sending() else {
+            return;
+        };
         if channels.has_backlog() {
             channels.flush(transport);
             let transmits = &mut self.transmits;
@@ -310,7 +331,9 @@ impl Shard {
             }
             TransportEvent::ChannelOpen(id, label) => {
                 let cap = self.config.limits.data_channels;
-                let Some(participant) = self.participants.get_mut(session) else { return };
+                let Some(participant) = self.participants.get_mut(session) else {
+                    return;
+                };
                 let ours = role == Role::Subscribe;
                 if !participant.session.channels.on_open(id, &label, ours, cap) {
                     let message = format!("limit of data_channels is {cap}");
@@ -320,12 +343,21 @@ impl Shard {
             }
             TransportEvent::ChannelClosed(id) => {
                 if let Some(participant) = self.participants.get_mut(session) {
-                    participant.session.channels.on_closed(id, role == Role::Subscribe);
+                    participant
+                        .session
+                        .channels
+                        .on_closed(id, role == Role::Subscribe);
                 }
             }
             TransportEvent::ChannelData(id, message) => {
-                let Some(participant) = self.participants.get(session) else { return };
-                match participant.session.channels.reliability_of(id, role == Role::Subscribe) {
+                let Some(participant) = self.participants.get(session) else {
+                    return;
+                };
+                match participant
+                    .session
+                    .channels
+                    .reliability_of(id, role == Role::Subscribe)
+                {
                     Some(reliable) => self.on_data(now, session, reliable, &message),
                     None => self.stats.drop(DropReason::DataRefused),
                 }
@@ -337,7 +369,9 @@ impl Shard {
     }
 
     fn on_connected(&mut self, now: Instant, session: SessionKey, role: Role) {
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         participant.member.silent_since = None;
         if participant.member.state != ParticipantState::Active {
             participant.member.state = ParticipantState::Active;
@@ -345,7 +379,9 @@ impl Shard {
             self.publish_participant_event(now, session, RoomEvent::ParticipantUpdated);
         }
         if role == Role::Subscribe {
-            let Some(participant) = self.participants.get(session) else { return };
+            let Some(participant) = self.participants.get(session) else {
+                return;
+            };
             for subscription in participant.subscriptions.clone() {
                 self.retarget(now, subscription);
             }
@@ -356,6 +392,12 @@ impl Shard {
     fn fault(&mut self, now: Instant, session: SessionKey) {
         self.stats.faults += 1;
         let message = "the session failed inside; join anew";
-        self.end(now, session, CloseReason::MediaFailure, CloseAction::Reconnect, message);
+        self.end(
+            now,
+            session,
+            CloseReason::MediaFailure,
+            CloseAction::Reconnect,
+            message,
+        );
     }
 }

@@ -17,7 +17,10 @@ use crate::{
 impl Shard {
     /// Tells one control connection.
     pub(super) fn tell_control(&mut self, control: ControlId, kind: Kind) {
-        self.events.push_back(Event::Session { control, event: SessionEvent { kind: Some(kind) } });
+        self.events.push_back(Event::Session {
+            control,
+            event: SessionEvent { kind: Some(kind) },
+        });
     }
 
     /// Tells one participant; one whose control connection is lost learns the state when it resumes.
@@ -42,15 +45,19 @@ impl Shard {
 
     pub(super) fn room_info(&self, room: RoomKey) -> Option<v1::Room> {
         let room = self.rooms.get(room)?;
-        let members = room.members.iter().filter_map(|key| self.participants.get(*key));
+        let members = room
+            .members
+            .iter()
+            .filter_map(|key| self.participants.get(*key));
         let visible = members.filter(|p| !p.member.permissions.hidden);
         let (mut count, mut publishers) = (0, 0);
         for participant in visible {
             count += 1;
-            let publishes = participant
-                .tracks
-                .iter()
-                .any(|key| self.tracks.get(*key).is_some_and(|track| track.is_published));
+            let publishes = participant.tracks.iter().any(|key| {
+                self.tracks
+                    .get(*key)
+                    .is_some_and(|track| track.is_published)
+            });
             publishers += u32::from(publishes);
         }
         Some(room.info(count, publishers))
@@ -61,12 +68,22 @@ impl Shard {
         if let Some(participant) = self.participants.get_mut(session) {
             participant.member.version += 1;
         }
-        let Some(info) = self.participant_info(session) else { return };
-        let Some(participant) = self.participants.get(session) else { return };
+        let Some(info) = self.participant_info(session) else {
+            return;
+        };
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
         let (room, hidden) = (participant.room, participant.member.permissions.hidden);
-        self.tell_room(room, |other| other == session || !hidden, |_| {
-            Kind::Participants(node::Participants { participants: vec![info.clone()] })
-        });
+        self.tell_room(
+            room,
+            |other| other == session || !hidden,
+            |_| {
+                Kind::Participants(node::Participants {
+                    participants: vec![info.clone()],
+                })
+            },
+        );
     }
 
     /// Tells everybody in a room for whom `to` holds.
@@ -76,10 +93,14 @@ impl Shard {
         to: impl Fn(SessionKey) -> bool,
         kind: impl Fn(SessionKey) -> Kind,
     ) {
-        let Some(room) = self.rooms.get(room) else { return };
+        let Some(room) = self.rooms.get(room) else {
+            return;
+        };
         for member in room.members.iter().copied().filter(|member| to(*member)) {
             if let Some(control) = self.participants.get(member).and_then(|p| p.control()) {
-                let event = SessionEvent { kind: Some(kind(member)) };
+                let event = SessionEvent {
+                    kind: Some(kind(member)),
+                };
                 self.events.push_back(Event::Session { control, event });
             }
         }
@@ -104,14 +125,21 @@ impl Shard {
         track: TrackKey,
         kind: impl Fn(v1::TrackEvent) -> RoomEvent,
     ) {
-        let Some(published) = self.tracks.get(track) else { return };
+        let Some(published) = self.tracks.get(track) else {
+            return;
+        };
         let info = published.info.clone();
-        let Some(owner) = self.participants.get(published.owner) else { return };
+        let Some(owner) = self.participants.get(published.owner) else {
+            return;
+        };
         if owner.member.permissions.hidden {
             return;
         }
         let (room, participant) = (owner.room, owner.member.info(Vec::new()));
-        let event = v1::TrackEvent { participant: Some(participant), track: Some(info) };
+        let event = v1::TrackEvent {
+            participant: Some(participant),
+            track: Some(info),
+        };
         self.publish_event(now, room, kind(event));
     }
 
@@ -122,8 +150,12 @@ impl Shard {
         session: SessionKey,
         kind: impl Fn(v1::Participant) -> RoomEvent,
     ) {
-        let Some(info) = self.participant_info(session) else { return };
-        let Some(participant) = self.participants.get(session) else { return };
+        let Some(info) = self.participant_info(session) else {
+            return;
+        };
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
         if !participant.member.permissions.hidden {
             self.publish_event(now, participant.room, kind(info));
         }

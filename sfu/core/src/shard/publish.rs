@@ -43,17 +43,27 @@ impl Shard {
         // The same announcement again (after a resume) gets the same answer.
         let known = self.participants.get(session).and_then(|p| {
             let mut keys = p.tracks.iter().copied();
-            keys.find(|key| self.tracks.get(*key).is_some_and(|t| !t.is_published && t.cid == add.cid))
+            keys.find(|key| {
+                self.tracks
+                    .get(*key)
+                    .is_some_and(|t| !t.is_published && t.cid == add.cid)
+            })
         });
         if let Some(track) = known.and_then(|key| self.tracks.get(key)) {
-            let published =
-                node::TrackPublished { cid: add.cid, track: Some(track.info.clone()) };
+            let published = node::TrackPublished {
+                cid: add.cid,
+                track: Some(track.info.clone()),
+            };
             return self.tell(session, Told::TrackPublished(published));
         }
         let id = TrackId::random(|| self.rng.random());
         info.id = (&id).into();
         if info.mime.is_empty() {
-            info.mime = info.codecs.first().map(|codec| codec.mime.clone()).unwrap_or_default();
+            info.mime = info
+                .codecs
+                .first()
+                .map(|codec| codec.mime.clone())
+                .unwrap_or_default();
         }
         let key = self.tracks.insert(Track {
             id,
@@ -72,7 +82,10 @@ impl Shard {
         if let Some(participant) = self.participants.get_mut(session) {
             participant.tracks.push(key);
         }
-        let published = node::TrackPublished { cid: add.cid, track: Some(info) };
+        let published = node::TrackPublished {
+            cid: add.cid,
+            track: Some(info),
+        };
         self.tell(session, Told::TrackPublished(published));
     }
 
@@ -81,27 +94,46 @@ impl Shard {
         session: SessionKey,
         add: &AddTrack,
     ) -> Result<(), (RequestReason, String)> {
-        let Some(participant) = self.participants.get(session) else { return Ok(()) };
+        let Some(participant) = self.participants.get(session) else {
+            return Ok(());
+        };
         let limits = &self.config.limits;
         let source = add.track.as_ref().map_or(0, |track| track.source);
         if !may_publish_source(&participant.member.permissions, source) {
             let message = "the token does not allow to publish from this source".to_owned();
             return Err((RequestReason::NotAllowed, message));
         }
-        let texts = add.track.iter().flat_map(|t| [&t.name, &t.stream]).chain([&add.cid]);
+        let texts = add
+            .track
+            .iter()
+            .flat_map(|t| [&t.name, &t.stream])
+            .chain([&add.cid]);
         if texts.into_iter().any(|text| text.len() > limits.name_bytes) {
             let message = format!("limit of name_bytes is {}", limits.name_bytes);
             return Err((RequestReason::Limit, message));
         }
-        let layers = add.track.iter().flat_map(|t| &t.codecs).map(|codec| codec.layers.len());
-        let most = layers.chain(add.track.iter().map(|t| t.layers.len())).max().unwrap_or(0);
+        let layers = add
+            .track
+            .iter()
+            .flat_map(|t| &t.codecs)
+            .map(|codec| codec.layers.len());
+        let most = layers
+            .chain(add.track.iter().map(|t| t.layers.len()))
+            .max()
+            .unwrap_or(0);
         if most > limits.encodings_per_track {
-            let message = format!("limit of encodings_per_track is {}", limits.encodings_per_track);
+            let message = format!(
+                "limit of encodings_per_track is {}",
+                limits.encodings_per_track
+            );
             return Err((RequestReason::Limit, message));
         }
         let cap = limits.tracks_per_participant;
         if participant.tracks.len() >= cap {
-            return Err((RequestReason::Limit, format!("limit of tracks_per_participant is {cap}")));
+            return Err((
+                RequestReason::Limit,
+                format!("limit of tracks_per_participant is {cap}"),
+            ));
         }
         Ok(())
     }
@@ -109,13 +141,23 @@ impl Shard {
     /// Another codec for a track that is there: noted, so that its section is known; it is sent
     /// only if somebody needs it.
     fn add_codec(&mut self, session: SessionKey, key: TrackKey, cid: String, info: v1::Track) {
-        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
         for codec in info.codecs {
-            if !track.info.codecs.iter().any(|known| known.mime.eq_ignore_ascii_case(&codec.mime)) {
+            if !track
+                .info
+                .codecs
+                .iter()
+                .any(|known| known.mime.eq_ignore_ascii_case(&codec.mime))
+            {
                 track.info.codecs.push(codec);
             }
         }
-        let published = node::TrackPublished { cid, track: Some(track.info.clone()) };
+        let published = node::TrackPublished {
+            cid,
+            track: Some(track.info.clone()),
+        };
         self.tell(session, Told::TrackPublished(published));
     }
 
@@ -136,15 +178,24 @@ impl Shard {
             .iter()
             .filter_map(|(mid, key)| {
                 let info = &self.tracks.get(*key)?.info;
-                let options = OpusOptions { dtx: !info.disable_dtx, stereo: info.stereo };
+                let options = OpusOptions {
+                    dtx: !info.disable_dtx,
+                    stereo: info.stereo,
+                };
                 (info.kind() == TrackKind::Audio).then(|| (mid.clone(), options))
             })
             .collect();
         let fresh = ice_credentials(&self.config, &mut self.rng);
-        let Some(participant) = self.participants.get_mut(session) else { return };
-        let answer = participant.session.accept_offer(&offer.sdp, fresh, &limits, |mid| {
-            opus.iter().find(|(known, _)| known == mid).map(|(_, options)| *options)
-        });
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        let answer = participant
+            .session
+            .accept_offer(&offer.sdp, fresh, &limits, |mid| {
+                opus.iter()
+                    .find(|(known, _)| known == mid)
+                    .map(|(_, options)| *options)
+            });
         let sdp = match answer {
             Ok(sdp) => sdp,
             Err(error) => return self.negotiation_failed(now, session, &error),
@@ -178,7 +229,9 @@ impl Shard {
         let mut bound: Vec<(String, TrackKey)> = Vec::new();
         for section in sections.iter().filter(|section| section.sends) {
             let mid = Mid::from(section.mid);
-            let Some(participant) = self.participants.get(session) else { continue };
+            let Some(participant) = self.participants.get(session) else {
+                continue;
+            };
             let waiting = |shard: &Self, fits: &dyn Fn(&Track) -> bool| {
                 participant.tracks.iter().copied().find(|key| {
                     let track = shard.tracks.get(*key);
@@ -213,13 +266,23 @@ impl Shard {
     }
 
     /// Publishes what is newly bound, and ends what no section carries any more.
-    fn settle_published(&mut self, now: Instant, session: SessionKey, bound: &[(String, TrackKey)]) {
-        let tracks =
-            self.participants.get(session).map(|p| p.tracks.clone()).unwrap_or_default();
+    fn settle_published(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        bound: &[(String, TrackKey)],
+    ) {
+        let tracks = self
+            .participants
+            .get(session)
+            .map(|p| p.tracks.clone())
+            .unwrap_or_default();
         let mut is_changed = false;
         for key in tracks {
             let is_bound = bound.iter().any(|(_, carried)| *carried == key);
-            let Some(track) = self.tracks.get_mut(key) else { continue };
+            let Some(track) = self.tracks.get_mut(key) else {
+                continue;
+            };
             match (track.is_published, is_bound) {
                 (false, true) => {
                     track.is_published = true;
@@ -234,9 +297,15 @@ impl Shard {
         }
         // Others must know the track before its media reaches them.
         self.announce_participant(session);
-        let Some(room) = self.participants.get(session).map(|p| p.room) else { return };
+        let Some(room) = self.participants.get(session).map(|p| p.room) else {
+            return;
+        };
         for (_, key) in bound {
-            if self.tracks.get(*key).is_some_and(|track| track.subscriptions.is_empty()) {
+            if self
+                .tracks
+                .get(*key)
+                .is_some_and(|track| track.subscriptions.is_empty())
+            {
                 self.publish_track_event(now, *key, RoomEvent::TrackPublished);
                 self.reconcile_track(now, room, *key);
             }
@@ -245,7 +314,9 @@ impl Shard {
 
     /// Ends a track. With `tell`, its publisher and the room learn of it here.
     pub(super) fn remove_track(&mut self, now: Instant, key: TrackKey, tell: bool) {
-        let Some(track) = self.tracks.get(key) else { return };
+        let Some(track) = self.tracks.get(key) else {
+            return;
+        };
         let (owner, id, was_published) = (track.owner, track.id.clone(), track.is_published);
         for subscription in track.subscriptions.clone() {
             self.remove_subscription(now, subscription, true);
@@ -259,7 +330,9 @@ impl Shard {
             participant.session.ingress.unbind(key);
         }
         if tell {
-            let unpublished = node::TrackUnpublished { track_id: id.into() };
+            let unpublished = node::TrackUnpublished {
+                track_id: id.into(),
+            };
             self.tell(owner, Told::TrackUnpublished(unpublished));
             if was_published {
                 self.announce_participant(owner);
@@ -279,7 +352,9 @@ impl Shard {
     }
 
     pub(super) fn set_muted(&mut self, now: Instant, key: TrackKey, muted: bool) {
-        let Some(track) = self.tracks.get_mut(key) else { return };
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
         if track.info.muted == muted {
             return;
         }
@@ -291,7 +366,11 @@ impl Shard {
             return;
         }
         self.announce_participant(owner);
-        let kind = if muted { RoomEvent::TrackMuted } else { RoomEvent::TrackUnmuted };
+        let kind = if muted {
+            RoomEvent::TrackMuted
+        } else {
+            RoomEvent::TrackUnmuted
+        };
         self.publish_track_event(now, key, kind);
         for subscription in subscriptions {
             self.retarget(now, subscription);
@@ -301,11 +380,11 @@ impl Shard {
     /// A track of this participant by its id.
     pub(super) fn own_track(&self, session: SessionKey, id: &str) -> Option<TrackKey> {
         let participant = self.participants.get(session)?;
-        participant
-            .tracks
-            .iter()
-            .copied()
-            .find(|key| self.tracks.get(*key).is_some_and(|track| track.id.as_str() == id))
+        participant.tracks.iter().copied().find(|key| {
+            self.tracks
+                .get(*key)
+                .is_some_and(|track| track.id.as_str() == id)
+        })
     }
 }
 
@@ -315,7 +394,12 @@ fn announce_encodings(track: &mut Track, rids: &[&str]) {
         return;
     }
     let is_screen = track.is_screen();
-    let layers = track.info.codecs.first().map(|codec| &codec.layers).filter(|l| !l.is_empty());
+    let layers = track
+        .info
+        .codecs
+        .first()
+        .map(|codec| &codec.layers)
+        .filter(|l| !l.is_empty());
     let layers = layers.unwrap_or(&track.info.layers).clone();
     let (width, height) = (track.info.width, track.info.height);
     let size = |quality: VideoQuality| {
@@ -328,17 +412,31 @@ fn announce_encodings(track: &mut Track, rids: &[&str]) {
         .map(|(index, rid)| {
             let quality = quality_of(rid, index);
             let (width, height) = size(quality);
-            EncodingInfo { index: 0, rid: Some(Rid::from(*rid)), quality, width, height }
+            EncodingInfo {
+                index: 0,
+                rid: Some(Rid::from(*rid)),
+                quality,
+                width,
+                height,
+            }
         })
         .collect();
     if infos.is_empty() {
         let quality = VideoQuality::High;
-        infos.push(EncodingInfo { index: 0, rid: None, quality, width, height });
+        infos.push(EncodingInfo {
+            index: 0,
+            rid: None,
+            quality,
+            width,
+            height,
+        });
     }
     infos.sort_by_key(|info| info.quality);
     for (index, mut info) in infos.into_iter().enumerate() {
         info.index = u8::try_from(index).unwrap_or(u8::MAX);
-        track.encodings.push(PublishedEncoding::new(info, is_screen));
+        track
+            .encodings
+            .push(PublishedEncoding::new(info, is_screen));
     }
 }
 

@@ -22,9 +22,13 @@ use crate::{
 impl Shard {
     /// Takes a request of an open control connection.
     pub(super) fn request(&mut self, now: Instant, control: ControlId, request: SessionRequest) {
-        let Some(session) = self.controls.get(&control).copied() else { return };
+        let Some(session) = self.controls.get(&control).copied() else {
+            return;
+        };
         let per_second = self.config.limits.requests_per_second;
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         if !participant.member.takes_request(now, per_second) {
             let message = format!("limit of requests_per_second is {per_second}");
             let (reason, action) = (CloseReason::LimitExceeded, CloseAction::Disconnect);
@@ -61,12 +65,13 @@ impl Shard {
 
     /// The control connection broke: the stay waits for a resume.
     pub(super) fn control_lost(&mut self, now: Instant, control: ControlId) {
-        let Some(session) = self.controls.remove(&control) else { return };
-        if let Some(participant) = self.participants.get_mut(session) {
-            if participant.member.control == Some(control) {
-                participant.member.control = None;
-                participant.member.lost_since = Some(now);
-            }
+        let Some(session) = self.controls.remove(&control) else {
+            return;
+        };
+        let participant = self.participants.get_mut(session);
+        if let Some(participant) = participant.filter(|p| p.member.control == Some(control)) {
+            participant.member.control = None;
+            participant.member.lost_since = Some(now);
         }
     }
 
@@ -76,15 +81,25 @@ impl Shard {
             (TransportRole::Subscribe, false) => self.take_answer(now, session, &description),
             (role, is_offer) => {
                 let what = if is_offer { "an offer" } else { "an answer" };
-                self.refuse(session, 0, RequestReason::Invalid, &format!("{what} for {role:?}"));
+                self.refuse(
+                    session,
+                    0,
+                    RequestReason::Invalid,
+                    &format!("{what} for {role:?}"),
+                );
             }
         }
     }
 
     fn take_answer(&mut self, now: Instant, session: SessionKey, answer: &node::Description) {
         let limits = self.config.limits.clone();
-        let Some(participant) = self.participants.get_mut(session) else { return };
-        match participant.session.accept_answer(answer.id, &answer.sdp, &limits) {
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        match participant
+            .session
+            .accept_answer(answer.id, &answer.sdp, &limits)
+        {
             Ok(begun) => {
                 for subscription in begun {
                     self.begin_subscription(now, subscription);
@@ -113,7 +128,9 @@ impl Shard {
 
     fn candidate(&mut self, session: SessionKey, candidate: &node::Candidate) {
         let cap = self.config.limits.candidates;
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         if candidate.candidate.is_empty() {
             return;
         }
@@ -133,7 +150,9 @@ impl Shard {
 
     /// Makes an offer on the subscribe transport if one is due.
     pub(super) fn offer(&mut self, session: SessionKey) {
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         if let Some(offer) = participant.session.make_offer() {
             self.send_offer(session, offer);
         }
@@ -171,7 +190,9 @@ impl Shard {
 
     fn update_own(&mut self, now: Instant, session: SessionKey, update: &node::UpdateOwn) {
         let limits = self.config.limits.clone();
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         let id = update.request_id;
         if !participant.member.permissions.can_update_metadata {
             let message = "the token does not allow to change metadata";
@@ -183,7 +204,10 @@ impl Shard {
             &update.attributes,
         );
         if let Err(problem) = text.check(&limits) {
-            let message = format!("{}: limit of {} is {}", problem.field, problem.limit, problem.allowed);
+            let message = format!(
+                "{}: limit of {} is {}",
+                problem.field, problem.limit, problem.allowed
+            );
             return self.refuse(session, id, RequestReason::Limit, &message);
         }
         participant.member.text = text;
@@ -193,7 +217,9 @@ impl Shard {
     }
 
     fn update_track(&mut self, session: SessionKey, update: &node::UpdateTrack) {
-        let Some(key) = self.own_track(session, &update.track_id) else { return };
+        let Some(key) = self.own_track(session, &update.track_id) else {
+            return;
+        };
         if let Some(track) = self.tracks.get_mut(key) {
             if let Some(width) = update.width {
                 track.info.width = width;
@@ -210,10 +236,10 @@ impl Shard {
 
     /// After a resume the client says what it holds: settle what differs.
     fn sync_state(&mut self, now: Instant, session: SessionKey, state: node::SyncState) {
-        if let Some(subscription) = &state.subscription {
-            if !(subscription.track_ids.is_empty() && subscription.participants.is_empty()) {
-                self.subscribe(now, session, subscription);
-            }
+        if let Some(subscription) = &state.subscription
+            && !(subscription.track_ids.is_empty() && subscription.participants.is_empty())
+        {
+            self.subscribe(now, session, subscription);
         }
         for track_id in &state.disabled_track_ids {
             let settings = node::TrackSettings {
@@ -224,14 +250,20 @@ impl Shard {
             self.track_settings(now, session, &settings);
         }
         // What it no longer publishes is gone.
-        let held: Vec<&str> = state.tracks.iter().map(|track| track.track_id.as_str()).collect();
+        let held: Vec<&str> = state
+            .tracks
+            .iter()
+            .map(|track| track.track_id.as_str())
+            .collect();
         let gone: Vec<_> = self
             .participants
             .get(session)
             .into_iter()
             .flat_map(|p| p.tracks.iter().copied())
             .filter(|key| {
-                self.tracks.get(*key).is_some_and(|t| t.is_published && !held.contains(&t.id.as_str()))
+                self.tracks
+                    .get(*key)
+                    .is_some_and(|t| t.is_published && !held.contains(&t.id.as_str()))
             })
             .collect();
         for track in gone {
@@ -240,16 +272,31 @@ impl Shard {
     }
 
     fn simulate(&mut self, now: Instant, session: SessionKey, simulate: &node::Simulate) {
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         let end = |shard: &mut Self, reason, action| {
-            shard.end(now, session, reason, action, "simulated at the client's wish");
+            shard.end(
+                now,
+                session,
+                reason,
+                action,
+                "simulated at the client's wish",
+            );
         };
         match simulate.kind {
             Some(simulate::Kind::SpeakerSeconds(_)) => {
                 let id = participant.member.id.as_str().to_owned();
                 let identity = participant.member.identity.clone();
-                let speaker = v1::Speaker { participant_id: id, identity, level: 0.8, active: true };
-                let changed = v1::SpeakersChanged { speakers: vec![speaker] };
+                let speaker = v1::Speaker {
+                    participant_id: id,
+                    identity,
+                    level: 0.8,
+                    active: true,
+                };
+                let changed = v1::SpeakersChanged {
+                    speakers: vec![speaker],
+                };
                 self.tell(session, Told::Speakers(changed));
             }
             Some(simulate::Kind::NodeFailure(true)) => {

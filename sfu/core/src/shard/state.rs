@@ -106,7 +106,10 @@ pub(super) struct Subscription {
 impl Track {
     /// The index of the encoding of a stream id, made when it was not announced. `None` past the cap.
     pub(super) fn encoding_of(&mut self, rid: Option<Rid>, cap: usize) -> Option<u8> {
-        let known = self.encodings.iter().position(|e| e.encoding.info.rid == rid);
+        let known = self
+            .encodings
+            .iter()
+            .position(|e| e.encoding.info.rid == rid);
         let index = match known {
             Some(index) => index,
             None if self.encodings.len() < cap => {
@@ -118,7 +121,8 @@ impl Track {
                     width: self.info.width,
                     height: self.info.height,
                 };
-                self.encodings.push(PublishedEncoding::new(info, self.is_screen()));
+                self.encodings
+                    .push(PublishedEncoding::new(info, self.is_screen()));
                 index
             }
             None => return None,
@@ -136,21 +140,31 @@ impl Track {
 
     /// The encodings as they are now, for the choice of a layer.
     pub(super) fn views(&self, now: Instant) -> Vec<EncodingView> {
-        views(self.encodings.iter().map(|published| &published.encoding), now)
+        views(
+            self.encodings.iter().map(|published| &published.encoding),
+            now,
+        )
     }
 
     /// Which encodings flow, as bits.
     pub(super) fn flowing(&self, now: Instant) -> u8 {
         self.encodings.iter().fold(0, |bits, e| {
             let bit = 1_u8.checked_shl(e.encoding.info.index.into()).unwrap_or(0);
-            if e.encoding.is_flowing(now) { bits | bit } else { bits }
+            if e.encoding.is_flowing(now) {
+                bits | bit
+            } else {
+                bits
+            }
         })
     }
 }
 
 impl PublishedEncoding {
     pub(super) fn new(info: EncodingInfo, is_screen: bool) -> Self {
-        Self { encoding: Encoding::new(info, is_screen), throttle: KeyframeThrottle::default() }
+        Self {
+            encoding: Encoding::new(info, is_screen),
+            throttle: KeyframeThrottle::default(),
+        }
     }
 }
 

@@ -18,8 +18,15 @@ use crate::{
 
 impl Shard {
     /// A participant asks for tracks, or gives them up.
-    pub(super) fn subscribe(&mut self, now: Instant, session: SessionKey, wanted: &node::Subscribe) {
-        let Some(room) = self.participants.get(session).map(|p| p.room) else { return };
+    pub(super) fn subscribe(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        wanted: &node::Subscribe,
+    ) {
+        let Some(room) = self.participants.get(session).map(|p| p.room) else {
+            return;
+        };
         let named = wanted.participants.iter().flat_map(|p| p.track_ids.iter());
         let ids: Vec<String> = wanted.track_ids.iter().chain(named).cloned().collect();
         for id in ids {
@@ -49,17 +56,29 @@ impl Shard {
 
     /// Published tracks of a room, in order of members.
     pub(super) fn tracks_of_room(&self, room: RoomKey) -> Vec<TrackKey> {
-        let members = self.rooms.get(room).into_iter().flat_map(|room| room.members.iter());
+        let members = self
+            .rooms
+            .get(room)
+            .into_iter()
+            .flat_map(|room| room.members.iter());
         members
             .filter_map(|member| self.participants.get(*member))
             .flat_map(|participant| participant.tracks.iter().copied())
-            .filter(|key| self.tracks.get(*key).is_some_and(|track| track.is_published))
+            .filter(|key| {
+                self.tracks
+                    .get(*key)
+                    .is_some_and(|track| track.is_published)
+            })
             .collect()
     }
 
     /// A track is new in the room: everybody who wants it gets it.
     pub(super) fn reconcile_track(&mut self, now: Instant, room: RoomKey, track: TrackKey) {
-        let members = self.rooms.get(room).map(|room| room.members.clone()).unwrap_or_default();
+        let members = self
+            .rooms
+            .get(room)
+            .map(|room| room.members.clone())
+            .unwrap_or_default();
         for member in members {
             self.reconcile_subscription(now, member, track);
             self.offer(member);
@@ -68,7 +87,9 @@ impl Shard {
 
     /// The rights to the tracks of a publisher changed.
     pub(super) fn reconcile_subscribers_of(&mut self, now: Instant, publisher: SessionKey) {
-        let Some(participant) = self.participants.get(publisher) else { return };
+        let Some(participant) = self.participants.get(publisher) else {
+            return;
+        };
         let (room, tracks) = (participant.room, participant.tracks.clone());
         for track in tracks {
             self.reconcile_track(now, room, track);
@@ -77,7 +98,9 @@ impl Shard {
 
     /// The rights of a subscriber changed.
     pub(super) fn reconcile_subscriber(&mut self, now: Instant, session: SessionKey) {
-        let Some(room) = self.participants.get(session).map(|p| p.room) else { return };
+        let Some(room) = self.participants.get(session).map(|p| p.room) else {
+            return;
+        };
         for track in self.tracks_of_room(room) {
             self.reconcile_subscription(now, session, track);
         }
@@ -91,20 +114,30 @@ impl Shard {
         session: SessionKey,
         key: TrackKey,
     ) {
-        let Some(track) = self.tracks.get(key).filter(|track| track.is_published) else { return };
-        let (Some(subscriber), Some(publisher)) =
-            (self.participants.get(session), self.participants.get(track.owner))
-        else {
+        let Some(track) = self.tracks.get(key).filter(|track| track.is_published) else {
+            return;
+        };
+        let (Some(subscriber), Some(publisher)) = (
+            self.participants.get(session),
+            self.participants.get(track.owner),
+        ) else {
             return;
         };
         if track.owner == session {
             return;
         }
-        let asked = subscriber.wishes.iter().find(|(id, _)| *id == track.id).map(|(_, wish)| *wish);
+        let asked = subscriber
+            .wishes
+            .iter()
+            .find(|(id, _)| *id == track.id)
+            .map(|(_, wish)| *wish);
         let wants = asked.unwrap_or(subscriber.member.auto_subscribe);
         let (id, identity) = (subscriber.member.id.as_str(), &subscriber.member.identity);
         let is_allowed = subscriber.member.permissions.can_subscribe
-            && publisher.member.rule.allows(id, identity, track.id.as_str());
+            && publisher
+                .member
+                .rule
+                .allows(id, identity, track.id.as_str());
         let existing = subscriber
             .subscriptions
             .iter()
@@ -117,11 +150,13 @@ impl Shard {
                 allowed,
             })
         };
-        let has_room = subscriber.subscriptions.len()
-            < self.config.limits.subscriptions_per_participant;
+        let has_room =
+            subscriber.subscriptions.len() < self.config.limits.subscriptions_per_participant;
         match (existing, wants && is_allowed) {
             (None, true) if has_room => {
-                let regained = subscriber.refused(&track.id).then(|| permission_changed(true));
+                let regained = subscriber
+                    .refused(&track.id)
+                    .then(|| permission_changed(true));
                 if let Some(told) = regained {
                     self.tell(session, told);
                     self.set_refused(session, key, false);
@@ -149,7 +184,9 @@ impl Shard {
     }
 
     fn set_refused(&mut self, session: SessionKey, key: TrackKey, refused: bool) {
-        let Some(id) = self.tracks.get(key).map(|track| track.id.clone()) else { return };
+        let Some(id) = self.tracks.get(key).map(|track| track.id.clone()) else {
+            return;
+        };
         if let Some(participant) = self.participants.get_mut(session) {
             participant.refused.retain(|known| *known != id);
             if refused {
@@ -162,38 +199,52 @@ impl Shard {
         let (Some(track), Some(_)) = (self.tracks.get(key), self.participants.get(session)) else {
             return;
         };
-        let Some(publisher) = self.participants.get(track.owner) else { return };
+        let Some(publisher) = self.participants.get(track.owner) else {
+            return;
+        };
         let track_id = String::from(&track.id);
         let stream = format!("{}|{track_id}", publisher.member.id);
         let is_video = track.is_video();
-        let Some(subscriber) = self.participants.get_mut(session) else { return };
+        let Some(subscriber) = self.participants.get_mut(session) else {
+            return;
+        };
         // A client that tells the size of each tile starts small until it does.
         let quality = if subscriber.member.adaptive_stream && is_video {
             VideoQuality::Low
         } else {
             VideoQuality::High
         };
-        let wish = Wish { quality: Some(quality), ..Wish::default() };
+        let wish = Wish {
+            quality: Some(quality),
+            ..Wish::default()
+        };
         let forwarder = Forwarder::new(self.rng.random_range(0..16_384), self.rng.random());
-        let subscription = self.subscriptions.insert_with_key(|subscription| Subscription {
-            subscriber: session,
-            track: key,
-            slot: subscriber.session.egress.open(subscription, is_video, stream, track_id),
-            wish,
-            priority: 0,
-            forwarder,
-            wanted: None,
-            requested: None,
-            is_live: false,
-            is_paused: false,
-            told_unsupported: false,
-        });
+        let subscription = self
+            .subscriptions
+            .insert_with_key(|subscription| Subscription {
+                subscriber: session,
+                track: key,
+                slot: subscriber
+                    .session
+                    .egress
+                    .open(subscription, is_video, stream, track_id),
+                wish,
+                priority: 0,
+                forwarder,
+                wanted: None,
+                requested: None,
+                is_live: false,
+                is_paused: false,
+                told_unsupported: false,
+            });
         subscriber.subscriptions.push(subscription);
         if let Some(track) = self.tracks.get_mut(key) {
             track.subscriptions.push(subscription);
             if !track.told_first_subscriber {
                 track.told_first_subscriber = true;
-                let told = node::TrackSubscribed { track_id: (&track.id).into() };
+                let told = node::TrackSubscribed {
+                    track_id: (&track.id).into(),
+                };
                 let owner = track.owner;
                 self.tell(owner, Told::TrackSubscribed(told));
             }
@@ -211,12 +262,18 @@ impl Shard {
 
     /// Ends a subscription. With `offer`, the subscriber's section is given back at once.
     pub(super) fn remove_subscription(&mut self, now: Instant, key: SubscriptionKey, offer: bool) {
-        let Some(gone) = self.subscriptions.remove(key) else { return };
+        let Some(gone) = self.subscriptions.remove(key) else {
+            return;
+        };
         if let Some(track) = self.tracks.get_mut(gone.track) {
-            track.subscriptions.retain(|subscription| *subscription != key);
+            track
+                .subscriptions
+                .retain(|subscription| *subscription != key);
         }
         if let Some(subscriber) = self.participants.get_mut(gone.subscriber) {
-            subscriber.subscriptions.retain(|subscription| *subscription != key);
+            subscriber
+                .subscriptions
+                .retain(|subscription| *subscription != key);
             subscriber.session.egress.close(key);
         }
         self.update_demand(now, gone.track);
@@ -232,7 +289,9 @@ impl Shard {
         session: SessionKey,
         settings: &node::TrackSettings,
     ) {
-        let Some(participant) = self.participants.get(session) else { return };
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
         let subscriptions: Vec<_> = participant
             .subscriptions
             .iter()
@@ -241,7 +300,9 @@ impl Shard {
                 self.subscriptions
                     .get(*key)
                     .and_then(|subscription| self.tracks.get(subscription.track))
-                    .is_some_and(|track| settings.track_ids.iter().any(|id| id == track.id.as_str()))
+                    .is_some_and(|track| {
+                        settings.track_ids.iter().any(|id| id == track.id.as_str())
+                    })
             })
             .collect();
         for key in subscriptions {
@@ -263,16 +324,30 @@ impl Shard {
 
     /// Chooses what a subscription is served of what flows now, and what it would want.
     pub(super) fn retarget(&mut self, now: Instant, key: SubscriptionKey) {
-        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        let Some(track) = self.tracks.get(subscription.track) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(key) else {
+            return;
+        };
+        let Some(track) = self.tracks.get(subscription.track) else {
+            return;
+        };
         let views = track.views(now);
-        let every: Vec<_> = views.iter().copied().map(|mut view| {
-            view.flowing = true;
-            view
-        }).collect();
+        let every: Vec<_> = views
+            .iter()
+            .copied()
+            .map(|mut view| {
+                view.flowing = true;
+                view
+            })
+            .collect();
         let before = subscription.requested;
         subscription.requested = select(&subscription.wish, &every);
-        subscription.wanted = select(&Wish { cap: None, ..subscription.wish }, &every);
+        subscription.wanted = select(
+            &Wish {
+                cap: None,
+                ..subscription.wish
+            },
+            &every,
+        );
         // A keyframe that can't be sent yet would be spent for nothing.
         let transport = self
             .participants
@@ -284,7 +359,10 @@ impl Shard {
         if subscription.forwarder.target() != target {
             subscription.forwarder.retarget(target);
         }
-        let wants = subscription.forwarder.wants_keyframe().filter(|_| track.is_video());
+        let wants = subscription
+            .forwarder
+            .wants_keyframe()
+            .filter(|_| track.is_video());
         let (track, changed) = (subscription.track, before != subscription.requested);
         if let Some(encoding) = wants {
             self.want_keyframe(now, track, encoding);
@@ -296,28 +374,43 @@ impl Shard {
 
     /// What the publisher of a track is to send follows what its subscribers ask for.
     pub(super) fn update_demand(&mut self, now: Instant, key: TrackKey) {
-        let Some(track) = self.tracks.get_mut(key).filter(|track| track.is_video()) else { return };
+        let Some(track) = self.tracks.get_mut(key).filter(|track| track.is_video()) else {
+            return;
+        };
         let infos: Vec<_> = track.encodings.iter().map(|e| e.encoding.info).collect();
         let requested = track
             .subscriptions
             .iter()
             .filter_map(|key| self.subscriptions.get(*key))
             .map(|subscription| subscription.requested.map(|layer| layer.encoding));
-        track.demand.update(now, wanted_qualities(&infos, requested));
+        track
+            .demand
+            .update(now, wanted_qualities(&infos, requested));
         self.tell_demand(now, key);
     }
 
     /// Tells the publisher what changed of the demand for its track.
     pub(super) fn tell_demand(&mut self, now: Instant, key: TrackKey) {
         // Sound has no steps, and is never switched off at its source.
-        let Some(track) = self.tracks.get_mut(key).filter(|track| track.is_video()) else { return };
-        let Some(qualities) = track.demand.poll(now) else { return };
+        let Some(track) = self.tracks.get_mut(key).filter(|track| track.is_video()) else {
+            return;
+        };
+        let Some(qualities) = track.demand.poll(now) else {
+            return;
+        };
         let qualities: Vec<_> = qualities
             .iter()
-            .map(|(quality, enabled)| node::QualityEnabled { quality: quality.into(), enabled })
+            .map(|(quality, enabled)| node::QualityEnabled {
+                quality: quality.into(),
+                enabled,
+            })
             .collect();
         let mime = &track.info.mime;
-        let codec = mime.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        let codec = mime
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let told = node::SubscribedQuality {
             track_id: (&track.id).into(),
             codecs: vec![node::CodecQualities { codec, qualities }],

@@ -45,11 +45,17 @@ impl Shard {
         for track in tracks {
             self.on_flow(now, track);
             self.tell_demand(now, track);
-            let Some(found) = self.tracks.get_mut(track) else { continue };
+            let Some(found) = self.tracks.get_mut(track) else {
+                continue;
+            };
             let due: Vec<u8> = found
                 .encodings
                 .iter_mut()
-                .filter_map(|e| e.throttle.handle_timeout(now).then_some(e.encoding.info.index))
+                .filter_map(|e| {
+                    e.throttle
+                        .handle_timeout(now)
+                        .then_some(e.encoding.info.index)
+                })
                 .collect();
             for encoding in due {
                 self.request_keyframe(track, encoding);
@@ -85,9 +91,7 @@ impl Shard {
                     && since(Some(member.joined)) > config.connect_timeout;
                 if since(member.lost_since) > config.resume_window {
                     Some((key, CloseReason::SignalClosed, CloseAction::Reconnect))
-                } else if never_connected {
-                    Some((key, CloseReason::ConnectionTimeout, CloseAction::Reconnect))
-                } else if since(member.silent_since) > CONSENT {
+                } else if never_connected || since(member.silent_since) > CONSENT {
                     Some((key, CloseReason::ConnectionTimeout, CloseAction::Reconnect))
                 } else {
                     None
@@ -110,7 +114,9 @@ impl Shard {
 
     /// Takes what a transport measured of its link.
     pub(super) fn on_report(&mut self, session: SessionKey, report: TransportEvent) {
-        let Some(participant) = self.participants.get_mut(session) else { return };
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
         let link = &mut participant.link;
         let stream = match report {
             TransportEvent::EgressReport(stream) => {
@@ -156,7 +162,9 @@ impl Shard {
                 Some((track.owner, key, std::mem::take(&mut track.speaker)))
             })
             .collect();
-        let detectors = heard.iter_mut().map(|(session, _, detector)| (*session, detector));
+        let detectors = heard
+            .iter_mut()
+            .map(|(session, _, detector)| (*session, detector));
         let chosen = speaker::choose_speakers(detectors, now);
         for (_, key, detector) in heard {
             if let Some(track) = self.tracks.get_mut(key) {
@@ -168,18 +176,24 @@ impl Shard {
 
     /// Tells a room who speaks, when that changed.
     fn report_speakers(&mut self, now: Instant, key: RoomKey) {
-        let Some(room) = self.rooms.get(key) else { return };
+        let Some(room) = self.rooms.get(key) else {
+            return;
+        };
         if now < room.next_speakers || room.members.is_empty() {
             return;
         }
         let chosen = self.speakers_of(now, key);
-        let Some(room) = self.rooms.get_mut(key) else { return };
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
         room.next_speakers = now + speaker::REPORT_INTERVAL;
         let before = std::mem::replace(&mut room.speaking, chosen.clone());
         if before == chosen {
             return;
         }
-        let stopped = before.iter().filter(|(s, _)| !chosen.iter().any(|(c, _)| c == s));
+        let stopped = before
+            .iter()
+            .filter(|(s, _)| !chosen.iter().any(|(c, _)| c == s));
         let all = chosen
             .iter()
             .filter(|speaker| !before.contains(speaker))

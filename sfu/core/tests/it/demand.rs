@@ -14,22 +14,41 @@ fn what_nobody_takes_is_switched_off_at_its_source_and_comes_back_at_once() {
     let camera = world.publish_video(ann);
     let track = world.track_of(ann, camera);
     world.run_for(seconds(3));
-    assert_eq!(world.demand(ann, camera), [], "nothing to say in the first seconds");
+    assert_eq!(
+        world.demand(ann, camera),
+        [],
+        "nothing to say in the first seconds"
+    );
     world.run_for(seconds(7));
-    assert_eq!(world.demand(ann, camera), [(Low, false), (Medium, false), (High, true)]);
+    assert_eq!(
+        world.demand(ann, camera),
+        [(Low, false), (Medium, false), (High, true)]
+    );
     world.ask_quality(bob, &track, Low);
     world.run_for(millis(200));
-    assert_eq!(world.demand(ann, camera), [(Low, true), (Medium, false), (High, true)]);
+    assert_eq!(
+        world.demand(ann, camera),
+        [(Low, true), (Medium, false), (High, true)]
+    );
     world.run_for(seconds(6));
-    assert_eq!(world.demand(ann, camera), [(Low, true), (Medium, false), (High, false)]);
+    assert_eq!(
+        world.demand(ann, camera),
+        [(Low, true), (Medium, false), (High, false)]
+    );
     let report = world.client(bob).report(camera);
     assert_eq!(report.encoding, 0);
-    assert!(report.longest_gap < millis(100), "it saw none of that: {report:?}");
+    assert!(
+        report.longest_gap < millis(100),
+        "it saw none of that: {report:?}"
+    );
     world.ask_quality(bob, &track, High);
     world.run_for(seconds(1));
     let report = world.client(bob).report(camera);
     assert_eq!(report.encoding, 2);
-    assert!(report.longest_gap < millis(100), "the small picture filled the time: {report:?}");
+    assert!(
+        report.longest_gap < millis(100),
+        "the small picture filled the time: {report:?}"
+    );
 }
 
 #[test]
@@ -38,14 +57,20 @@ fn a_camera_nobody_watches_is_switched_off_and_a_joiner_brings_it_back() {
     let ann = world.enter("room", "ann");
     let camera = world.publish_video(ann);
     world.run_for(seconds(8));
-    assert_eq!(world.demand(ann, camera), [(Low, false), (Medium, false), (High, false)]);
+    assert_eq!(
+        world.demand(ann, camera),
+        [(Low, false), (Medium, false), (High, false)]
+    );
     let made = world.client(ann).frames_made(camera, 2);
     world.run_for(seconds(2));
     assert_eq!(world.client(ann).frames_made(camera, 2), made);
     let bob = world.enter("room", "bob");
     let took = world.wait_for(bob, camera, seconds(2));
     assert!(took < millis(600), "{took:?}");
-    assert_eq!(world.demand(ann, camera), [(Low, false), (Medium, false), (High, true)]);
+    assert_eq!(
+        world.demand(ann, camera),
+        [(Low, false), (Medium, false), (High, true)]
+    );
 }
 
 #[test]
@@ -86,7 +111,11 @@ fn a_client_that_resumes_is_told_again_what_is_wanted() {
     // While nobody can be told.
     world.ask_quality(bob, &track, Medium);
     world.run_for(seconds(7));
-    assert_eq!(world.client(bob).report(camera).encoding, 2, "there is no other");
+    assert_eq!(
+        world.client(bob).report(camera).encoding,
+        2,
+        "there is no other"
+    );
     world.resume(ann);
     world.run_for(seconds(1));
     assert_eq!(world.client(bob).report(camera).encoding, 1);

@@ -19,7 +19,14 @@ fn world(seed: u64) -> (World, ClientKey, ClientKey, SourceId, String) {
 #[test]
 fn the_picture_follows_the_wish_for_a_step() {
     let (mut world, _, bob, camera, track) = world(10);
-    for (quality, encoding) in [(Low, 0), (Medium, 1), (High, 2), (Low, 0), (High, 2), (Medium, 1)] {
+    for (quality, encoding) in [
+        (Low, 0),
+        (Medium, 1),
+        (High, 2),
+        (Low, 0),
+        (High, 2),
+        (Medium, 1),
+    ] {
         let switches = world.client(bob).report(camera).switches;
         world.ask_quality(bob, &track, quality);
         world.run_for(seconds(2));
@@ -33,10 +40,21 @@ fn the_picture_follows_the_wish_for_a_step() {
 #[test]
 fn the_picture_follows_the_size_it_is_shown_at() {
     let (mut world, _, bob, camera, track) = world(11);
-    for (size, encoding) in [((200, 112), 0), ((640, 360), 1), ((1920, 1080), 2), ((320, 180), 0)] {
-        world.settings(bob, &track, |settings| (settings.width, settings.height) = size);
+    for (size, encoding) in [
+        ((200, 112), 0),
+        ((640, 360), 1),
+        ((1920, 1080), 2),
+        ((320, 180), 0),
+    ] {
+        world.settings(bob, &track, |settings| {
+            (settings.width, settings.height) = size
+        });
         world.run_for(seconds(2));
-        assert_eq!(world.client(bob).report(camera).encoding, encoding, "{size:?}");
+        assert_eq!(
+            world.client(bob).report(camera).encoding,
+            encoding,
+            "{size:?}"
+        );
     }
 }
 
@@ -61,9 +79,16 @@ fn fewer_frames_are_sent_where_fewer_suffice() {
         world.settings(bob, &track, |settings| settings.fps = fps);
         world.run_for(millis(700));
         let frames = world.frames_per_second(bob, camera);
-        assert!((from..=to).contains(&frames), "{frames} where {fps} suffice");
+        assert!(
+            (from..=to).contains(&frames),
+            "{frames} where {fps} suffice"
+        );
     }
-    assert_eq!(world.client(bob).report(camera).keyframes, 2, "no keyframe was needed for it");
+    assert_eq!(
+        world.client(bob).report(camera).keyframes,
+        2,
+        "no keyframe was needed for it"
+    );
 }
 
 #[test]
@@ -79,7 +104,10 @@ fn a_burst_of_wishes_ends_at_the_last() {
     world.run_for(seconds(2));
     assert_eq!(world.client(bob).report(camera).encoding, 1);
     let asked = world.keyframe_requests(ann, camera) - asked;
-    assert!(asked <= 3 * 4, "{asked} keyframe requests in 1.2 s, for three encodings");
+    assert!(
+        asked <= 3 * 4,
+        "{asked} keyframe requests in 1.2 s, for three encodings"
+    );
 }
 
 #[test]

@@ -43,11 +43,21 @@ fn an_offer_that_is_too_big_is_refused() {
         ("v=0\r\nm=audio 9 X 0\r\n".repeat(200), "bytes"),
     ] {
         let role = TransportRole::Publish.into();
-        let offer = Description { role, is_offer: true, sdp, ..Description::default() };
+        let offer = Description {
+            role,
+            is_offer: true,
+            sdp,
+            ..Description::default()
+        };
         world.client_mut(ann).request(Kind::Description(offer));
         world.run_for(millis(100));
         let refused = refusals(&world, ann, RequestReason::Limit);
-        assert!(refused.last().is_some_and(|message| message.contains(named)), "{refused:?}");
+        assert!(
+            refused
+                .last()
+                .is_some_and(|message| message.contains(named)),
+            "{refused:?}"
+        );
     }
     assert!(world.closed(ann).is_none());
     assert!(world.frames_per_second(cat, voice) >= 49);
@@ -59,23 +69,43 @@ fn too_many_sections_and_candidates_are_refused() {
     let line = "a=candidate:1 1 udp 1 10.9.9.9 9 typ host\r\n";
     for (sdp, named) in [
         ("m=audio 9 X 0\r\n".repeat(600), "sections"),
-        (format!("m=audio 9 X 0\r\n{}", line.repeat(70)), "candidates"),
+        (
+            format!("m=audio 9 X 0\r\n{}", line.repeat(70)),
+            "candidates",
+        ),
     ] {
         let role = TransportRole::Publish.into();
-        let offer = Description { role, is_offer: true, sdp, ..Description::default() };
+        let offer = Description {
+            role,
+            is_offer: true,
+            sdp,
+            ..Description::default()
+        };
         world.client_mut(ann).request(Kind::Description(offer));
         world.run_for(millis(100));
         let refused = refusals(&world, ann, RequestReason::Limit);
-        assert!(refused.last().is_some_and(|message| message.contains(named)), "{refused:?}");
+        assert!(
+            refused
+                .last()
+                .is_some_and(|message| message.contains(named)),
+            "{refused:?}"
+        );
     }
     for _ in 0..70 {
         let candidate = "candidate:1 1 udp 1 10.9.9.9 9 typ host".into();
-        let candidate = Candidate { candidate, ..Candidate::default() };
+        let candidate = Candidate {
+            candidate,
+            ..Candidate::default()
+        };
         world.client_mut(ann).request(Kind::Candidate(candidate));
     }
     world.run_for(millis(100));
     let refused = refusals(&world, ann, RequestReason::Limit);
-    assert!(refused.last().is_some_and(|message| message.contains("limit of candidates")));
+    assert!(
+        refused
+            .last()
+            .is_some_and(|message| message.contains("limit of candidates"))
+    );
     assert!(world.frames_per_second(cat, voice) >= 49);
 }
 
@@ -117,17 +147,38 @@ fn long_texts_are_refused() {
     });
     let long = "x".repeat(2_000);
     let updates = [
-        UpdateOwn { metadata: Some(long.clone()), ..UpdateOwn::default() },
-        UpdateOwn { name: Some(long.clone()), ..UpdateOwn::default() },
-        UpdateOwn { attributes: [("key".into(), long.clone())].into(), ..UpdateOwn::default() },
+        UpdateOwn {
+            metadata: Some(long.clone()),
+            ..UpdateOwn::default()
+        },
+        UpdateOwn {
+            name: Some(long.clone()),
+            ..UpdateOwn::default()
+        },
+        UpdateOwn {
+            attributes: [("key".into(), long.clone())].into(),
+            ..UpdateOwn::default()
+        },
     ];
-    for (update, limit) in updates.into_iter().zip(["metadata_bytes", "name_bytes", "attributes_bytes"]) {
+    for (update, limit) in
+        updates
+            .into_iter()
+            .zip(["metadata_bytes", "name_bytes", "attributes_bytes"])
+    {
         world.client_mut(ann).request(Kind::UpdateOwn(update));
         world.run_for(millis(100));
         let refused = refusals(&world, ann, RequestReason::Limit);
-        assert!(refused.last().is_some_and(|message| message.contains(limit)), "{limit}: {refused:?}");
+        assert!(
+            refused
+                .last()
+                .is_some_and(|message| message.contains(limit)),
+            "{limit}: {refused:?}"
+        );
     }
-    let add = AddTrack { cid: long.clone(), ..AddTrack::default() };
+    let add = AddTrack {
+        cid: long.clone(),
+        ..AddTrack::default()
+    };
     world.client_mut(ann).request(Kind::AddTrack(add));
     world.run_for(millis(100));
     assert_eq!(refusals(&world, ann, RequestReason::Limit).len(), 4);
@@ -136,7 +187,11 @@ fn long_texts_are_refused() {
     let dan = world.enter_as(options);
     let closed = world.closed(dan).expect("refused");
     assert_eq!(closed.reason(), CloseReason::LimitExceeded);
-    assert!(closed.message.contains("metadata_bytes"), "{}", closed.message);
+    assert!(
+        closed.message.contains("metadata_bytes"),
+        "{}",
+        closed.message
+    );
     assert!(world.frames_per_second(cat, voice) >= 49);
 }
 
@@ -149,7 +204,11 @@ fn a_flood_of_requests_ends_the_flooder_alone() {
     world.run_for(millis(200));
     let closed = world.closed(ann).expect("ended");
     assert_eq!(closed.reason(), CloseReason::LimitExceeded);
-    assert!(closed.message.contains("requests_per_second"), "{}", closed.message);
+    assert!(
+        closed.message.contains("requests_per_second"),
+        "{}",
+        closed.message
+    );
     assert!(world.frames_per_second(cat, voice) >= 49);
 }
 
@@ -163,13 +222,20 @@ fn rooms_and_participants_are_capped() {
     let refusal = |world: &mut World, room: &str, identity: &str| {
         let key = world.enter(room, identity);
         world.run_for(seconds(1));
-        world.closed(key).map(|closed| closed.message.clone()).unwrap_or_default()
+        world
+            .closed(key)
+            .map(|closed| closed.message.clone())
+            .unwrap_or_default()
     };
     for identity in ["a", "b", "c"] {
         assert_eq!(refusal(&mut world, "red", identity), "");
     }
     assert!(refusal(&mut world, "red", "d").contains("max_participants"));
-    assert_eq!(refusal(&mut world, "red", "a"), "", "who replaces itself takes no place");
+    assert_eq!(
+        refusal(&mut world, "red", "a"),
+        "",
+        "who replaces itself takes no place"
+    );
     assert_eq!(refusal(&mut world, "blue", "a"), "");
     assert!(refusal(&mut world, "green", "a").contains("limit of rooms"));
     assert_eq!(refusal(&mut world, "blue", "b"), "");
@@ -177,7 +243,11 @@ fn rooms_and_participants_are_capped() {
 
     let mut world = World::new(87);
     let mut options = ClientOptions::new("room", "a");
-    let config = RoomConfig { name: "room".into(), max_participants: 1, ..RoomConfig::default() };
+    let config = RoomConfig {
+        name: "room".into(),
+        max_participants: 1,
+        ..RoomConfig::default()
+    };
     options.join.room = Some(config);
     world.enter_as(options);
     assert!(refusal(&mut world, "room", "b").contains("max_participants"));

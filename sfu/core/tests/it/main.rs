@@ -1,13 +1,15 @@
 //! Scenarios over the simulated world, one file per concern. No test here looks at private state.
 
+mod attack;
+mod conference;
 mod data;
 mod demand;
 mod layers;
 mod limits;
 mod loss;
+mod malformed;
 mod meet;
 mod mute;
 mod resume;
 mod rights;
 mod stay;
-mod dbg;

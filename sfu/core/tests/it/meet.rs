@@ -16,7 +16,10 @@ fn two_participants_see_and_hear_each_other() {
     for (key, camera, voice) in [(ann, bob_camera, bob_voice), (bob, ann_camera, ann_voice)] {
         let picture = world.client(key).report(camera);
         assert!(picture.frames > 250, "{picture:?}");
-        assert_eq!(picture.encoding, 2, "the largest, for nobody asked for less: {picture:?}");
+        assert_eq!(
+            picture.encoding, 2,
+            "the largest, for nobody asked for less: {picture:?}"
+        );
         assert!(picture.longest_gap < millis(100), "{picture:?}");
         let sound = world.client(key).report(voice);
         assert!(sound.frames > 450, "{sound:?}");
@@ -46,7 +49,11 @@ fn a_joiner_gets_a_picture_soon_after_it_joins() {
     assert!(took < millis(100), "sound after {took:?}");
     world.run_for(seconds(2));
     let report = world.client(bob).report(camera);
-    assert_eq!((report.keyframes, report.switches), (1, 0), "no detour: {report:?}");
+    assert_eq!(
+        (report.keyframes, report.switches),
+        (1, 0),
+        "no detour: {report:?}"
+    );
 }
 
 #[test]
@@ -56,8 +63,9 @@ fn a_crowd_that_joins_at_once_shares_a_few_keyframes() {
     let camera = world.publish_video(ann);
     world.run_for(seconds(2));
     let before = world.keyframe_requests(ann, camera);
-    let crowd: Vec<_> =
-        (0..12).map(|n| world.join(ClientOptions::new("room", &format!("guest {n}")))).collect();
+    let crowd: Vec<_> = (0..12)
+        .map(|n| world.join(ClientOptions::new("room", &format!("guest {n}"))))
+        .collect();
     world.run_for(seconds(3));
     for guest in crowd {
         assert!(world.client(guest).report(camera).frames > 60);
@@ -80,7 +88,9 @@ fn who_speaks_is_told_with_the_loudest_first_and_taken_back() {
     let speakers = |world: &World| {
         let mut now: Vec<(String, f32)> = Vec::new();
         for told in world.client(cat).told() {
-            let Told::Speakers(changed) = told else { continue };
+            let Told::Speakers(changed) = told else {
+                continue;
+            };
             for speaker in &changed.speakers {
                 now.retain(|(identity, _)| *identity != speaker.identity);
                 if speaker.active {
@@ -89,7 +99,9 @@ fn who_speaks_is_told_with_the_loudest_first_and_taken_back() {
             }
         }
         now.sort_by(|a, b| b.1.total_cmp(&a.1));
-        now.into_iter().map(|(identity, _)| identity).collect::<Vec<_>>()
+        now.into_iter()
+            .map(|(identity, _)| identity)
+            .collect::<Vec<_>>()
     };
     assert_eq!(speakers(&world), ["bob", "ann"]);
     world.set_level(bob, bob_voice, (-127, false));
@@ -103,28 +115,38 @@ fn who_speaks_is_told_with_the_loudest_first_and_taken_back() {
 #[test]
 fn sound_and_picture_can_be_played_in_sync() {
     let mut world = World::new(5);
-    let ann = world.enter_as(
-        ClientOptions::new("room", "ann").over(LinkSettings::delayed(millis(70))),
-    );
+    let ann =
+        world.enter_as(ClientOptions::new("room", "ann").over(LinkSettings::delayed(millis(70))));
     let bob = world.enter("room", "bob");
     let camera = world.publish_video(ann);
     let voice = world.publish_audio(ann);
     world.run_for(seconds(20));
-    let (picture, sound) = (world.client(bob).report(camera), world.client(bob).report(voice));
+    let (picture, sound) = (
+        world.client(bob).report(camera),
+        world.client(bob).report(voice),
+    );
     assert!(picture.sender_reports >= 5, "{picture:?}");
     assert!(sound.sender_reports >= 2, "{sound:?}");
     let offsets = (picture.clock_offset, sound.clock_offset);
-    let (Some(picture), Some(sound)) = offsets else { panic!("no sender reports: {offsets:?}") };
+    let (Some(picture), Some(sound)) = offsets else {
+        panic!("no sender reports: {offsets:?}")
+    };
     let error = picture.abs_diff(sound);
-    assert!(error < 20_000, "{error} microseconds apart: {picture} and {sound}");
+    assert!(
+        error < 20_000,
+        "{error} microseconds apart: {picture} and {sound}"
+    );
 }
 
 #[test]
 fn a_camera_with_one_encoding_and_no_layers_is_seen() {
     let mut world = World::new(6);
     let ann = world.enter("room", "ann");
-    let settings =
-        VideoSettings { rids: Vec::new(), temporal_layers: false, ..VideoSettings::default() };
+    let settings = VideoSettings {
+        rids: Vec::new(),
+        temporal_layers: false,
+        ..VideoSettings::default()
+    };
     let camera = world.publish_video_as(ann, settings);
     let bob = world.enter("room", "bob");
     world.wait_for(bob, camera, seconds(2));
@@ -143,7 +165,9 @@ fn rooms_do_not_hear_each_other() {
     assert!(world.client(ann).frames_made(voice, 0) > 100);
     assert_eq!(world.client(bob).report(voice).packets, 0);
     assert!(world.client(bob).participant("ann").is_none());
-    world.client_mut(ann).send_data(b"hello", &sfu_sim::DataTo::default());
+    world
+        .client_mut(ann)
+        .send_data(b"hello", &sfu_sim::DataTo::default());
     world.run_for(seconds(1));
     assert_eq!(world.client(bob).data(), []);
 }

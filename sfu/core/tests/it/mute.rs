@@ -26,7 +26,10 @@ fn mute_stops_media_and_unmute_resumes_it() {
             if muted {
                 assert_eq!((frames, sounds), (0, 0), "sends on: {goes_on_sending}");
             } else {
-                assert!(frames >= 25 && sounds >= 45, "{frames}, {sounds}: {goes_on_sending}");
+                assert!(
+                    frames >= 25 && sounds >= 45,
+                    "{frames}, {sounds}: {goes_on_sending}"
+                );
             }
         }
     }
@@ -64,7 +67,10 @@ fn a_section_given_back_serves_another_track() {
     let second = world.publish_video(ann);
     world.run_for(seconds(2));
     assert!(world.frames_per_second(bob, second) >= 25);
-    assert_eq!(world.client(bob).stream(second).map(|stream| stream.mid()), mid);
+    assert_eq!(
+        world.client(bob).stream(second).map(|stream| stream.mid()),
+        mid
+    );
 }
 
 #[test]
@@ -72,8 +78,15 @@ fn tracks_change_hands_quickly_without_mixing() {
     let mut world = World::new(23);
     let ann = world.enter("room", "ann");
     let bob = world.enter("room", "bob");
-    let cameras = [world.publish_video(ann), world.publish_video(ann), world.publish_video(ann)];
-    let tracks: Vec<_> = cameras.iter().map(|camera| world.track_of(ann, *camera)).collect();
+    let cameras = [
+        world.publish_video(ann),
+        world.publish_video(ann),
+        world.publish_video(ann),
+    ];
+    let tracks: Vec<_> = cameras
+        .iter()
+        .map(|camera| world.track_of(ann, *camera))
+        .collect();
     world.run_for(seconds(1));
     for round in 0..40 {
         let track = &tracks[round % 3];
@@ -108,7 +121,10 @@ fn what_is_unpublished_ends_for_everybody() {
     let shown = world.client(bob).participant("ann").expect("ann is here");
     assert_eq!(shown.tracks.len(), 1);
     assert_eq!(world.frames_per_second(bob, camera), 0);
-    assert!(world.frames_per_second(bob, voice) >= 45, "the other goes on");
+    assert!(
+        world.frames_per_second(bob, voice) >= 45,
+        "the other goes on"
+    );
     assert_eq!(world.shard.stats().tracks, 1);
     assert_eq!(world.shard.stats().subscriptions, 1);
 }

@@ -59,7 +59,10 @@ fn what_happened_meanwhile_is_told_at_the_resume() {
     world.resume(bob);
     world.run_for(seconds(1));
     assert!(world.client(bob).participant("cat").is_none());
-    assert_eq!(world.client(bob).participant("dan").map(|p| p.id.as_str()), Some(world.client(dan).id()));
+    assert_eq!(
+        world.client(bob).participant("dan").map(|p| p.id.as_str()),
+        Some(world.client(dan).id())
+    );
     world.wait_for(bob, camera, seconds(2));
 }
 
@@ -71,9 +74,7 @@ fn a_resume_while_an_offer_waits_for_its_answer_gets_it_again() {
     world.run_for(seconds(2));
     let camera = world.publish_video(ann);
     let track = world.track_of(ann, camera);
-    let is_offered = |told: &Told| {
-        matches!(told, Told::Description(offer) if offer.track_by_mid.values().any(|id| *id == track))
-    };
+    let is_offered = |told: &Told| matches!(told, Told::Description(offer) if offer.track_by_mid.values().any(|id| *id == track));
     // Lost between the offer and its arrival.
     world.run_until(seconds(1), |world| world.shard.stats().subscriptions == 1);
     world.lose_control(bob);
@@ -81,7 +82,10 @@ fn a_resume_while_an_offer_waits_for_its_answer_gets_it_again() {
     world.client_mut(bob).forget_told();
     world.resume(bob);
     world.run_for(millis(200));
-    assert!(world.client(bob).told().any(is_offered), "the offer came again");
+    assert!(
+        world.client(bob).told().any(is_offered),
+        "the offer came again"
+    );
     world.wait_for(bob, camera, seconds(2));
 }
 
@@ -123,7 +127,9 @@ fn a_resume_of_nobody_is_refused() {
     let mut world = World::new(45);
     let options = sfu_sim::ClientOptions::new("room", "eve");
     let mut join = options.join.clone();
-    join.resume = Some(plenum_proto::node::Resume { participant_id: "PA_nobody".into() });
+    join.resume = Some(plenum_proto::node::Resume {
+        participant_id: "PA_nobody".into(),
+    });
     let eve = world.enter_as(sfu_sim::ClientOptions { join, ..options });
     let closed = world.closed(eve).expect("an answer");
     assert_eq!(closed.reason(), CloseReason::StateMismatch);

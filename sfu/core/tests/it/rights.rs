@@ -13,12 +13,16 @@ use sfu_sim::{ClientOptions, DataTo, World, millis, seconds};
 #[test]
 fn who_may_not_publish_data_is_not_heard() {
     let mut world = World::new(60);
-    let ann = world.enter_as(ClientOptions::new("room", "ann").permitted(|p| p.can_publish_data = false));
+    let ann =
+        world.enter_as(ClientOptions::new("room", "ann").permitted(|p| p.can_publish_data = false));
     let bob = world.enter("room", "bob");
     world.open_data(ann);
     world.run_for(seconds(1));
     for reliable in [true, false] {
-        let to = DataTo { reliable, ..DataTo::default() };
+        let to = DataTo {
+            reliable,
+            ..DataTo::default()
+        };
         assert!(world.client_mut(ann).send_data(b"psst", &to));
     }
     world.run_for(seconds(1));
@@ -61,7 +65,8 @@ fn who_may_not_subscribe_gets_nothing() {
     let mut world = World::new(62);
     let ann = world.enter("room", "ann");
     let camera = world.publish_video(ann);
-    let bob = world.enter_as(ClientOptions::new("room", "bob").permitted(|p| p.can_subscribe = false));
+    let bob =
+        world.enter_as(ClientOptions::new("room", "bob").permitted(|p| p.can_subscribe = false));
     let track = world.track_of(ann, camera);
     world.run_for(seconds(2));
     world.subscribe(bob, &track, true);
@@ -83,15 +88,21 @@ fn rights_change_while_one_stays() {
     let bob_voice = world.publish_audio(bob);
     world.run_for(seconds(2));
     let permit = |world: &mut World, can_subscribe, can_publish| {
-        let permissions =
-            Permissions { can_subscribe, can_publish, can_publish_data: true, ..Permissions::default() };
+        let permissions = Permissions {
+            can_subscribe,
+            can_publish,
+            can_publish_data: true,
+            ..Permissions::default()
+        };
         let update = UpdateParticipantRequest {
             room: "room".into(),
             identity: "bob".into(),
             permissions: Some(permissions),
             ..UpdateParticipantRequest::default()
         };
-        let request = AdminRequest { kind: Some(Admin::UpdateParticipant(update)) };
+        let request = AdminRequest {
+            kind: Some(Admin::UpdateParticipant(update)),
+        };
         world.command(Command::Admin(request)).expect("bob is here");
         world.run_for(millis(500));
     };
@@ -103,7 +114,11 @@ fn rights_change_while_one_stays() {
     world.mute(bob, bob_voice, true, true);
     permit(&mut world, true, false);
     assert_eq!(world.frames_per_second(ann, bob_voice), 0);
-    assert_eq!(world.shard.stats().tracks, 1, "what it may not publish any more is gone");
+    assert_eq!(
+        world.shard.stats().tracks,
+        1,
+        "what it may not publish any more is gone"
+    );
 }
 
 #[test]
@@ -119,11 +134,22 @@ fn a_hidden_participant_sees_and_is_not_seen() {
     world.run_for(seconds(1));
     for key in [ann, bob] {
         assert!(world.client(key).participant("ghost").is_none());
-        let named = world.client(key).told().any(|told| format!("{told:?}").contains("ghost"));
+        let named = world
+            .client(key)
+            .told()
+            .any(|told| format!("{told:?}").contains("ghost"));
         assert!(!named);
     }
-    let rooms = world.told().iter().filter(|told| matches!(told, Event::Room(_)));
-    assert_eq!(rooms.filter(|told| format!("{told:?}").contains("ghost")).count(), 0);
+    let rooms = world
+        .told()
+        .iter()
+        .filter(|told| matches!(told, Event::Room(_)));
+    assert_eq!(
+        rooms
+            .filter(|told| format!("{told:?}").contains("ghost"))
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -143,22 +169,31 @@ fn a_publisher_takes_back_and_grants_who_may_subscribe() {
             ..TrackPermission::default()
         }],
     };
-    world.client_mut(ann).request(Kind::SubscriptionPermission(only("cat", &track)));
+    world
+        .client_mut(ann)
+        .request(Kind::SubscriptionPermission(only("cat", &track)));
     world.run_for(millis(300));
     assert_eq!(world.frames_per_second(bob, camera), 0);
     assert!(world.frames_per_second(cat, camera) >= 29);
     // Asking for it does not help, and a newcomer is held to it too.
-    world.client_mut(bob).request(Kind::Subscribe(plenum_proto::node::Subscribe {
-        track_ids: vec![track.clone()],
-        subscribe: true,
-        ..Default::default()
-    }));
+    world
+        .client_mut(bob)
+        .request(Kind::Subscribe(plenum_proto::node::Subscribe {
+            track_ids: vec![track.clone()],
+            subscribe: true,
+            ..Default::default()
+        }));
     let dan = world.enter("room", "dan");
     world.run_for(seconds(1));
     assert_eq!(world.frames_per_second(bob, camera), 0);
     assert_eq!(world.frames_per_second(dan, camera), 0);
-    let all = SubscriptionPermission { all_participants: true, permissions: Vec::new() };
-    world.client_mut(ann).request(Kind::SubscriptionPermission(all));
+    let all = SubscriptionPermission {
+        all_participants: true,
+        permissions: Vec::new(),
+    };
+    world
+        .client_mut(ann)
+        .request(Kind::SubscriptionPermission(all));
     world.run_for(millis(500));
     for key in [bob, cat, dan] {
         assert!(world.frames_per_second(key, camera) >= 25);

@@ -1,7 +1,7 @@
 //! Stays begin and end: leaving, being replaced, rooms that empty, and clients that fall silent.
 
-use plenum_proto::v1::{CloseReason, ParticipantState};
 use plenum_proto::node::session_event::Kind as Told;
+use plenum_proto::v1::{CloseReason, ParticipantState};
 use sfu_core::{Command, Event};
 use sfu_sim::{ClientOptions, LinkSettings, World, seconds};
 
@@ -27,15 +27,26 @@ fn leaving_ends_everything_and_the_room_closes_after_a_while() {
     assert!(told, "bob learns why");
     assert_eq!(world.frames_per_second(bob, camera), 0);
     let stats = world.shard.stats();
-    assert_eq!((stats.participants, stats.tracks, stats.subscriptions), (1, 0, 0));
+    assert_eq!(
+        (stats.participants, stats.tracks, stats.subscriptions),
+        (1, 0, 0)
+    );
     world.leave(bob);
     world.run_for(seconds(19));
     assert_eq!(world.shard.stats().rooms, 1, "kept for those who come back");
     world.run_for(seconds(3));
     assert_eq!(world.shard.stats().rooms, 0);
-    assert!(world.told().iter().any(|told| matches!(told, Event::RoomGone { name } if name == "room")));
+    assert!(
+        world
+            .told()
+            .iter()
+            .any(|told| matches!(told, Event::RoomGone { name } if name == "room"))
+    );
     world.run_for(seconds(60));
-    assert!(world.shard.poll_timeout().is_none(), "an empty shard sleeps");
+    assert!(
+        world.shard.poll_timeout().is_none(),
+        "an empty shard sleeps"
+    );
     world.assert_all_accounted();
 }
 
@@ -50,8 +61,11 @@ fn a_second_join_of_an_identity_replaces_the_first() {
     world.run_for(seconds(1));
     let reason = world.closed(first).expect("the first was told").reason();
     assert_eq!(reason, CloseReason::DuplicateIdentity);
-    let shown: Vec<_> =
-        world.client(bob).participants().filter(|p| p.identity == "ann").collect();
+    let shown: Vec<_> = world
+        .client(bob)
+        .participants()
+        .filter(|p| p.identity == "ann")
+        .collect();
     assert_eq!(shown.len(), 1);
     assert_eq!(shown[0].id, world.client(second).id());
     assert_eq!(world.frames_per_second(bob, old), 0);
@@ -68,7 +82,9 @@ fn a_client_that_vanishes_is_missed_and_its_stay_ends() {
     world.wait_for(ann, voice, seconds(2));
     world.set_link(bob, LinkSettings::lossy(1.0));
     world.mute(bob, voice, true, false);
-    let gone = world.run_until(seconds(60), |world| world.client(ann).participant("bob").is_none());
+    let gone = world.run_until(seconds(60), |world| {
+        world.client(ann).participant("bob").is_none()
+    });
     assert!(gone);
     assert!(world.now() > seconds(30), "silence has to last (RFC 7675)");
     assert_eq!(world.shard.stats().participants, 1);
@@ -110,9 +126,16 @@ fn a_room_nobody_joins_closes() {
         v1::{CreateRoomRequest, RoomConfig},
     };
     let mut world = World::new(35);
-    let config = RoomConfig { name: "room".into(), ..RoomConfig::default() };
-    let create = Kind::CreateRoom(CreateRoomRequest { config: Some(config) });
-    world.command(Command::Admin(AdminRequest { kind: Some(create) })).expect("a room");
+    let config = RoomConfig {
+        name: "room".into(),
+        ..RoomConfig::default()
+    };
+    let create = Kind::CreateRoom(CreateRoomRequest {
+        config: Some(config),
+    });
+    world
+        .command(Command::Admin(AdminRequest { kind: Some(create) }))
+        .expect("a room");
     world.run_for(seconds(299));
     assert_eq!(world.shard.stats().rooms, 1);
     world.run_for(seconds(2));

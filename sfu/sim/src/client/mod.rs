@@ -55,7 +55,10 @@ impl ClientOptions {
             ..v1::Permissions::default()
         };
         let join = node::Join {
-            room: Some(v1::RoomConfig { name: room.into(), ..v1::RoomConfig::default() }),
+            room: Some(v1::RoomConfig {
+                name: room.into(),
+                ..v1::RoomConfig::default()
+            }),
             identity: identity.into(),
             permissions: Some(permissions),
             auto_subscribe: true,
@@ -128,6 +131,9 @@ pub struct Client {
     /// Media packets sent, without retransmissions.
     pub(crate) media_sent: u64,
     pub(crate) media_received: u64,
+    /// It does itself harm: what it is told is not judged.
+    pub(crate) is_waived: bool,
+    pub(crate) takes_any_data: bool,
     pub(crate) violations: Vec<String>,
 }
 
@@ -168,6 +174,8 @@ impl Client {
             is_perfect: true,
             media_sent: 0,
             media_received: 0,
+            is_waived: false,
+            takes_any_data: false,
             violations: Vec::new(),
             options,
         }
@@ -190,8 +198,13 @@ impl Client {
 
     /// The id of this stay; empty before the join is answered.
     pub fn id(&self) -> &str {
-        let participant = self.joined.as_ref().and_then(|joined| joined.participant.as_ref());
-        participant.map(|participant| participant.id.as_str()).unwrap_or_default()
+        let participant = self
+            .joined
+            .as_ref()
+            .and_then(|joined| joined.participant.as_ref());
+        participant
+            .map(|participant| participant.id.as_str())
+            .unwrap_or_default()
     }
 
     /// All that the node told, in order.
@@ -216,25 +229,35 @@ impl Client {
 
     /// One of them by its identity.
     pub fn participant(&self, identity: &str) -> Option<&v1::Participant> {
-        self.participants().find(|participant| participant.identity == identity)
+        self.participants()
+            .find(|participant| participant.identity == identity)
     }
 
     /// Whether both connections that are in use are up.
     pub fn is_connected(&self) -> bool {
         self.subscriber.is_connected
-            && self.publisher.as_ref().is_none_or(|publisher| publisher.is_connected)
+            && self
+                .publisher
+                .as_ref()
+                .is_none_or(|publisher| publisher.is_connected)
     }
 
     /// What came of a source; of its newest stream where there were several.
     pub fn stream(&self, source: SourceId) -> Option<&Stream> {
-        let mut streams: Vec<_> = self.streams.values().filter(|s| s.source == source).collect();
+        let mut streams: Vec<_> = self
+            .streams
+            .values()
+            .filter(|s| s.source == source)
+            .collect();
         streams.sort_by_key(|stream| stream.began);
         streams.pop()
     }
 
     /// The same as a report; an empty one where nothing came.
     pub fn report(&self, source: SourceId) -> StreamReport {
-        self.stream(source).map(|stream| stream.check.report.clone()).unwrap_or_default()
+        self.stream(source)
+            .map(|stream| stream.check.report.clone())
+            .unwrap_or_default()
     }
 
     /// Data that came, in order.
@@ -245,12 +268,18 @@ impl Client {
     /// Frames made of an encoding of a source so far.
     pub fn frames_made(&self, source: SourceId, encoding: usize) -> u32 {
         let source = self.sources.iter().find(|known| known.id == source);
-        source.and_then(|s| s.encoders.get(encoding)).map_or(0, |encoder| encoder.frames())
+        source
+            .and_then(|s| s.encoders.get(encoding))
+            .map_or(0, |encoder| encoder.frames())
     }
 
     /// The id of the track of a source, once the node has given it one.
     pub fn track_id(&self, source: SourceId) -> Option<&str> {
-        self.sources.iter().find(|known| known.id == source)?.track_id.as_deref()
+        self.sources
+            .iter()
+            .find(|known| known.id == source)?
+            .track_id
+            .as_deref()
     }
 
     /// From now on what is sent may be lost, late or in another order.
@@ -276,11 +305,16 @@ impl Client {
             Some(wished) => *wished,
             None => self.wants_since(track),
         };
-        self.wishes.insert(track.to_owned(), wanted.then(|| kept.unwrap_or(now)));
+        self.wishes
+            .insert(track.to_owned(), wanted.then(|| kept.unwrap_or(now)));
         if wanted && kept.is_some() {
             return;
         }
-        for stream in self.streams.values_mut().filter(|stream| stream.track == track) {
+        for stream in self
+            .streams
+            .values_mut()
+            .filter(|stream| stream.track == track)
+        {
             stream.check.pause();
         }
     }
@@ -288,7 +322,10 @@ impl Client {
     /// Since when a track is known to it and wanted.
     pub(crate) fn wants_since(&self, track: &str) -> Option<Duration> {
         let known = *self.known_since.get(track)?;
-        let own = self.participants.get(self.id()).and_then(|own| own.permissions.as_ref());
+        let own = self
+            .participants
+            .get(self.id())
+            .and_then(|own| own.permissions.as_ref());
         if !own.is_some_and(|permissions| permissions.can_subscribe) {
             return None;
         }
@@ -325,7 +362,9 @@ impl Client {
     /// When it wants to be called.
     pub(crate) fn deadline(&self, clock: &Clock) -> Option<Duration> {
         let connections = self.publisher.iter().chain([&self.subscriber]);
-        let engines = connections.filter_map(|c| c.deadline()).map(|at| clock.since_start(at));
+        let engines = connections
+            .filter_map(|c| c.deadline())
+            .map(|at| clock.since_start(at));
         let media = self.sources.iter().filter_map(Source::deadline);
         engines.chain(media).min()
     }

@@ -91,9 +91,15 @@ impl Source {
             (VideoQuality::Medium, 640, 360),
             (VideoQuality::High, 1280, 720),
         ];
-        let layers = sizes.into_iter().take(self.encoders.len()).map(|(quality, width, height)| {
-            VideoLayer { quality: quality.into(), width, height, ..VideoLayer::default() }
-        });
+        let layers = sizes
+            .into_iter()
+            .take(self.encoders.len())
+            .map(|(quality, width, height)| VideoLayer {
+                quality: quality.into(),
+                width,
+                height,
+                ..VideoLayer::default()
+            });
         let is_video = self.kind == SourceKind::Video;
         v1::Track {
             name: self.cid.clone(),
@@ -103,7 +109,11 @@ impl Source {
             width: if is_video { 1280 } else { 0 },
             height: if is_video { 720 } else { 0 },
             simulcast: self.encoders.len() > 1,
-            layers: if is_video { layers.collect() } else { Vec::new() },
+            layers: if is_video {
+                layers.collect()
+            } else {
+                Vec::new()
+            },
             ..v1::Track::default()
         }
     }
@@ -111,14 +121,20 @@ impl Source {
 
 /// The two channels that clients open.
 pub(super) fn data_channels(api: &mut SdpApi<'_>) -> [ChannelId; 2] {
-    let reliable = ChannelConfig { label: "_reliable".into(), ..ChannelConfig::default() };
+    let reliable = ChannelConfig {
+        label: "_reliable".into(),
+        ..ChannelConfig::default()
+    };
     let lossy = ChannelConfig {
         label: "_lossy".into(),
         ordered: false,
         reliability: Reliability::MaxRetransmits { retransmits: 0 },
         ..ChannelConfig::default()
     };
-    [api.add_channel_with_config(reliable), api.add_channel_with_config(lossy)]
+    [
+        api.add_channel_with_config(reliable),
+        api.add_channel_with_config(lossy),
+    ]
 }
 
 impl Client {
@@ -138,8 +154,9 @@ impl Client {
             SourceKind::Audio => 48_000,
             SourceKind::Video => 90_000,
         };
-        let encoders =
-            (0..count).map(|index| Encoder::new(id, index as u8, rate, &mut self.rng)).collect();
+        let encoders = (0..count)
+            .map(|index| Encoder::new(id, index as u8, rate, &mut self.rng))
+            .collect();
         let source = Source {
             id,
             kind,
@@ -159,7 +176,10 @@ impl Client {
             flowing_since: None,
         };
         self.ensure_publisher(clock);
-        let add = AddTrack { cid: source.cid.clone(), track: Some(source.announcement()) };
+        let add = AddTrack {
+            cid: source.cid.clone(),
+            track: Some(source.announcement()),
+        };
         self.sources.push(source);
         self.request(Kind::AddTrack(add));
     }
@@ -196,7 +216,9 @@ impl Client {
 
     /// Mutes or unmutes a source. A client may go on to send what is muted; the node must not.
     pub(crate) fn mute(&mut self, id: SourceId, muted: bool, goes_on_sending: bool) {
-        let Some(source) = self.sources.iter_mut().find(|source| source.id == id) else { return };
+        let Some(source) = self.sources.iter_mut().find(|source| source.id == id) else {
+            return;
+        };
         source.is_muted = muted;
         source.is_still = muted && !goes_on_sending;
         source.flowing_since = None;
@@ -206,18 +228,27 @@ impl Client {
 
     /// Sections are negotiated: what is on them begins to send.
     pub(super) fn begin_sources(&mut self, now: Duration) {
-        let Some(publisher) = &mut self.publisher else { return };
+        let Some(publisher) = &mut self.publisher else {
+            return;
+        };
         let rtc = publisher.engine();
-        for source in self.sources.iter_mut().filter(|s| s.next_at.is_none() && !s.is_gone) {
+        for source in self
+            .sources
+            .iter_mut()
+            .filter(|s| s.next_at.is_none() && !s.is_gone)
+        {
             let Some(mid) = source.mid else { continue };
             let wanted = match source.kind {
                 SourceKind::Audio => Codec::Opus,
                 SourceKind::Video => Codec::Vp8,
             };
-            let taken = rtc.media(mid).map(|media| media.remote_pts().to_vec()).unwrap_or_default();
-            let own = rtc.codec_config().find(|params| {
-                params.spec().codec == wanted && taken.contains(&params.pt())
-            });
+            let taken = rtc
+                .media(mid)
+                .map(|media| media.remote_pts().to_vec())
+                .unwrap_or_default();
+            let own = rtc
+                .codec_config()
+                .find(|params| params.spec().codec == wanted && taken.contains(&params.pt()));
             source.payload_type = own.map(|params| params.pt());
             source.next_at = Some(now);
         }
@@ -226,14 +257,21 @@ impl Client {
     pub(super) fn make_media(&mut self, clock: &Clock) {
         let now = clock.now;
         for index in 0..self.sources.len() {
-            let Some(source) = self.sources.get_mut(index) else { continue };
-            let Some(at) = source.next_at.filter(|at| *at <= now) else { continue };
+            let Some(source) = self.sources.get_mut(index) else {
+                continue;
+            };
+            let Some(at) = source.next_at.filter(|at| *at <= now) else {
+                continue;
+            };
             let interval = match source.kind {
                 SourceKind::Audio => AUDIO_FRAME,
                 SourceKind::Video => Duration::from_secs(1) / source.settings.fps,
             };
             source.next_at = Some(at + interval);
-            let is_up = self.publisher.as_ref().is_some_and(|publisher| publisher.is_connected);
+            let is_up = self
+                .publisher
+                .as_ref()
+                .is_some_and(|publisher| publisher.is_connected);
             if source.is_still || !is_up {
                 continue;
             }
@@ -253,7 +291,11 @@ impl Client {
                 if encoder.is_off {
                     continue;
                 }
-                let rid = settings.rids.get(number).filter(|_| is_simulcast).map(|rid| Rid::from(*rid));
+                let rid = settings
+                    .rids
+                    .get(number)
+                    .filter(|_| is_simulcast)
+                    .map(|rid| Rid::from(*rid));
                 match source.kind {
                     SourceKind::Audio => made.push((None, encoder.audio(captured))),
                     SourceKind::Video => {
@@ -263,14 +305,27 @@ impl Client {
                 }
             }
             let is_audio = source.kind == SourceKind::Audio;
-            let (Some(mid), Some(payload_type)) = (mid, payload_type) else { continue };
+            let (Some(mid), Some(payload_type)) = (mid, payload_type) else {
+                continue;
+            };
             for (rid, packet) in made {
-                self.write(clock, mid, rid, payload_type, packet, captured, is_audio.then_some(level));
+                self.write(
+                    clock,
+                    mid,
+                    rid,
+                    payload_type,
+                    packet,
+                    captured,
+                    is_audio.then_some(level),
+                );
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, and each is of its own kind")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, and each is of its own kind"
+    )]
     fn write(
         &mut self,
         clock: &Clock,
@@ -281,10 +336,14 @@ impl Client {
         captured: Duration,
         level: Option<(i8, bool)>,
     ) {
-        let Some(publisher) = &mut self.publisher else { return };
+        let Some(publisher) = &mut self.publisher else {
+            return;
+        };
         let mut api = publisher.engine().direct_api();
         let Some(stream) = api.stream_tx_by_mid(mid, rid) else {
-            return self.violations.push(format!("no stream for section {mid} {rid:?}"));
+            return self
+                .violations
+                .push(format!("no stream for section {mid} {rid:?}"));
         };
         let extensions = ExtensionValues {
             audio_level: level.map(|(level, _)| level),
@@ -311,7 +370,11 @@ impl Client {
                 let source = self.sources.iter_mut().find(|s| s.mid == Some(request.mid));
                 let Some(source) = source else { return };
                 let index = request.rid.and_then(|rid| {
-                    source.settings.rids.iter().position(|known| Rid::from(*known) == rid)
+                    source
+                        .settings
+                        .rids
+                        .iter()
+                        .position(|known| Rid::from(*known) == rid)
                 });
                 if let Some(encoder) = source.encoders.get_mut(index.unwrap_or(0)) {
                     encoder.wants_key = true;
@@ -341,7 +404,9 @@ impl Client {
     /// Sends any bytes on a data channel.
     pub fn send_raw(&mut self, message: &[u8], reliable: bool) -> bool {
         let id = self.channels[usize::from(!reliable)];
-        let (Some(publisher), Some(id)) = (&mut self.publisher, id) else { return false };
+        let (Some(publisher), Some(id)) = (&mut self.publisher, id) else {
+            return false;
+        };
         let channel = publisher.engine().channel(id);
         channel.is_some_and(|mut channel| matches!(channel.write(true, message), Ok(true)))
     }

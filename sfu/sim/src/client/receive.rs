@@ -82,7 +82,9 @@ struct UserPacket {
 pub(super) fn envelope(payload: &[u8], to: &DataTo) -> Vec<u8> {
     let message = Envelope {
         kind: i32::from(!to.reliable),
-        user: Some(UserPacket { payload: payload.to_vec() }),
+        user: Some(UserPacket {
+            payload: payload.to_vec(),
+        }),
         sender: "somebody else".into(),
         destinations: to.identities.clone(),
         sender_id: "PA_somebody_else".into(),
@@ -102,23 +104,38 @@ impl Client {
     fn on_packet(&mut self, clock: &Clock, packet: &RtpPacket) {
         self.media_received += 1;
         let ssrc = packet.header.ssrc;
-        let Some(mid) =
-            self.subscriber.engine().direct_api().stream_rx(&ssrc).map(|stream| stream.mid())
+        let Some(mid) = self
+            .subscriber
+            .engine()
+            .direct_api()
+            .stream_rx(&ssrc)
+            .map(|stream| stream.mid())
         else {
-            return self.violations.push(format!("a packet of unknown stream {ssrc}"));
+            return self
+                .violations
+                .push(format!("a packet of unknown stream {ssrc}"));
         };
         let parsed = match Vp8Head::read(&packet.payload) {
-            Some((head, rest)) => rest.get(1..).and_then(Stamp::read).map(|stamp| (stamp, Some(head))),
+            Some((head, rest)) => rest
+                .get(1..)
+                .and_then(Stamp::read)
+                .map(|stamp| (stamp, Some(head))),
             None => None,
         };
         let parsed = parsed.or_else(|| Some((Stamp::read(&packet.payload)?, None)));
         let Some((stamp, vp8)) = parsed else {
-            return self.violations.push(format!("a packet that nobody stamped on {mid}"));
+            return self
+                .violations
+                .push(format!("a packet that nobody stamped on {mid}"));
         };
         let is_perfect = self.is_perfect;
         let track = self.tracks_by_mid.get(&mid).cloned().unwrap_or_default();
         let stream = self.streams.entry(*ssrc).or_insert_with(|| {
-            let kind = if vp8.is_some() { SourceKind::Video } else { SourceKind::Audio };
+            let kind = if vp8.is_some() {
+                SourceKind::Video
+            } else {
+                SourceKind::Audio
+            };
             Stream {
                 source: stamp.source,
                 name: format!("{kind:?} {} on {mid}", stamp.source.0),
@@ -157,15 +174,22 @@ impl Client {
                 sender_id: envelope.sender_id,
                 payload: envelope.user.unwrap_or_default().payload,
             }),
-            Err(error) => self.violations.push(format!("data that is no envelope: {error}")),
+            Err(_) if self.takes_any_data => {}
+            Err(error) => self.violations
+                .push(format!("data that is no envelope: {error}")),
         }
     }
 
     /// A decoder that is stuck asks for a keyframe, at most twice a second.
     pub(super) fn ask_for_keyframe(&mut self, now: Duration, ssrc: u32) {
         const INTERVAL: Duration = Duration::from_millis(500);
-        let Some(stream) = self.streams.get_mut(&ssrc) else { return };
-        if stream.asked_at.is_some_and(|asked| now.saturating_sub(asked) < INTERVAL) {
+        let Some(stream) = self.streams.get_mut(&ssrc) else {
+            return;
+        };
+        if stream
+            .asked_at
+            .is_some_and(|asked| now.saturating_sub(asked) < INTERVAL)
+        {
             return;
         }
         stream.asked_at = Some(now);

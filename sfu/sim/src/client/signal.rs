@@ -27,7 +27,8 @@ impl Client {
             && self.joined.is_none()
             && !matches!(kind, Told::Joined(_) | Told::Resumed(_) | Told::Closed(_))
         {
-            self.violations.push(format!("told before joined: {kind:?}"));
+            self.violations
+                .push(format!("told before joined: {kind:?}"));
         }
         match &kind {
             Told::Joined(joined) | Told::Resumed(joined) => {
@@ -40,7 +41,8 @@ impl Client {
                     if participant.state() == ParticipantState::Disconnected {
                         self.participants.remove(&participant.id);
                     } else {
-                        self.participants.insert(participant.id.clone(), participant.clone());
+                        self.participants
+                            .insert(participant.id.clone(), participant.clone());
                     }
                 }
             }
@@ -56,7 +58,11 @@ impl Client {
             Told::Closed(closed) => self.closed = Some(closed.clone()),
             _ => {}
         }
-        let tracks = self.participants.values().flat_map(|p| &p.tracks).map(|t| &t.id);
+        let tracks = self
+            .participants
+            .values()
+            .flat_map(|p| &p.tracks)
+            .map(|t| &t.id);
         for track in tracks {
             if !self.known_since.contains_key(track) {
                 self.known_since.insert(track.clone(), clock.now);
@@ -70,7 +76,8 @@ impl Client {
             (TransportRole::Subscribe, true) => self.on_offer(clock, description),
             (TransportRole::Publish, false) => self.on_answer(clock, description),
             (role, is_offer) => {
-                self.violations.push(format!("a description of {role:?}, offer: {is_offer}"));
+                self.violations
+                    .push(format!("a description of {role:?}, offer: {is_offer}"));
             }
         }
     }
@@ -79,12 +86,14 @@ impl Client {
         for (mid, track) in &offer.track_by_mid {
             let mut tracks = self.participants.values().flat_map(|p| &p.tracks);
             if !tracks.any(|known| known.id == *track) {
-                self.violations.push(format!("section {mid} carries {track}, not announced"));
+                self.violations
+                    .push(format!("section {mid} carries {track}, not announced"));
             }
         }
         let by_mid = offer.track_by_mid.iter();
-        self.tracks_by_mid =
-            by_mid.map(|(mid, track)| (Mid::from(mid.as_str()), track.clone())).collect::<BTreeMap<_, _>>();
+        self.tracks_by_mid = by_mid
+            .map(|(mid, track)| (Mid::from(mid.as_str()), track.clone()))
+            .collect::<BTreeMap<_, _>>();
         if !self.options.answers_offers {
             return;
         }
@@ -108,7 +117,9 @@ impl Client {
     }
 
     fn on_answer(&mut self, clock: &Clock, answer: &Description) {
-        let Some(publisher) = &mut self.publisher else { return };
+        let Some(publisher) = &mut self.publisher else {
+            return;
+        };
         let Some(pending) = publisher.pending.take() else {
             return self.violations.push("an answer to no offer".into());
         };
@@ -116,17 +127,20 @@ impl Client {
             .map_err(|error| error.to_string())
             .and_then(|parsed| {
                 let api = publisher.engine().sdp_api();
-                api.accept_answer(pending, parsed).map_err(|error| error.to_string())
+                api.accept_answer(pending, parsed)
+                    .map_err(|error| error.to_string())
             });
         publisher.nudge(clock.instant());
         if let Err(error) = taken {
-            self.violations.push(format!("answer to offer {}: {error}", answer.id));
+            self.violations
+                .push(format!("answer to offer {}: {error}", answer.id));
         }
         for (mid, track) in &answer.track_by_mid {
             let mid = Mid::from(mid.as_str());
             let source = self.sources.iter().find(|source| source.mid == Some(mid));
             if source.and_then(|source| source.track_id.as_ref()) != Some(track) {
-                self.violations.push(format!("section {mid} was bound to {track}"));
+                self.violations
+                    .push(format!("section {mid} was bound to {track}"));
             }
         }
         self.begin_sources(clock.now);
@@ -135,10 +149,14 @@ impl Client {
 
     /// The node says which steps of a track anybody takes.
     fn on_demand(&mut self, told: &SubscribedQuality) {
-        let Some(source) =
-            self.sources.iter_mut().find(|s| s.track_id.as_ref() == Some(&told.track_id))
+        let Some(source) = self
+            .sources
+            .iter_mut()
+            .find(|s| s.track_id.as_ref() == Some(&told.track_id))
         else {
-            return self.violations.push(format!("demand for {}, not ours", told.track_id));
+            return self
+                .violations
+                .push(format!("demand for {}, not ours", told.track_id));
         };
         let steps = told.codecs.iter().flat_map(|codec| &codec.qualities);
         source.demand = steps.map(|step| (step.quality(), step.enabled)).collect();
@@ -163,7 +181,9 @@ impl Client {
 
     /// Makes the publisher's offer if there is something new to say and nothing under way.
     pub(super) fn offer_if_wanted(&mut self) {
-        let Some(publisher) = &mut self.publisher else { return };
+        let Some(publisher) = &mut self.publisher else {
+            return;
+        };
         if !self.wants_offer || publisher.pending.is_some() || self.joined.is_none() {
             return;
         }
@@ -172,10 +192,16 @@ impl Client {
         if self.channels[0].is_none() {
             self.channels = super::publish::data_channels(&mut api).map(Some);
         }
-        for source in self.sources.iter_mut().filter(|source| source.track_id.is_some()) {
+        for source in self
+            .sources
+            .iter_mut()
+            .filter(|source| source.track_id.is_some())
+        {
             source.offer(&mut api);
         }
-        let Some((offer, pending)) = api.apply() else { return };
+        let Some((offer, pending)) = api.apply() else {
+            return;
+        };
         publisher.pending = Some(pending);
         self.offers += 1;
         let offer = Description {
@@ -194,19 +220,25 @@ impl Client {
         self.closed = None;
         self.told.clear();
         let mut join = self.options.join.clone();
-        join.resume = Some(node::Resume { participant_id: self.id().to_owned() });
+        join.resume = Some(node::Resume {
+            participant_id: self.id().to_owned(),
+        });
         join
     }
 
     /// Restarts ICE on the publisher's connection, as clients do after a resume.
     pub(crate) fn restart_publisher(&mut self) {
-        let Some(publisher) = &mut self.publisher else { return };
+        let Some(publisher) = &mut self.publisher else {
+            return;
+        };
         if publisher.pending.is_some() {
             return;
         }
         let mut api = publisher.engine().sdp_api();
         api.ice_restart(true);
-        let Some((offer, pending)) = api.apply() else { return };
+        let Some((offer, pending)) = api.apply() else {
+            return;
+        };
         publisher.pending = Some(pending);
         self.offers += 1;
         let offer = Description {

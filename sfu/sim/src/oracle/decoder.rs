@@ -15,8 +15,10 @@ pub(super) struct Decoder {
     picture_id: Option<u16>,
     tl0_pic_idx: Option<u8>,
     timestamp: Option<u32>,
-    /// Something was lost since the last keyframe.
-    is_broken: bool,
+    /// Something was lost since the last keyframe: what it is missed by is not the node's fault.
+    is_patchy: bool,
+    /// A frame of the base layer could not be decoded: only a keyframe helps.
+    is_stuck: bool,
     /// Numbers may jump: something was lost just before.
     after_gap: bool,
 }
@@ -55,7 +57,8 @@ impl Decoder {
             picture_id: None,
             tl0_pic_idx: None,
             timestamp: None,
-            is_broken: false,
+            is_patchy: false,
+            is_stuck: false,
             after_gap: false,
         }
     }
@@ -67,13 +70,13 @@ impl Decoder {
     /// Packets were lost.
     pub(super) fn on_gap(&mut self) {
         self.frame = None;
-        self.is_broken = true;
+        self.is_patchy = true;
         self.after_gap = true;
     }
 
     /// Whether only a keyframe helps.
     pub(super) fn is_stuck(&self) -> bool {
-        self.is_broken
+        self.is_stuck
     }
 
     /// Takes the next packet.
@@ -86,15 +89,21 @@ impl Decoder {
         let stamp = &arrival.stamp;
         let name = format!("frame {} of encoding {}", stamp.frame, stamp.encoding);
         if head.starts_frame != (stamp.index == 0) || head.temporal != stamp.temporal {
-            outcome.violations.push(format!("{name}: the descriptor was mangled"));
+            outcome
+                .violations
+                .push(format!("{name}: the descriptor was mangled"));
         }
         if arrival.marker != (stamp.index + 1 == stamp.count) {
-            outcome.violations.push(format!("{name}: marker is {}", arrival.marker));
+            outcome
+                .violations
+                .push(format!("{name}: marker is {}", arrival.marker));
         }
         if stamp.index == 0 {
             // A switch may cut the last frame of the encoding before: its keyframe makes good for it.
             if let Some(cut) = self.frame.take().filter(|_| !stamp.is_key) {
-                outcome.violations.push(format!("frame {} has no end", cut.number));
+                outcome
+                    .violations
+                    .push(format!("frame {} has no end", cut.number));
             }
             let is_decodable = self.begin(arrival, head.picture_id, head.tl0_pic_idx, &mut outcome);
             self.frame = Some(Frame {
@@ -109,7 +118,9 @@ impl Decoder {
         let Some(frame) = &mut self.frame else {
             // The rest of a frame whose beginning was lost.
             if !self.after_gap {
-                outcome.violations.push(format!("{name}: begins in its middle"));
+                outcome
+                    .violations
+                    .push(format!("{name}: begins in its middle"));
             }
             return outcome;
         };
@@ -119,13 +130,16 @@ impl Decoder {
             && frame.timestamp == arrival.timestamp
             && frame.picture_id == head.picture_id;
         if !is_part {
-            outcome.violations.push(format!("{name}: packet {} does not fit {frame:?}", stamp.index));
+            outcome.violations.push(format!(
+                "{name}: packet {} does not fit {frame:?}",
+                stamp.index
+            ));
         }
         frame.next_index += 1;
         if frame.next_index == stamp.count {
             let whole = *frame;
             self.frame = None;
-            self.finish(&whole, stamp.is_key, &mut outcome, &name);
+            self.finish(&whole, stamp.temporal, &mut outcome, &name);
         }
         outcome
     }
@@ -140,13 +154,20 @@ impl Decoder {
     ) -> bool {
         let stamp = &arrival.stamp;
         let name = format!("frame {} of encoding {}", stamp.frame, stamp.encoding);
-        if self.timestamp.is_some_and(|before| before == arrival.timestamp) {
-            outcome.violations.push(format!("{name}: has the timestamp of the frame before"));
+        if self
+            .timestamp
+            .is_some_and(|before| before == arrival.timestamp)
+        {
+            outcome
+                .violations
+                .push(format!("{name}: has the timestamp of the frame before"));
         }
         self.timestamp = Some(arrival.timestamp);
         let expected = self.picture_id.map(|before| (before + 1) & 0x7fff);
         if !self.after_gap && expected.is_some_and(|expected| expected != picture_id) {
-            outcome.violations.push(format!("{name}: picture id {picture_id}, not {expected:?}"));
+            outcome
+                .violations
+                .push(format!("{name}: picture id {picture_id}, not {expected:?}"));
         }
         self.picture_id = Some(picture_id);
         let expected = match stamp.temporal {
@@ -154,42 +175,52 @@ impl Decoder {
             _ => self.tl0_pic_idx,
         };
         if !self.after_gap && expected.is_some_and(|expected| expected != tl0_pic_idx) {
-            outcome.violations.push(format!("{name}: tl0picidx {tl0_pic_idx}, not {expected:?}"));
+            outcome
+                .violations
+                .push(format!("{name}: tl0picidx {tl0_pic_idx}, not {expected:?}"));
         }
         self.tl0_pic_idx = Some(tl0_pic_idx);
         self.after_gap = false;
         if stamp.is_key {
             self.encoding = Some(stamp.encoding);
             self.decoded.clear();
-            self.is_broken = false;
+            self.is_patchy = false;
+            self.is_stuck = false;
             return true;
         }
-        if self.is_broken {
-            return false;
-        }
         match self.encoding {
+            _ if self.is_stuck => false,
+            None if self.is_patchy => false,
             None => {
-                outcome.violations.push(format!("{name}: the first frame is no keyframe"));
+                outcome
+                    .violations
+                    .push(format!("{name}: the first frame is no keyframe"));
                 false
             }
+            Some(encoding) if encoding != stamp.encoding && self.is_patchy => false,
             Some(encoding) if encoding != stamp.encoding => {
-                outcome.violations.push(format!("{name}: switches without a keyframe"));
+                outcome
+                    .violations
+                    .push(format!("{name}: switches without a keyframe"));
                 false
             }
             Some(_) => {
                 let mut references = stamp.refers_to.iter().flatten();
                 let missing = references.find(|frame| !self.decoded.contains(frame));
-                if let Some(missing) = missing {
-                    outcome.violations.push(format!("{name}: refers to frame {missing}"));
+                if let Some(missing) = missing.filter(|_| !self.is_patchy) {
+                    outcome
+                        .violations
+                        .push(format!("{name}: refers to frame {missing}"));
                 }
                 missing.is_none()
             }
         }
     }
 
-    fn finish(&mut self, frame: &Frame, is_key: bool, outcome: &mut Outcome, name: &str) {
-        if !frame.is_decodable || self.is_broken && !is_key {
+    fn finish(&mut self, frame: &Frame, temporal: u8, outcome: &mut Outcome, name: &str) {
+        if !frame.is_decodable {
             outcome.is_undecodable = true;
+            self.is_stuck |= temporal == 0;
             if self.is_perfect && outcome.violations.is_empty() {
                 outcome.violations.push(format!("{name}: can't be decoded"));
             }

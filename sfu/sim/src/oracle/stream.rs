@@ -73,7 +73,10 @@ impl StreamCheck {
         let digest = digest(&arrival);
         match self.digests.insert(arrival.sequence, digest) {
             Some(before) if before != digest => {
-                self.breach(format!("sequence {} stands for two packets", arrival.sequence));
+                self.breach(format!(
+                    "sequence {} stands for two packets",
+                    arrival.sequence
+                ));
                 return;
             }
             Some(_) => {
@@ -109,7 +112,6 @@ impl StreamCheck {
             }
             if let Some(next) = self.next.filter(|next| *next != sequence) {
                 self.report.lost += sequence - next;
-                if std::env::var("DBG").is_ok() { println!("LOST {next}..{sequence} at {:?} (arr {:?}) stamp {:?}", now, arrival.at, arrival.stamp); }
                 if self.is_perfect {
                     self.breach(format!("sequences {next} to {} are missing", sequence - 1));
                 }
@@ -187,7 +189,9 @@ impl StreamCheck {
 
     /// Compares what sender reports say of the time of capture with the truth.
     fn note_clock(&mut self, arrival: &Arrival, wall_origin: SystemTime) {
-        let Some((wall, rtp)) = arrival.sender_report else { return };
+        let Some((wall, rtp)) = arrival.sender_report else {
+            return;
+        };
         if self.last_report != Some((wall, rtp)) {
             self.last_report = Some((wall, rtp));
             self.report.sender_reports += 1;

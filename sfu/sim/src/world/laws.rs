@@ -15,6 +15,10 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 /// after 1.5 s, and its successor begins with a keyframe.
 const LIVENESS: Duration = Duration::from_millis(3_000);
 
+/// The same on a link so bad that handshakes and keyframes need several attempts.
+const LIVENESS_ON_BAD_LINKS: Duration = Duration::from_secs(15);
+const BAD_LINK: f64 = 0.1;
+
 /// Datagrams by what their first bytes say.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Counts {
@@ -58,7 +62,8 @@ impl World {
             let client = &mut self.clients[index];
             client.judge(&clock);
             let place = client.options.join.identity.clone();
-            let found = client.violations.drain(..);
+            let is_waived = client.is_waived;
+            let found = client.violations.drain(..).filter(|_| !is_waived);
             self.violations.extend(found.map(|what| Violation {
                 at: clock.now,
                 place: place.clone(),
@@ -72,7 +77,12 @@ impl World {
     /// Panics if a law was broken.
     pub(super) fn assert_lawful(&mut self) {
         self.judge();
-        let found: Vec<_> = self.violations.iter().take(20).map(ToString::to_string).collect();
+        let found: Vec<_> = self
+            .violations
+            .iter()
+            .take(20)
+            .map(ToString::to_string)
+            .collect();
         assert!(
             found.is_empty(),
             "seed {}: {} violations\n{}\n{}",
@@ -90,7 +100,10 @@ impl World {
         let offered = stats.packets_offered;
         if offered != stats.packets_forwarded + dropped {
             let forwarded = stats.packets_forwarded;
-            self.breach("shard", format!("{offered} offered, {forwarded} forwarded, {dropped} dropped"));
+            self.breach(
+                "shard",
+                format!("{offered} offered, {forwarded} forwarded, {dropped} dropped"),
+            );
         }
     }
 
@@ -108,15 +121,28 @@ impl World {
             DropReason::Malformed,
         ];
         let refused: u64 = refused.iter().map(|reason| stats.dropped(*reason)).sum();
-        assert_eq!(sent, self.counts.client_rtp, "clients sent again what was not lost");
+        assert_eq!(
+            sent, self.counts.client_rtp,
+            "clients sent again what was not lost"
+        );
         assert!(
             stats.packets_received <= sent && sent <= stats.packets_received + refused,
             "{sent} sent, {} taken, {refused} refused",
             stats.packets_received
         );
-        let received: u64 = self.clients.iter().map(|client| client.media_received).sum();
-        assert_eq!(stats.packets_forwarded, self.counts.node_rtp, "forwarded, and on the wire");
-        assert_eq!(stats.packets_forwarded, received, "forwarded, and received by clients");
+        let received: u64 = self
+            .clients
+            .iter()
+            .map(|client| client.media_received)
+            .sum();
+        assert_eq!(
+            stats.packets_forwarded, self.counts.node_rtp,
+            "forwarded, and on the wire"
+        );
+        assert_eq!(
+            stats.packets_forwarded, received,
+            "forwarded, and received by clients"
+        );
     }
 
     /// Media that should flow does.
@@ -133,21 +159,35 @@ impl World {
                     continue;
                 }
                 for source in &publisher.sources {
-                    let Some(track) = &source.track_id else { continue };
+                    let Some(track) = &source.track_id else {
+                        continue;
+                    };
                     let (Some(flowing), Some(wanted)) =
                         (source.flowing_since, subscriber.wants_since(track))
                     else {
                         continue;
                     };
-                    let frame = subscriber.stream(source.id).and_then(|s| s.check.report.last_at);
+                    let frame = subscriber
+                        .stream(source.id)
+                        .and_then(|s| s.check.report.last_at);
                     let since = flowing.max(wanted).max(frame.unwrap_or_default());
                     let gap = self.clock.now.saturating_sub(since);
-                    if gap > LIVENESS {
+                    let links = [
+                        publisher.options.uplink,
+                        publisher.options.downlink,
+                        subscriber.options.uplink,
+                        subscriber.options.downlink,
+                    ];
+                    let is_bad = links.iter().any(|link| link.loss >= BAD_LINK);
+                    if gap > (if is_bad { LIVENESS_ON_BAD_LINKS } else { LIVENESS }) {
                         let kind = match source.kind {
                             SourceKind::Audio => "audio",
                             SourceKind::Video => "video",
                         };
-                        stalled.push((ClientKey(index), format!("no {kind} of {track} for {gap:?}")));
+                        stalled.push((
+                            ClientKey(index),
+                            format!("no {kind} of {track} for {gap:?}"),
+                        ));
                     }
                 }
             }
@@ -161,11 +201,18 @@ impl World {
     /// The counters of the shard in one line, drops by name.
     pub fn summary(&self) -> String {
         let stats = self.shard.stats();
-        let drops = DropReason::ALL.iter().filter(|reason| stats.dropped(**reason) > 0);
-        let drops: Vec<_> =
-            drops.map(|reason| format!("{} {}", reason.label(), stats.dropped(*reason))).collect();
+        let drops = DropReason::ALL
+            .iter()
+            .filter(|reason| stats.dropped(**reason) > 0);
+        let drops: Vec<_> = drops
+            .map(|reason| format!("{} {}", reason.label(), stats.dropped(*reason)))
+            .collect();
         let sent: u64 = self.clients.iter().map(|client| client.media_sent).sum();
-        let received: u64 = self.clients.iter().map(|client| client.media_received).sum();
+        let received: u64 = self
+            .clients
+            .iter()
+            .map(|client| client.media_received)
+            .sum();
         format!(
             "clients sent {sent}, node took {}, offered {}, forwarded {}, clients received {received}; \
              dropped: {}",
@@ -177,6 +224,10 @@ impl World {
     }
 
     fn breach(&mut self, place: &str, what: String) {
-        self.violations.push(Violation { at: self.clock.now, place: place.to_owned(), what });
+        self.violations.push(Violation {
+            at: self.clock.now,
+            place: place.to_owned(),
+            what,
+        });
     }
 }

@@ -100,8 +100,11 @@ impl World {
         let start = Instant::now();
         let wall_origin = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let address = SocketAddr::from(NODE);
-        let candidate =
-            CandidateAddress { protocol: Protocol::Udp, local: address, advertised: address };
+        let candidate = CandidateAddress {
+            protocol: Protocol::Udp,
+            local: address,
+            advertised: address,
+        };
         let node = Certificate::generate().expect("a certificate of the node");
         let certificate = str0m::crypto::from_feature_flags()
             .dtls_provider
@@ -113,7 +116,11 @@ impl World {
         Self {
             shard: Shard::new(config, ClockAnchor::new(start, wall_origin), seed),
             seed,
-            clock: Clock { start, now: Duration::ZERO, wall_origin },
+            clock: Clock {
+                start,
+                now: Duration::ZERO,
+                wall_origin,
+            },
             rng: ChaCha8Rng::seed_from_u64(seed),
             network: Network::default(),
             clients: Vec::new(),
@@ -180,15 +187,24 @@ impl World {
         let join = Box::new(options.join.clone());
         let delay = options.uplink.delay;
         let (now, certificate) = (self.clock.instant(), self.certificate.clone());
-        let client =
-            Client::new(now, options, control, number, self.rng.random(), certificate);
+        let client = Client::new(
+            now,
+            options,
+            control,
+            number,
+            self.rng.random(),
+            certificate,
+        );
         for address in client.addresses() {
             self.by_address.insert(address, key);
         }
         self.clients.push(client);
         self.note_links();
         self.control_links.insert(control, delay);
-        self.network.deliver_at(self.clock.now + delay, Cargo::Command(Command::Join { control, join }));
+        self.network.deliver_at(
+            self.clock.now + delay,
+            Cargo::Command(Command::Join { control, join }),
+        );
         key
     }
 
@@ -260,9 +276,21 @@ impl World {
     /// Goes to the next moment at which anything happens; false when that lies behind `end`.
     fn step(&mut self, end: Duration) -> bool {
         self.settle();
-        let shard = self.shard.poll_timeout().map(|at| self.clock.since_start(at));
-        let clients = self.clients.iter().filter_map(|client| client.deadline(&self.clock)).min();
-        let moments = [shard, clients, self.network.next(), Some(self.next_judgement)];
+        let shard = self
+            .shard
+            .poll_timeout()
+            .map(|at| self.clock.since_start(at));
+        let clients = self
+            .clients
+            .iter()
+            .filter_map(|client| client.deadline(&self.clock))
+            .min();
+        let moments = [
+            shard,
+            clients,
+            self.network.next(),
+            Some(self.next_judgement),
+        ];
         let next = moments.into_iter().flatten().min().unwrap_or(end);
         if next > end {
             self.clock.now = end;
@@ -277,7 +305,10 @@ impl World {
             self.shard.handle_timeout(now);
         }
         for client in &mut self.clients {
-            if client.deadline(&self.clock).is_some_and(|at| at <= self.clock.now) {
+            if client
+                .deadline(&self.clock)
+                .is_some_and(|at| at <= self.clock.now)
+            {
                 client.handle_timeout(&self.clock);
             }
         }
@@ -291,16 +322,32 @@ impl World {
     fn deliver(&mut self, cargo: Cargo) {
         let now = self.clock.instant();
         match cargo {
-            Cargo::ToNode { source, destination, bytes } => {
+            Cargo::ToNode {
+                source,
+                destination,
+                bytes,
+            } => {
                 if let Some(tap) = &mut self.tap {
-                    tap.push(Tapped { source, bytes: bytes.clone() });
+                    tap.push(Tapped {
+                        source,
+                        bytes: bytes.clone(),
+                    });
                 }
                 let protocol = Protocol::Udp;
-                let datagram = Datagram { source, destination, protocol, bytes: &bytes };
+                let datagram = Datagram {
+                    source,
+                    destination,
+                    protocol,
+                    bytes: &bytes,
+                };
                 self.shard.handle_datagram(now, datagram);
                 self.settle_shard();
             }
-            Cargo::ToClient { source, destination, bytes } => {
+            Cargo::ToClient {
+                source,
+                destination,
+                bytes,
+            } => {
                 let key = self.by_address.get(&destination).copied();
                 if let Some(client) = key.and_then(|key| self.clients.get_mut(key.0)) {
                     client.handle_datagram(&self.clock, source, destination, &bytes);
@@ -342,12 +389,15 @@ impl World {
                 destination: transmit.destination,
                 bytes: transmit.bytes,
             };
-            self.network.send(self.clock.now, &link, &mut self.rng, cargo);
+            self.network
+                .send(self.clock.now, &link, &mut self.rng, cargo);
         }
         while let Some(event) = self.shard.poll_event() {
             match event {
                 Event::Session { control, event } => {
-                    let Some(client) = self.by_control.get(&control).copied() else { continue };
+                    let Some(client) = self.by_control.get(&control).copied() else {
+                        continue;
+                    };
                     let delay = self.clients[client.0].options.downlink.delay;
                     let at = self.clock.now + delay;
                     self.network.deliver_at(at, Cargo::Event { client, event });
@@ -365,7 +415,8 @@ impl World {
         let (link, control) = (client.options.uplink, client.control);
         while let Some(request) = client.outbox.pop_front() {
             let command = Cargo::Command(Command::Session { control, request });
-            self.network.deliver_at(self.clock.now + link.delay, command);
+            self.network
+                .deliver_at(self.clock.now + link.delay, command);
         }
         for datagram in out {
             self.counts.on_sent_by_client(&datagram.bytes);
@@ -374,7 +425,8 @@ impl World {
                 destination: datagram.destination,
                 bytes: datagram.bytes,
             };
-            self.network.send(self.clock.now, &link, &mut self.rng, cargo);
+            self.network
+                .send(self.clock.now, &link, &mut self.rng, cargo);
         }
     }
 
@@ -392,7 +444,10 @@ impl World {
 
     /// What one link loses is missed at all others.
     fn note_links(&mut self) {
-        let mut links = self.clients.iter().flat_map(|c| [c.options.uplink, c.options.downlink]);
+        let mut links = self
+            .clients
+            .iter()
+            .flat_map(|c| [c.options.uplink, c.options.downlink]);
         if links.any(|link| !link.is_perfect()) {
             self.clients.iter_mut().for_each(Client::allow_loss);
         }

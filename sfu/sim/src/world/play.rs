@@ -51,9 +51,14 @@ impl World {
 
     /// Waits until the node knows the track of a source; returns its id.
     pub fn track_of(&mut self, key: ClientKey, source: SourceId) -> String {
-        let is_known = self.run_until(seconds(5), |world| world.client(key).track_id(source).is_some());
+        let is_known = self.run_until(seconds(5), |world| {
+            world.client(key).track_id(source).is_some()
+        });
         assert!(is_known, "the track was not announced");
-        self.client(key).track_id(source).unwrap_or_default().to_owned()
+        self.client(key)
+            .track_id(source)
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Opens the connection that carries data, and waits for its channels.
@@ -87,7 +92,11 @@ impl World {
     /// Subscribes or unsubscribes by name.
     pub fn subscribe(&mut self, key: ClientKey, track: &str, subscribe: bool) {
         let track_ids = vec![track.to_owned()];
-        let request = Subscribe { track_ids, subscribe, ..Subscribe::default() };
+        let request = Subscribe {
+            track_ids,
+            subscribe,
+            ..Subscribe::default()
+        };
         let (now, client) = (self.clock.now, &mut self.clients[key.0]);
         client.note_wish(now, track, subscribe);
         client.request(Kind::Subscribe(request));
@@ -101,13 +110,38 @@ impl World {
         }
     }
 
+    /// A client is expected to get nothing from now on: it is about to do itself harm.
+    pub fn waive_client(&mut self, key: ClientKey) {
+        let client = &mut self.clients[key.0];
+        client.options.answers_offers = false;
+        client.is_waived = true;
+        for source in &mut client.sources {
+            (source.is_still, source.flowing_since) = (true, None);
+        }
+    }
+
+    /// Data that is no envelope is expected from now on.
+    pub fn waive_data(&mut self) {
+        self.clients.iter_mut().for_each(|client| client.takes_any_data = true);
+    }
+
+    /// The addresses of a client: of what it publishes, and of what it subscribes to.
+    pub fn addresses(&self, key: ClientKey) -> [std::net::SocketAddr; 2] {
+        self.client(key).addresses()
+    }
+
     /// Asks for a step of the ladder.
     pub fn ask_quality(&mut self, key: ClientKey, track: &str, quality: VideoQuality) {
         self.settings(key, track, |settings| settings.quality = quality.into());
     }
 
     /// Tells how a track is shown.
-    pub fn settings(&mut self, key: ClientKey, track: &str, change: impl FnOnce(&mut TrackSettings)) {
+    pub fn settings(
+        &mut self,
+        key: ClientKey,
+        track: &str,
+        change: impl FnOnce(&mut TrackSettings),
+    ) {
         let mut settings = TrackSettings {
             track_ids: vec![track.to_owned()],
             quality: VideoQuality::High.into(),
@@ -115,7 +149,11 @@ impl World {
         };
         change(&mut settings);
         let (now, client) = (self.clock.now, &mut self.clients[key.0]);
-        client.note_wish(now, track, !settings.disabled && settings.quality() != VideoQuality::Off);
+        client.note_wish(
+            now,
+            track,
+            !settings.disabled && settings.quality() != VideoQuality::Off,
+        );
         client.request(Kind::TrackSettings(settings));
     }
 
@@ -131,10 +169,15 @@ impl World {
 
     /// The control connection of a client breaks; its media goes on.
     pub fn lose_control(&mut self, key: ClientKey) {
-        let (control, delay) = (self.client(key).control, self.client(key).options.uplink.delay);
+        let (control, delay) = (
+            self.client(key).control,
+            self.client(key).options.uplink.delay,
+        );
         self.by_control.remove(&control);
-        self.network
-            .deliver_at(self.clock.now + delay, Cargo::Command(Command::ControlLost { control }));
+        self.network.deliver_at(
+            self.clock.now + delay,
+            Cargo::Command(Command::ControlLost { control }),
+        );
     }
 
     /// A client whose control connection is lost takes its stay up again.
@@ -145,7 +188,8 @@ impl World {
         client.control = control;
         let join = Box::new(client.resume_message());
         let at = self.clock.now + client.options.uplink.delay;
-        self.network.deliver_at(at, Cargo::Command(Command::Join { control, join }));
+        self.network
+            .deliver_at(at, Cargo::Command(Command::Join { control, join }));
     }
 
     /// Restarts ICE of what a client publishes.
@@ -156,20 +200,28 @@ impl World {
     /// Keyframe requests that came to a source.
     pub fn keyframe_requests(&self, key: ClientKey, source: SourceId) -> u64 {
         let sources = &self.client(key).sources;
-        sources.iter().find(|s| s.id == source).map_or(0, |source| source.keyframe_requests)
+        sources
+            .iter()
+            .find(|s| s.id == source)
+            .map_or(0, |source| source.keyframe_requests)
     }
 
     /// Which steps of the ladder the node last asked of a source; empty before it asked.
     pub fn demand(&self, key: ClientKey, source: SourceId) -> Vec<(VideoQuality, bool)> {
         let sources = &self.client(key).sources;
-        sources.iter().find(|s| s.id == source).map(|s| s.demand.clone()).unwrap_or_default()
+        sources
+            .iter()
+            .find(|s| s.id == source)
+            .map(|s| s.demand.clone())
+            .unwrap_or_default()
     }
 
     /// Waits until a source is seen or heard by a client; returns how long that took.
     pub fn wait_for(&mut self, key: ClientKey, source: SourceId, limit: Duration) -> Duration {
         let (start, frames) = (self.now(), self.client(key).report(source).frames);
-        let came =
-            self.run_until(limit, |world| world.client(key).report(source).frames > frames);
+        let came = self.run_until(limit, |world| {
+            world.client(key).report(source).frames > frames
+        });
         assert!(came, "nothing of source {source:?} came within {limit:?}");
         self.now() - start
     }
@@ -178,6 +230,9 @@ impl World {
     pub fn frames_per_second(&mut self, key: ClientKey, source: SourceId) -> u64 {
         let before = self.client(key).report(source).frames;
         self.run_for(millis(1_000));
-        self.client(key).report(source).frames.saturating_sub(before)
+        self.client(key)
+            .report(source)
+            .frames
+            .saturating_sub(before)
     }
 }
