@@ -27,7 +27,13 @@ API_SECRET = os.environ.get("PLENUM_API_SECRET", "secret")
 
 def credentials(room):
     """Call metadata with a token for everything this backend does, signed with the API secret."""
-    grants = {"roomCreate": True, "roomAdmin": True, "roomJoin": True, "tokenCreate": True, "room": room}
+    grants = {
+        "roomCreate": True,
+        "roomAdmin": True,
+        "roomJoin": True,
+        "tokenCreate": True,
+        "room": room,
+    }
     claims = {"iss": API_KEY, "exp": int(time.time()) + 3600, "video": grants}
     return [("authorization", "Bearer " + jwt.encode(claims, API_SECRET, algorithm="HS256"))]
 
@@ -39,7 +45,11 @@ def watch(events, muting, participants, auth):
         body = getattr(event, kind)
         who = body.participant if isinstance(body, api.TrackEvent) else body
         print(event.sequence, kind, getattr(who, "identity", ""), flush=True)
-        if kind == "track_published" and who.identity == muting and body.track.source == model.MICROPHONE:
+        if (
+            kind == "track_published"
+            and who.identity == muting
+            and body.track.source == model.MICROPHONE
+        ):
             request = api.MuteTrackRequest(
                 room=event.room.name, identity=muting, track_id=body.track.id, muted=True
             )

@@ -1,4 +1,4 @@
-"""What every Python test may ask for: a room of its own, participants in it, the backend's client."""
+"""What every Python test may ask for: a room of its own, participants in it, the backend."""
 
 import uuid
 

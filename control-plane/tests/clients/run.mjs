@@ -19,7 +19,9 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const PYTHON = process.env.PLENUM_PYTHON ?? `${ROOT}target/clients-venv/bin/python`;
 
 const node = (folder) => {
-  const files = readdirSync(`${HERE}${folder}`).filter((name) => /\.test\.m?js$/.test(name)).sort();
+  const files = readdirSync(`${HERE}${folder}`)
+    .filter((name) => /\.test\.m?js$/.test(name))
+    .sort();
   const flags = ['--test-concurrency=1', '--test-timeout=120000', '--test-reporter=spec'];
   return [process.execPath, '--test', ...flags, ...files.map((name) => `${folder}/${name}`)];
 };
@@ -39,7 +41,12 @@ function run(name, environment) {
   const { command, minutes } = SUITES[name];
   const [program, ...args] = command(name);
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd: HERE, env: environment, stdio: 'inherit', detached: true });
+    const child = spawn(program, args, {
+      cwd: HERE,
+      env: environment,
+      stdio: 'inherit',
+      detached: true,
+    });
     const stop = () => {
       try {
         process.kill(-child.pid, 'SIGKILL');
@@ -67,11 +74,18 @@ function run(name, environment) {
 async function main() {
   const named = process.argv.slice(2);
   const unknown = named.filter((name) => !(name in SUITES));
-  if (unknown.length) throw new Error(`no such suite: ${unknown}; there are ${Object.keys(SUITES)}`);
-  const wanted = named.length ? named : Object.keys(SUITES).filter((name) => existsSync(HERE + name));
+  if (unknown.length)
+    throw new Error(`no such suite: ${unknown}; there are ${Object.keys(SUITES)}`);
+  const wanted = named.length
+    ? named
+    : Object.keys(SUITES).filter((name) => existsSync(HERE + name));
 
   const started = process.env.PLENUM_URL ? null : await startPlenum(ROOT);
-  const environment = { ...process.env, ...(started && { PLENUM_URL: started.url }), NODE_ENV: 'production' };
+  const environment = {
+    ...process.env,
+    ...(started && { PLENUM_URL: started.url }),
+    NODE_ENV: 'production',
+  };
   const failed = [];
   for (const name of wanted) {
     const since = Date.now();

@@ -22,7 +22,10 @@ pub struct Datagram<'a> {
 
 /// What the control plane wants of a shard.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "moved once per request, never stored")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once per request, never stored"
+)]
 pub enum Command {
     /// Opens a control connection: joins a room, or takes up an existing stay. Answers come as
     /// events of `control`: `joined`, `resumed` or `closed` first.
@@ -52,7 +55,10 @@ pub enum Command {
 
 /// Answer to a command.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "moved once per request, never stored")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once per request, never stored"
+)]
 pub enum Reply {
     /// Taken; results come as events.
     Accepted,

@@ -5,6 +5,13 @@
 //! touches a socket, a clock or a thread. See `ARCHITECTURE.md` for the journey of a packet.
 
 #![warn(missing_docs)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        reason = "a test takes one instant as the origin of its time"
+    )
+)]
 
 mod allocator;
 mod config;

@@ -21,7 +21,10 @@ pub struct Transmit {
 
 /// Something the control plane wants to know.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "most are the largest, and each is moved once")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are the largest, and each is moved once"
+)]
 pub enum Event {
     /// To one participant's control connection, in order.
     Session {

@@ -4,12 +4,11 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use plenum_proto::node::SessionEvent;
-use rand::Rng;
 use sfu_core::Command;
 
 use crate::world::ClientKey;
@@ -65,19 +64,19 @@ impl LinkSettings {
     }
 }
 
+/// A datagram on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// Something under way.
 #[derive(Debug)]
 pub(crate) enum Cargo {
-    ToNode {
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    ToClient {
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: Vec<u8>,
-    },
+    ToNode(Letter),
+    ToClient(Letter),
     Command(Command),
     Event {
         client: ClientKey,
@@ -86,12 +85,15 @@ pub(crate) enum Cargo {
 }
 
 /// All that is under way, in the order of arrival.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Network {
+    seed: u64,
     under_way: BinaryHeap<Reverse<Parcel>>,
     sent: u64,
     /// When the newest datagram that keeps its turn arrives, by source and destination.
     turns: BTreeMap<(SocketAddr, SocketAddr), Duration>,
+    /// How often a datagram of this kind was sent.
+    kinds: BTreeMap<(SocketAddr, SocketAddr, u64), u64>,
     pub(crate) lost: u64,
 }
 
@@ -103,44 +105,78 @@ struct Parcel {
 }
 
 impl Network {
-    /// Sends over a link; it may be lost.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            under_way: BinaryHeap::new(),
+            sent: 0,
+            turns: BTreeMap::new(),
+            kinds: BTreeMap::new(),
+            lost: 0,
+        }
+    }
+
+    /// Sends over a link; it may be lost. With `to_node`, the letter goes there.
     pub(crate) fn send(
         &mut self,
         now: Duration,
         link: &LinkSettings,
-        rng: &mut impl Rng,
-        cargo: Cargo,
+        letter: Letter,
+        to_node: bool,
     ) {
-        if link.loss > 0.0 && rng.random_bool(link.loss.min(1.0)) {
+        let mut fate = self.fate(&letter);
+        if fate.chance(link.loss) {
             self.lost += 1;
             return;
         }
-        let mut spread = |most: Duration| match most.as_micros() as u64 {
-            0 => Duration::ZERO,
-            most => Duration::from_micros(rng.random_range(0..=most)),
+        let mut at = now + link.delay + fate.part_of(link.jitter);
+        let turn = self
+            .turns
+            .entry((letter.source, letter.destination))
+            .or_default();
+        at = at.max(*turn);
+        if fate.chance(link.reordering) {
+            at += fate.part_of(LinkSettings::LATE);
+        } else {
+            *turn = at;
+        }
+        let cargo = if to_node {
+            Cargo::ToNode(letter)
+        } else {
+            Cargo::ToClient(letter)
         };
-        let mut at = now + link.delay + spread(link.jitter);
-        let late = spread(LinkSettings::LATE);
-        if let Cargo::ToNode {
-            source,
-            destination,
-            ..
-        }
-        | Cargo::ToClient {
-            source,
-            destination,
-            ..
-        } = &cargo
-        {
-            let turn = self.turns.entry((*source, *destination)).or_default();
-            at = at.max(*turn);
-            if link.reordering > 0.0 && rng.random_bool(link.reordering.min(1.0)) {
-                at += late;
-            } else {
-                *turn = at;
-            }
-        }
         self.deliver_at(at, cargo);
+    }
+
+    /// What happens to a datagram depends on the seed, on what kind it is, and how many of them were sent
+    /// before; not on the order of others, which the engine does not keep from run to run.
+    fn fate(&mut self, letter: &Letter) -> Fate {
+        let Letter {
+            source,
+            destination,
+            bytes,
+        } = letter;
+        let kind = match bytes.as_slice() {
+            // RTCP, then RTP by sequence number and SSRC.
+            [128..=191, 192..=223, ..] => 1,
+            [128..=191, _, q0, q1, _, _, _, _, s0, s1, s2, s3, ..] => {
+                u64::from_be_bytes([2, 0, *q0, *q1, *s0, *s1, *s2, *s3])
+            }
+            [20..=63, ..] => 3,
+            _ => 4,
+        };
+        let nth = self.kinds.entry((*source, *destination, kind)).or_default();
+        *nth += 1;
+        let ends = [source, destination].map(|address| match address.ip() {
+            IpAddr::V4(ip) => u64::from(ip.to_bits()) << 16 | u64::from(address.port()),
+            IpAddr::V6(_) => 0,
+        });
+        let parts = [ends[0], ends[1], kind, *nth];
+        Fate(
+            parts
+                .into_iter()
+                .fold(self.seed, |state, part| mix(state ^ part)),
+        )
     }
 
     /// Delivers at a moment, for sure.
@@ -162,6 +198,34 @@ impl Network {
         }
         self.under_way.pop().map(|Reverse(parcel)| parcel.cargo)
     }
+}
+
+/// A few random draws for one datagram.
+struct Fate(u64);
+
+impl Fate {
+    /// From 0 up to 1.
+    fn draw(&mut self) -> f64 {
+        self.0 = mix(self.0);
+        // 53 bits are what the mantissa holds.
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        self.draw() < probability
+    }
+
+    fn part_of(&mut self, span: Duration) -> Duration {
+        span.mul_f64(self.draw())
+    }
+}
+
+/// A step of the SplitMix64 generator.
+fn mix(state: u64) -> u64 {
+    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let state = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let state = (state ^ state >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ state >> 31
 }
 
 impl PartialEq for Parcel {
@@ -186,69 +250,60 @@ impl Ord for Parcel {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-    use rand_chacha::ChaCha8Rng;
-
     use super::*;
 
-    fn datagram(number: u8) -> Cargo {
+    fn letter(number: u8) -> Letter {
         let any = SocketAddr::from(([10, 0, 0, 1], 1));
-        Cargo::ToNode {
+        Letter {
             source: any,
             destination: any,
             bytes: vec![number],
         }
     }
 
-    fn arrivals(network: &mut Network) -> Vec<u8> {
+    fn send(network: &mut Network, link: LinkSettings, count: u8) -> Vec<u8> {
+        for number in 0..count {
+            network.send(Duration::ZERO, &link, letter(number), true);
+        }
         let mut numbers = Vec::new();
-        while let Some(Cargo::ToNode { bytes, .. }) = network.pop_due(Duration::MAX) {
-            numbers.extend(bytes);
+        while let Some(Cargo::ToNode(letter)) = network.pop_due(Duration::MAX) {
+            numbers.extend(letter.bytes);
         }
         numbers
     }
 
     #[test]
     fn a_link_that_only_delays_keeps_the_order() {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut network = Network::default();
-        for number in 0..50 {
-            network.send(
-                Duration::ZERO,
-                &LinkSettings::default(),
-                &mut rng,
-                datagram(number),
-            );
-        }
+        let mut network = Network::new(1);
+        network.send(Duration::ZERO, &LinkSettings::default(), letter(0), true);
         assert_eq!(network.next(), Some(LinkSettings::default().delay));
         assert!(network.pop_due(Duration::from_millis(14)).is_none());
-        assert_eq!(arrivals(&mut network), (0..50).collect::<Vec<_>>());
+        let mut network = Network::new(1);
+        let jitter = LinkSettings {
+            jitter: Duration::from_millis(9),
+            ..LinkSettings::default()
+        };
+        for link in [LinkSettings::default(), jitter] {
+            assert_eq!(send(&mut network, link, 50), (0..50).collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn loss_and_reordering_do_what_they_say() {
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut network = Network::default();
         let link = LinkSettings {
             reordering: 0.2,
             ..LinkSettings::lossy(0.5)
         };
-        for number in 0..200 {
-            network.send(Duration::ZERO, &link, &mut rng, datagram(number));
-        }
-        let lost = network.lost;
-        assert!((60..140).contains(&lost), "{lost}");
-        let came = arrivals(&mut network);
-        assert_eq!(came.len() as u64, 200 - lost);
+        let mut network = Network::new(1);
+        let came = send(&mut network, link, 200);
+        assert!((60..140).contains(&network.lost), "{}", network.lost);
+        assert_eq!(came.len() as u64, 200 - network.lost);
         assert!(!came.is_sorted());
-        let link = LinkSettings {
-            jitter: Duration::from_millis(9),
-            ..LinkSettings::default()
-        };
-        for number in 0..50 {
-            network.send(Duration::ZERO, &link, &mut rng, datagram(number));
-        }
-        assert!(network.next() > Some(link.delay));
-        assert!(arrivals(&mut network).is_sorted());
+        assert_eq!(
+            send(&mut Network::new(1), link, 200),
+            came,
+            "by the seed alone"
+        );
+        assert_ne!(send(&mut Network::new(2), link, 200), came);
     }
 }

@@ -18,7 +18,14 @@ def stubs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stubs")
     files = ["plenum/v1/model.proto", "plenum/v1/api.proto"]
     outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{env.ROOT / 'proto'}", *outputs, *files]
+    command = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        f"-I{env.ROOT / 'proto'}",
+        *outputs,
+        *files,
+    ]
     subprocess.run(command, check=True)
     sys.path.insert(0, os.fspath(folder))
     return folder

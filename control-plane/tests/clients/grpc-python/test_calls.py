@@ -9,7 +9,9 @@ from member import Member
 from until import until
 
 
-async def test_a_room_is_created_listed_changed_and_ended(stub, api, model, allowed, room_name, join):
+async def test_a_room_is_created_listed_changed_and_ended(
+    stub, api, model, allowed, room_name, join
+):
     rooms, auth = stub("Room"), allowed(roomCreate=True, roomList=True, roomAdmin=True)
     config = model.RoomConfig(name=room_name, metadata="cats", max_participants=1)
     created = await rooms.CreateRoom(api.CreateRoomRequest(config=config), metadata=auth)
@@ -31,10 +33,15 @@ async def test_a_room_is_created_listed_changed_and_ended(stub, api, model, allo
     assert reason == rtc.DisconnectReason.ROOM_DELETED
 
 
-async def test_a_minted_token_admits_with_what_was_asked_for(stub, api, model, allowed, room_name, join):
+async def test_a_minted_token_admits_with_what_was_asked_for(
+    stub, api, model, allowed, room_name, join
+):
     auth = allowed(roomJoin=True, tokenCreate=True)
     request = api.CreateTokenRequest(
-        identity="guest", name="A guest", room=room_name, attributes={"desk": "7"},
+        identity="guest",
+        name="A guest",
+        room=room_name,
+        attributes={"desk": "7"},
         permissions=model.Permissions(can_subscribe=True),
     )
     answer = await stub("Token").CreateToken(request, metadata=auth)
@@ -53,19 +60,25 @@ async def test_a_minted_token_admits_with_what_was_asked_for(stub, api, model, a
         await guest.leave()
 
 
-async def test_participants_are_listed_changed_muted_and_removed(stub, api, allowed, room_name, join):
+async def test_participants_are_listed_changed_muted_and_removed(
+    stub, api, allowed, room_name, join
+):
     people, auth = stub("Participant"), allowed(roomAdmin=True)
     alice, bob = await join("alice"), await join("bob")
     publication = await publish_tone(alice)
     await hears_tone(bob, "alice")
 
-    listed = await people.ListParticipants(api.ListParticipantsRequest(room=room_name), metadata=auth)
+    listed = await people.ListParticipants(
+        api.ListParticipantsRequest(room=room_name), metadata=auth
+    )
     tracks = {p.identity: [t.id for t in p.tracks] for p in listed.participants}
     assert tracks == {"alice": [publication.sid], "bob": []}
 
     request = api.UpdateParticipantRequest(room=room_name, identity="alice", name="Alice B.")
     await people.UpdateParticipant(request, metadata=auth)
-    await bob.told("participant_name_changed", lambda p, _, new: (p.identity, new) == ("alice", "Alice B."))
+    await bob.told(
+        "participant_name_changed", lambda p, _, new: (p.identity, new) == ("alice", "Alice B.")
+    )
 
     request = api.MuteTrackRequest(
         room=room_name, identity="alice", track_id=publication.sid, muted=True
@@ -80,10 +93,14 @@ async def test_participants_are_listed_changed_muted_and_removed(stub, api, allo
     assert reason == rtc.DisconnectReason.PARTICIPANT_REMOVED
 
 
-async def test_data_of_the_backend_reaches_those_it_is_for(stub, api, model, allowed, room_name, join):
+async def test_data_of_the_backend_reaches_those_it_is_for(
+    stub, api, model, allowed, room_name, join
+):
     alice, bob = await join("alice"), await join("bob")
     for payload, to in ((b"for bob", ["bob"]), (b"for all", [])):
-        data = model.UserData(payload=payload, topic="news", reliable=True, destination_identities=to)
+        data = model.UserData(
+            payload=payload, topic="news", reliable=True, destination_identities=to
+        )
         request = api.SendDataRequest(room=room_name, data=data)
         await stub("Participant").SendData(request, metadata=allowed(roomAdmin=True))
 

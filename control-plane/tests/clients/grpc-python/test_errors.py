@@ -23,14 +23,18 @@ def fields_at_fault(error):
 async def test_every_wrong_field_is_named(stub, api, model, allowed):
     auth = allowed(roomCreate=True)
     config = model.RoomConfig(name="", metadata="x" * 1_000_000)
-    error = await refusal(stub("Room").CreateRoom(api.CreateRoomRequest(config=config), metadata=auth))
+    error = await refusal(
+        stub("Room").CreateRoom(api.CreateRoomRequest(config=config), metadata=auth)
+    )
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert fields_at_fault(error) == {"config.name", "config.metadata"}
 
 
 async def test_nobody_is_not_found(stub, api, allowed, room_name):
     request = api.GetParticipantRequest(room=room_name, identity="nobody")
-    error = await refusal(stub("Participant").GetParticipant(request, metadata=allowed(roomAdmin=True)))
+    error = await refusal(
+        stub("Participant").GetParticipant(request, metadata=allowed(roomAdmin=True))
+    )
     assert error.code() == grpc.StatusCode.NOT_FOUND
 
 
@@ -41,7 +45,9 @@ async def test_without_a_good_token_nobody_is_let_in(stub, api, allowed, token):
     metadata = {
         "none": [],
         "garbage": [("authorization", "Bearer garbage")],
-        "signed by somebody else": allowed(secret="not the secret of this key, far from it", roomList=True),
+        "signed by somebody else": allowed(
+            secret="not the secret of this key, far from it", roomList=True
+        ),
     }[token]
     error = await refusal(stub("Room").ListRooms(api.ListRoomsRequest(), metadata=metadata))
     assert error.code() == grpc.StatusCode.UNAUTHENTICATED

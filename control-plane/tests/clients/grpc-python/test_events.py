@@ -53,7 +53,13 @@ async def test_a_stay_is_told_in_order_and_can_be_read_again(stub, api, allowed,
     await watch.until("participant_left")
     await watch.end()
 
-    order = ["room_started", "participant_joined", "track_published", "track_muted", "track_unmuted"]
+    order = [
+        "room_started",
+        "participant_joined",
+        "track_published",
+        "track_muted",
+        "track_unmuted",
+    ]
     kinds = [kind for _, kind, _ in watch.seen if kind in order]
     assert kinds == order
     assert {who for _, kind, who in watch.seen if kind.startswith("track_")} == {"alice"}

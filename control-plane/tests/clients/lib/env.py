@@ -18,7 +18,7 @@ GRPC_ADDRESS = URL.removeprefix("http://")
 
 
 def mint_token(room, identity, **grants):
-    """A token of LiveKit's own class; `grants` go over "may join and do what a participant does"."""
+    """A token of LiveKit's own class. `grants` go over "may join, and do what participants do"."""
     video = api.VideoGrants(
         **{"room_join": True, "room": room, "can_update_own_metadata": True, **grants}
     )

@@ -36,7 +36,9 @@ async def publish_picture(member, luma=180, width=960, height=540, **options):
     """Publishes pictures of one shade as the camera, with a frame counter's worth of movement."""
     source = rtc.VideoSource(width, height)
     track = rtc.LocalVideoTrack.create_video_track("picture", source)
-    publish = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True, **options)
+    publish = rtc.TrackPublishOptions(
+        source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True, **options
+    )
     publication = await member.local.publish_track(track, publish)
 
     async def show():
@@ -48,7 +50,9 @@ async def publish_picture(member, luma=180, width=960, height=540, **options):
             at = count * 8 % (width - 64)
             for row in range(8):
                 frame[row * width + at : row * width + at + 64] = bytes([16]) * 64
-            source.capture_frame(rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, bytes(frame)))
+            source.capture_frame(
+                rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, bytes(frame))
+            )
             count += 1
             await asyncio.sleep(1 / 20)
 

@@ -7,12 +7,13 @@ from livekit import rtc
 import env
 from until import until
 
-EVENTS = (
-    "participant_connected participant_disconnected track_published track_unpublished track_subscribed"
-    " track_unsubscribed track_muted track_unmuted data_received active_speakers_changed disconnected"
-    " reconnecting reconnected room_metadata_changed participant_name_changed"
-    " participant_metadata_changed participant_attributes_changed connection_quality_changed"
-).split()
+EVENTS = """
+    participant_connected participant_disconnected track_published track_unpublished
+    track_subscribed track_unsubscribed track_muted track_unmuted data_received
+    active_speakers_changed disconnected reconnecting reconnected room_metadata_changed
+    participant_name_changed participant_metadata_changed participant_attributes_changed
+    connection_quality_changed
+""".split()
 
 
 class Member:
@@ -53,10 +54,10 @@ class Member:
         return (await until(f"{self.identity} is told {event}", found))[0]
 
     async def knows(self, *identities):
-        for identity in identities:
-            await until(
-                f"{self.identity} knows {identity}", lambda: identity in self.room.remote_participants
-            )
+        def all_known():
+            return set(identities) <= set(self.room.remote_participants)
+
+        await until(f"{self.identity} knows {identities}", all_known)
 
     def publication(self, identity, kind):
         member = self.room.remote_participants.get(identity)

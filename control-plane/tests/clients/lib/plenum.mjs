@@ -1,5 +1,5 @@
-// Starts the program under test on ports of its own, and stops it. It counts as broken when it does not
-// get ready, dies, does not end when told to, or panics on the way.
+// Starts the program under test on ports of its own, and stops it. It counts as broken when it does
+// not get ready, dies, does not end when told to, or panics on the way.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
@@ -33,7 +33,9 @@ level = "${process.env.PLENUM_TESTS_LOG ?? 'info'}"
 
 // Variables named PLENUM_… are settings to the program; those of the tests are not meant for it.
 function cleanEnvironment() {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PLENUM_')));
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('PLENUM_')),
+  );
 }
 
 // Resolves to { url, pid, log, tail, stop } once it is ready. `extra` is more configuration (TOML).
@@ -60,7 +62,10 @@ export async function startPlenum(root, extra = '') {
     `${program} gets ready`,
     async () => {
       if (ended) throw new Error(`${program} did not start: ${ended}\n${tail()}`);
-      return fetch(`${url}/readyz`).then((r) => r.ok, () => false);
+      return fetch(`${url}/readyz`).then(
+        (r) => r.ok,
+        () => false,
+      );
     },
     READY_MS,
   );

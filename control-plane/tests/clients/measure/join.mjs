@@ -1,5 +1,6 @@
-// Time from `room.connect()` to the first decoded frame of somebody who already publishes: livekit-client
-// in Chromium on loopback. Arguments: number of joins (default 50). Prints JSON, times in milliseconds.
+// Time from `room.connect()` to the first decoded frame of somebody who already publishes:
+// livekit-client in Chromium on loopback. Arguments: number of joins (default 50). Prints JSON,
+// times in milliseconds.
 
 import { launchBrowser } from '../lib/browser.mjs';
 import { signalUrl } from '../lib/env.mjs';
@@ -36,7 +37,8 @@ async function joinOnce([url, token]) {
 
 function summary(values) {
   const sorted = values.toSorted((a, b) => a - b);
-  const at = (share) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]);
+  const at = (share) =>
+    Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]);
   return { p50: at(0.5), p95: at(0.95), max: at(1) };
 }
 
@@ -53,7 +55,9 @@ try {
     async ([url, token]) => {
       await harness.join('publisher', url, token);
       const resolution = { width: 640, height: 360 };
-      await harness.members.get('publisher').room.localParticipant.setCameraEnabled(true, { resolution });
+      await harness.members
+        .get('publisher')
+        .room.localParticipant.setCameraEnabled(true, { resolution });
     },
     [signalUrl, await mintToken(room, 'publisher')],
   );
@@ -63,7 +67,9 @@ try {
   }
   times.splice(0, WARM_UP);
   const steps = ['signal', 'connected', 'subscribed', 'frame'];
-  const report = Object.fromEntries(steps.map((step) => [step, summary(times.map((t) => t[step]))]));
+  const report = Object.fromEntries(
+    steps.map((step) => [step, summary(times.map((t) => t[step]))]),
+  );
   console.log(JSON.stringify({ measurement: 'join', unit: 'ms', joins, ...report }));
 } finally {
   await browser.close();

@@ -1,6 +1,6 @@
-"""Memory of the process PLENUM_PID: per idle room, per idle participant, and what stays after many joins
-and leaves. Participants are light: they speak the signalling and connect no media, or, with --media, are
-participants of the Python SDK with all transports up. Prints JSON.
+"""Memory of the process PLENUM_PID: per idle room, per idle participant, and what stays after many
+joins and leaves. Participants are light: they speak the signalling and connect no media, or, with
+--media, are participants of the Python SDK with all transports up. Prints JSON.
 
 Targets: 64 KiB per room, 512 KiB per participant, within 2 % of the baseline after 1,000 joins and
 leaves."""
@@ -50,20 +50,44 @@ async def settled_kib(still=8.0, deadline=60.0):
 
 
 class Light:
-    """A participant that has joined and connects no media."""
+    """A participant that has joined, gives signs of life and connects no media."""
 
     def __init__(self, session):
         self.session = session
 
     async def join(self, room, identity):
-        query = {"access_token": env.mint_token(room, identity), "protocol": "17", "auto_subscribe": "1"}
-        self.socket = await self.session.ws_connect(f"{env.SIGNAL_URL}/rtc", params=query, max_msg_size=0)
+        query = {
+            "access_token": env.mint_token(room, identity),
+            "protocol": "17",
+            "auto_subscribe": "1",
+        }
+        self.socket = await self.session.ws_connect(
+            f"{env.SIGNAL_URL}/rtc", params=query, max_msg_size=0
+        )
         first = signal.SignalResponse.FromString((await self.socket.receive()).data)
         assert first.WhichOneof("message") == "join", first
+        self.tasks = [asyncio.create_task(self.read()), asyncio.create_task(self.ping())]
         return self
 
+    async def read(self):
+        async for _ in self.socket:
+            pass
+
+    async def ping(self):
+        while True:
+            await asyncio.sleep(5)
+            await self.send(
+                signal.SignalRequest(ping_req=signal.Ping(timestamp=int(time.time() * 1000)))
+            )
+
+    async def send(self, request):
+        await self.socket.send_bytes(request.SerializeToString())
+
     async def leave(self):
-        await self.socket.send_bytes(signal.SignalRequest(leave=signal.LeaveRequest()).SerializeToString())
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.send(signal.SignalRequest(leave=signal.LeaveRequest()))
         await self.socket.close()
 
 
@@ -97,7 +121,9 @@ async def idle_rooms(count):
     async with api.LiveKitAPI(env.URL, env.API_KEY, env.API_SECRET) as backend:
 
         async def make(i):
-            await backend.room.create_room(api.CreateRoomRequest(name=f"idle-{i}", empty_timeout=600))
+            await backend.room.create_room(
+                api.CreateRoomRequest(name=f"idle-{i}", empty_timeout=600)
+            )
 
         cost = await cost_of_one(make, count)
         for i in range(2 * count):
@@ -138,8 +164,8 @@ async def main():
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         started = rss_kib()
-        # The first round is the baseline: allocators keep what they once needed, which is no leak. A
-        # leak grows with every round.
+        # The first round is the baseline: allocators keep what they once needed, which is no leak.
+        # A leak grows with every round.
         rounds = []
         for _ in range(args.rounds):
             await churn(member, session, args.cycles, together)
@@ -147,12 +173,25 @@ async def main():
         per_room = await idle_rooms(args.rooms)
         per_participant = await idle_participants(member, session, args.participants)
     growth = 100 * (rounds[-1] - rounds[0]) / rounds[0]
-    print(json.dumps({
-        "measurement": "memory", "unit": "KiB", "media": args.media, "started": started,
-        "per_idle_room": per_room, "rooms": args.rooms,
-        "per_idle_participant": per_participant, "participants": args.participants,
-        "churn": {"cycles": args.cycles, "rounds": rounds, "growth_percent": round(growth, 2)},
-    }))
+    print(
+        json.dumps(
+            {
+                "measurement": "memory",
+                "unit": "KiB",
+                "media": args.media,
+                "started": started,
+                "per_idle_room": per_room,
+                "rooms": args.rooms,
+                "per_idle_participant": per_participant,
+                "participants": args.participants,
+                "churn": {
+                    "cycles": args.cycles,
+                    "rounds": rounds,
+                    "growth_percent": round(growth, 2),
+                },
+            }
+        )
+    )
 
 
 asyncio.run(main())

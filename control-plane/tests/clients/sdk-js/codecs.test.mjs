@@ -1,5 +1,6 @@
 // Every video codec the browser can encode, in the form the SDK publishes it: simulcast for VP8 and
-// H.264, SVC for VP9 and AV1. The viewer decodes it, and gets a smaller picture when it asks for one.
+// H.264, SVC for VP9 and AV1. The viewer decodes it, and gets a smaller picture when it asks for
+// one.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

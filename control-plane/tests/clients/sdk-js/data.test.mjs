@@ -26,9 +26,15 @@ test(
     await knows(alice, 'bob');
     const sent = Array.from({ length: 50 }, (_, i) => `message ${i} ${'x'.repeat(i * 100)}`);
     for (const text of sent) await alice.run(publish, text, { reliable: true, topic: 'notes' });
-    await until('bob has all messages', async () => (await bob.run(received)).length >= sent.length);
+    await until(
+      'bob has all messages',
+      async () => (await bob.run(received)).length >= sent.length,
+    );
     const got = await bob.run(received);
-    assert.deepEqual(got.map((d) => d.text), sent);
+    assert.deepEqual(
+      got.map((d) => d.text),
+      sent,
+    );
     assert.ok(got.every((d) => d.from === 'alice' && d.topic === 'notes'));
   }),
 );
@@ -55,7 +61,9 @@ test(
     await alice.run(publish, 'for all', { reliable: true });
     const texts = async (member) => (await member.run(received)).map((d) => d.text);
     // Reliable data keeps its order, so whoever has the second has had the chance of the first.
-    await until('carol has the second message', async () => (await texts(carol)).includes('for all'));
+    await until('carol has the second message', async () =>
+      (await texts(carol)).includes('for all'),
+    );
     await until('bob has the second message', async () => (await texts(bob)).includes('for all'));
     assert.deepEqual(await texts(carol), ['for all']);
     assert.deepEqual(await texts(bob), ['for bob', 'for all']);
@@ -66,14 +74,20 @@ test(
 test(
   'a participant without the permission to send data is not heard',
   scene(async ({ join }) => {
-    const [alice, bob] = [await join('alice', { grant: { canPublishData: false } }), await join('bob')];
+    const [alice, bob] = [
+      await join('alice', { grant: { canPublishData: false } }),
+      await join('bob'),
+    ];
     const carol = await join('carol');
     await knows(alice, 'bob');
     await knows(carol, 'bob');
     await alice.run(publish, 'forbidden', { reliable: true }).catch(() => {});
     await carol.run(publish, 'allowed', { reliable: true });
     await until('bob has what is allowed', async () => (await bob.run(received)).length > 0);
-    assert.deepEqual((await bob.run(received)).map((d) => d.text), ['allowed']);
+    assert.deepEqual(
+      (await bob.run(received)).map((d) => d.text),
+      ['allowed'],
+    );
   }),
 );
 
@@ -89,7 +103,8 @@ test(
     });
     const body = 'Grüße, 世界! '.repeat(8000);
     await alice.run(
-      (m, body) => m.room.localParticipant.sendText(body, { topic: 'chat', attributes: { tone: 'warm' } }),
+      (m, body) =>
+        m.room.localParticipant.sendText(body, { topic: 'chat', attributes: { tone: 'warm' } }),
       body,
     );
     const text = await bob.until('has the text', (m) => m.text);
@@ -107,7 +122,11 @@ test(
     await bob.run((m) => {
       m.room.registerByteStreamHandler('files', async (reader) => {
         const bytes = new Uint8Array(await new Blob(await reader.readAll()).arrayBuffer());
-        m.file = { name: reader.info.name, size: bytes.length, right: bytes.every((b, i) => b === (i * 7) % 256) };
+        m.file = {
+          name: reader.info.name,
+          size: bytes.length,
+          right: bytes.every((b, i) => b === (i * 7) % 256),
+        };
       });
     });
     await alice.run((m) => {
@@ -133,7 +152,11 @@ test(
     const call = async (m, payload) => {
       try {
         const destinationIdentity = 'bob';
-        return await m.room.localParticipant.performRpc({ destinationIdentity, method: 'greet', payload });
+        return await m.room.localParticipant.performRpc({
+          destinationIdentity,
+          method: 'greet',
+          payload,
+        });
       } catch (error) {
         return `${error.code} ${error.message}`;
       }

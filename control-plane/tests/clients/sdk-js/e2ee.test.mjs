@@ -32,7 +32,10 @@ for (const codec of CODECS) {
 test(
   'text is readable for those who have the key',
   scene(async ({ join }) => {
-    const [alice, bob] = [await join('alice', { e2ee: PASSPHRASE }), await join('bob', { e2ee: PASSPHRASE })];
+    const [alice, bob] = [
+      await join('alice', { e2ee: PASSPHRASE }),
+      await join('bob', { e2ee: PASSPHRASE }),
+    ];
     await alice.until('knows bob', (m) => Boolean(m.remote('bob')));
     await bob.run((m) => {
       m.room.registerTextStreamHandler('chat', async (reader) => (m.text = await reader.readAll()));

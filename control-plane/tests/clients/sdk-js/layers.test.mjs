@@ -20,7 +20,13 @@ test(
     await alice.publishCamera(CAPTURE);
     await bob.seesWidth('alice', 960);
     const { LOW, MEDIUM, HIGH } = { LOW: 0, MEDIUM: 1, HIGH: 2 };
-    for (const [quality, width] of [[LOW, 320], [MEDIUM, 640], [HIGH, 960], [LOW, 320], [HIGH, 960]]) {
+    for (const [quality, width] of [
+      [LOW, 320],
+      [MEDIUM, 640],
+      [HIGH, 960],
+      [LOW, 320],
+      [HIGH, 960],
+    ]) {
       await bob.run(setQuality, quality);
       await bob.seesWidth('alice', width);
     }
@@ -46,7 +52,9 @@ test(
     const [alice, bob] = [await join('alice'), await join('bob')];
     await alice.publishCamera(CAPTURE);
     await bob.seesWidth('alice', 960);
-    await bob.run((m) => m.publication('alice', 'camera').setVideoDimensions({ width: 500, height: 281 }));
+    await bob.run((m) =>
+      m.publication('alice', 'camera').setVideoDimensions({ width: 500, height: 281 }),
+    );
     await bob.seesWidth('alice', 640);
   }),
 );

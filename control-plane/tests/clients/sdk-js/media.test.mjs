@@ -10,7 +10,9 @@ const options = { adaptiveStream: true, dynacast: true };
 test(
   'three participants see and hear one another',
   scene(async ({ join }) => {
-    const members = await Promise.all(['alice', 'bob', 'carol'].map((name) => join(name, { options })));
+    const members = await Promise.all(
+      ['alice', 'bob', 'carol'].map((name) => join(name, { options })),
+    );
     await Promise.all(members.flatMap((m) => [m.publishCamera(), m.publishMicrophone()]));
     for (const viewer of members) {
       for (const other of members.filter((m) => m !== viewer)) {
@@ -68,8 +70,13 @@ test(
     await alice.publishCamera();
     await alice.publishTone();
     await alice.run(async (m) => {
-      const [video] = await harness.livekit.createLocalTracks({ video: { resolution: { width: 320, height: 180 } } });
-      await m.room.localParticipant.publishTrack(video.mediaStreamTrack, { source: 'screen_share', simulcast: false });
+      const [video] = await harness.livekit.createLocalTracks({
+        video: { resolution: { width: 320, height: 180 } },
+      });
+      await m.room.localParticipant.publishTrack(video.mediaStreamTrack, {
+        source: 'screen_share',
+        simulcast: false,
+      });
       await m.room.localParticipant.publishTrack(harness.tone(), { source: 'screen_share_audio' });
     });
     await bob.sees('alice', { source: 'camera' });

@@ -12,7 +12,8 @@ export class Member {
     this.identity = identity;
   }
 
-  // Runs `act(member, ...args)` in the page, where `member` is the harness' Member; returns its result.
+  // Runs `act(member, ...args)` in the page, where `member` is the harness' Member; returns its
+  // result.
   run(act, ...args) {
     const call = JSON.stringify(args);
     const key = JSON.stringify(this.key);
@@ -60,7 +61,7 @@ export class Member {
     let before;
     return until(`${this.identity} sees ${what} of ${from} (${source})`, async () => {
       const now = await this.inbound(from, source);
-      if (!now?.framesDecoded || !accept(now)) return (before = undefined), false;
+      if (!now?.framesDecoded || !accept(now)) return ((before = undefined), false);
       before ??= now;
       const moved = now.framesDecoded - before.framesDecoded >= MOVING_FRAMES;
       // A decoder starts to count anew when the track is subscribed anew.
@@ -79,7 +80,7 @@ export class Member {
     let before;
     return until(`${this.identity} hears ${from} (${source})`, async () => {
       const now = await this.inbound(from, source);
-      if (!now) return (before = undefined), false;
+      if (!now) return ((before = undefined), false);
       before ??= now;
       if (now.totalAudioEnergy < before.totalAudioEnergy) before = now;
       return now.totalAudioEnergy - before.totalAudioEnergy > 1e-4;
@@ -104,7 +105,10 @@ export class Member {
     return this.page
       .waitForFunction(
         ([key, event, accept]) =>
-          harness.members.get(key).heard(event).some((args) => (0, eval)(accept)(...args)),
+          harness.members
+            .get(key)
+            .heard(event)
+            .some((args) => (0, eval)(accept)(...args)),
         [this.key, event, `(${accept})`],
         { polling: 100 },
       )

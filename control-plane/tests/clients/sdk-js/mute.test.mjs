@@ -41,7 +41,10 @@ test(
     await alice.publishCamera();
     await alice.run((m) => m.room.localParticipant.setCameraEnabled(false));
     const bob = await join('bob');
-    await bob.until('knows that the camera is muted', (m) => m.publication('alice', 'camera')?.isMuted);
+    await bob.until(
+      'knows that the camera is muted',
+      (m) => m.publication('alice', 'camera')?.isMuted,
+    );
     await alice.run((m) => m.room.localParticipant.setCameraEnabled(true));
     await bob.sees('alice');
   }),

@@ -9,7 +9,9 @@ import { scene } from './scene.mjs';
 test(
   'participants see one another come and go',
   scene(async ({ join }) => {
-    const alice = await join('alice', { details: { name: 'Alice', metadata: 'host', attributes: { desk: '7' } } });
+    const alice = await join('alice', {
+      details: { name: 'Alice', metadata: 'host', attributes: { desk: '7' } },
+    });
     const bob = await join('bob');
     await alice.told('participantConnected', (participant) => participant.identity === 'bob');
     const seen = await bob.until('knows alice', (m) => {
@@ -86,7 +88,13 @@ test(
     const [alice, bob] = [await join('alice'), await join('bob')];
     await alice.publishCamera();
     await bob.sees('alice');
-    await bob.until('knows the quality of alice', (m) => m.remote('alice').connectionQuality === 'excellent');
-    await alice.until('knows its own quality', (m) => m.room.localParticipant.connectionQuality === 'excellent');
+    await bob.until(
+      'knows the quality of alice',
+      (m) => m.remote('alice').connectionQuality === 'excellent',
+    );
+    await alice.until(
+      'knows its own quality',
+      (m) => m.room.localParticipant.connectionQuality === 'excellent',
+    );
   }),
 );

@@ -62,7 +62,10 @@ test(
     await reconnecting;
     await bob.told('reconnected');
     await bob.until('knows the new name', (m) => m.remote('alice').name === 'Alice B.');
-    await bob.until('knows that the camera is muted', (m) => m.publication('alice', 'camera').isMuted);
+    await bob.until(
+      'knows that the camera is muted',
+      (m) => m.publication('alice', 'camera').isMuted,
+    );
   }),
 );
 
@@ -71,7 +74,9 @@ test(
   scene(async ({ join }) => {
     const [alice, bob] = await call(join);
     const reconnecting = bob.run((m) => m.room.simulateScenario('signal-reconnect', 500));
-    await alice.run((m) => m.room.localParticipant.publishData(new Uint8Array([42]), { reliable: true }));
+    await alice.run((m) =>
+      m.room.localParticipant.publishData(new Uint8Array([42]), { reliable: true }),
+    );
     await reconnecting;
     await bob.told('dataReceived', (payload) => payload[0] === 42);
   }),

@@ -51,8 +51,8 @@ class Scene {
   }
 }
 
-// What the page complains of, kept for the report of a test that fails. The SDK first tries a path of
-// the protocol's next version; that it is not there is no complaint.
+// What the page complains of, kept for the report of a test that fails. The SDK first tries a path
+// of the protocol's next version; that it is not there is no complaint.
 function complaintsOf(page) {
   const complaints = [];
   const complain = (text) => {

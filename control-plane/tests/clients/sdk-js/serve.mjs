@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 
 const FOLDERS = {
   '/harness/': fileURLToPath(new URL('./harness/', import.meta.url)),
-  '/livekit-client/': fileURLToPath(new URL('../node_modules/livekit-client/dist/', import.meta.url)),
+  '/livekit-client/': fileURLToPath(
+    new URL('../node_modules/livekit-client/dist/', import.meta.url),
+  ),
 };
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript' };
 

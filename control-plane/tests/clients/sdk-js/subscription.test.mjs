@@ -27,7 +27,8 @@ test(
     await alice.publishCamera();
     await bob.sees('alice');
     await bob.run((m) => {
-      for (const wanted of [false, true, false, true]) m.publication('alice', 'camera').setSubscribed(wanted);
+      for (const wanted of [false, true, false, true])
+        m.publication('alice', 'camera').setSubscribed(wanted);
     });
     await bob.told('trackUnsubscribed');
     await bob.sees('alice');

@@ -6,10 +6,11 @@ import { RpcError } from '@livekit/rtc-node';
 import { until } from '../lib/until.mjs';
 import { scene } from './scene.mjs';
 
-const received = (member) => member.heard('dataReceived').map(([payload, from]) => ({
-  text: new TextDecoder().decode(payload),
-  from: from?.identity,
-}));
+const received = (member) =>
+  member.heard('dataReceived').map(([payload, from]) => ({
+    text: new TextDecoder().decode(payload),
+    from: from?.identity,
+  }));
 const publish = (member, text, options) =>
   member.local.publishData(new TextEncoder().encode(text), { reliable: true, ...options });
 
@@ -22,10 +23,15 @@ test(
     await publish(alice, 'for bob', { destination_identities: ['bob'] });
     await publish(alice, 'for all');
     for (const member of [bob, carol]) {
-      await until('the last message is there', () => received(member).some((d) => d.text === 'for all'));
+      await until('the last message is there', () =>
+        received(member).some((d) => d.text === 'for all'),
+      );
     }
     const from = 'alice';
-    assert.deepEqual(received(bob), [{ text: 'for bob', from }, { text: 'for all', from }]);
+    assert.deepEqual(received(bob), [
+      { text: 'for bob', from },
+      { text: 'for all', from },
+    ]);
     assert.deepEqual(received(carol), [{ text: 'for all', from }]);
   }),
 );
@@ -68,7 +74,11 @@ test(
       got = Buffer.concat(await reader.readAll());
     });
     const sent = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 7) % 256);
-    const writer = await alice.local.streamBytes({ name: 'photo.bin', topic: 'files', totalSize: sent.length });
+    const writer = await alice.local.streamBytes({
+      name: 'photo.bin',
+      topic: 'files',
+      totalSize: sent.length,
+    });
     await writer.write(sent);
     await writer.close();
     await until('bob has the file', () => got);
@@ -85,7 +95,8 @@ test(
       if (payload === 'bad') throw new RpcError(1789, 'not like this');
       return `hello ${callerIdentity}, you said ${payload}`;
     });
-    const call = (payload) => alice.local.performRpc({ destinationIdentity: 'bob', method: 'greet', payload });
+    const call = (payload) =>
+      alice.local.performRpc({ destinationIdentity: 'bob', method: 'greet', payload });
     assert.equal(await call('hi'), 'hello alice, you said hi');
     await assert.rejects(call('bad'), { code: 1789, message: 'not like this' });
   }),

@@ -29,7 +29,10 @@ test(
     await alice.local.updateName('Alice B.');
     await alice.local.updateMetadata('host');
     await alice.local.setAttributes({ hand: 'up' });
-    await until('bob sees all of it', () => seen.name === 'Alice B.' && seen.metadata === 'host' && seen.attributes.hand === 'up');
+    await until(
+      'bob sees all of it',
+      () => seen.name === 'Alice B.' && seen.metadata === 'host' && seen.attributes.hand === 'up',
+    );
   }),
 );
 

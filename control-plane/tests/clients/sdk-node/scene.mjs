@@ -1,5 +1,5 @@
-// One test's stage: a room of its own and participants of @livekit/rtc-node in it. When the test ends,
-// everybody leaves; when the file ends, the native library is shut down.
+// One test's stage: a room of its own and participants of @livekit/rtc-node in it. When the test
+// ends, everybody leaves; when the file ends, the native library is shut down.
 
 import { after } from 'node:test';
 import { Room, RoomEvent, dispose } from '@livekit/rtc-node';
@@ -30,17 +30,22 @@ class Member {
   }
 
   async told(name, accept = () => true) {
-    return until(`${this.identity} is told "${name}"`, () => this.heard(name).find((args) => accept(...args)));
+    return until(`${this.identity} is told "${name}"`, () =>
+      this.heard(name).find((args) => accept(...args)),
+    );
   }
 
   knows(identity) {
-    return until(`${this.identity} knows ${identity}`, () => this.room.remoteParticipants.get(identity));
+    return until(`${this.identity} knows ${identity}`, () =>
+      this.room.remoteParticipants.get(identity),
+    );
   }
 
   // Waits until a track of that kind of `identity` is subscribed, and returns it.
   async track(identity, kind) {
     return until(`${this.identity} is subscribed to ${identity}`, () => {
-      const publications = this.room.remoteParticipants.get(identity)?.trackPublications.values() ?? [];
+      const publications =
+        this.room.remoteParticipants.get(identity)?.trackPublications.values() ?? [];
       return [...publications].find((p) => p.kind === kind)?.track;
     });
   }
@@ -58,7 +63,10 @@ export function scene(body) {
     const members = [];
     const join = async (identity, grant) => {
       const member = new Member(identity);
-      await member.room.connect(signalUrl, await mintToken(room, identity, grant), { autoSubscribe: true, dynacast: false });
+      await member.room.connect(signalUrl, await mintToken(room, identity, grant), {
+        autoSubscribe: true,
+        dynacast: false,
+      });
       members.push(member);
       return member;
     };

@@ -1,6 +1,14 @@
 // Sound with a known content, and looking for that content in what was decoded.
 
-import { AudioFrame, AudioSource, AudioStream, LocalAudioTrack, TrackKind, TrackPublishOptions, TrackSource } from '@livekit/rtc-node';
+import {
+  AudioFrame,
+  AudioSource,
+  AudioStream,
+  LocalAudioTrack,
+  TrackKind,
+  TrackPublishOptions,
+  TrackSource,
+} from '@livekit/rtc-node';
 import { until } from '../lib/until.mjs';
 
 const RATE = 48_000;
@@ -16,7 +24,10 @@ export async function publishTone(member, hertz = 440) {
   const play = async () => {
     const length = RATE / 50;
     for (let at = 0; playing; at += length) {
-      const samples = Int16Array.from({ length }, (_, i) => AMPLITUDE * Math.sin((2 * Math.PI * hertz * (at + i)) / RATE));
+      const samples = Int16Array.from(
+        { length },
+        (_, i) => AMPLITUDE * Math.sin((2 * Math.PI * hertz * (at + i)) / RATE),
+      );
       await source.captureFrame(new AudioFrame(samples, RATE, 1, length));
     }
   };

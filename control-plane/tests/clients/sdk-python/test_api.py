@@ -23,9 +23,15 @@ async def test_rooms_and_participants_are_listed(join, backend, room_name):
 
 
 async def test_a_room_is_created_and_ended(join, backend, room_name):
-    request = api.CreateRoomRequest(name=room_name, metadata="topic: cats", empty_timeout=60, max_participants=1)
+    request = api.CreateRoomRequest(
+        name=room_name, metadata="topic: cats", empty_timeout=60, max_participants=1
+    )
     created = await backend.room.create_room(request)
-    assert (created.name, created.metadata, created.max_participants) == (room_name, "topic: cats", 1)
+    assert (created.name, created.metadata, created.max_participants) == (
+        room_name,
+        "topic: cats",
+        1,
+    )
     alice = await join("alice")
     assert alice.room.metadata == "topic: cats"
     with pytest.raises(rtc.ConnectError):
@@ -63,7 +69,11 @@ async def test_changes_by_the_backend_reach_the_room(join, backend, room_name):
     await bob.knows("alice")
     await backend.room.update_participant(
         api.UpdateParticipantRequest(
-            room=room_name, identity="alice", name="Alice B.", metadata="host", attributes={"hand": "up"}
+            room=room_name,
+            identity="alice",
+            name="Alice B.",
+            metadata="host",
+            attributes={"hand": "up"},
         )
     )
     seen = bob.room.remote_participants["alice"]
@@ -81,7 +91,9 @@ async def test_a_permission_taken_away_ends_publishing(join, backend, room_name)
     alice, bob = await join("alice"), await join("bob")
     await publish_tone(alice)
     await hears_tone(bob, "alice")
-    permission = api.ParticipantPermission(can_subscribe=True, can_publish=False, can_publish_data=True)
+    permission = api.ParticipantPermission(
+        can_subscribe=True, can_publish=False, can_publish_data=True
+    )
     await backend.room.update_participant(
         api.UpdateParticipantRequest(room=room_name, identity="alice", permission=permission)
     )
@@ -93,7 +105,10 @@ async def test_data_of_the_backend_reaches_those_it_is_for(join, backend, room_n
     for data, to in ((b"for bob", ["bob"]), (b"for all", [])):
         await backend.room.send_data(
             api.SendDataRequest(
-                room=room_name, data=data, topic="news", destination_identities=to,
+                room=room_name,
+                data=data,
+                topic="news",
+                destination_identities=to,
                 kind=api.DataPacket.Kind.RELIABLE,
             )
         )
@@ -122,7 +137,9 @@ async def test_errors_say_what_is_missing(backend, room_name):
         request = api.RoomParticipantIdentity(room=room_name, identity="nobody")
         await backend.room.get_participant(request)
     assert missing.value.code == "not_found"
-    async with api.LiveKitAPI(env.URL, env.API_KEY, "not the secret of this key, far from it") as stranger:
+    async with api.LiveKitAPI(
+        env.URL, env.API_KEY, "not the secret of this key, far from it"
+    ) as stranger:
         with pytest.raises(api.TwirpError) as refused:
             await stranger.room.list_rooms(api.ListRoomsRequest())
     assert refused.value.status == 401

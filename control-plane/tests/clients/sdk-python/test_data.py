@@ -38,9 +38,12 @@ async def test_data_for_one_reaches_nobody_else(join):
     await alice.knows("bob", "carol")
     await alice.local.publish_data(b"for bob", destination_identities=["bob"])
     await alice.local.publish_data(b"for all")
+
     # Reliable data keeps its order, so whoever has the second has had the chance of the first.
-    for member in (bob, carol):
-        await until("the second message is there", lambda: any(p.data == b"for all" for p in received(member)))
+    def has_second(member):
+        return any(p.data == b"for all" for p in received(member))
+
+    await until("both have the second", lambda: has_second(bob) and has_second(carol))
     assert [p.data for p in received(bob)] == [b"for bob", b"for all"]
     assert [p.data for p in received(carol)] == [b"for all"]
 
@@ -94,7 +97,9 @@ async def test_a_call_gets_its_answer_and_its_error(join):
         return f"hello {call.caller_identity}, you said {call.payload}"
 
     async def call(payload):
-        return await alice.local.perform_rpc(destination_identity="bob", method="greet", payload=payload)
+        return await alice.local.perform_rpc(
+            destination_identity="bob", method="greet", payload=payload
+        )
 
     assert await call("hi") == "hello alice, you said hi"
     with pytest.raises(rtc.RpcError) as refused:

@@ -32,7 +32,9 @@ async def test_a_changed_name_metadata_or_attribute_is_seen(join):
 async def test_who_speaks_is_told(join):
     alice, bob = await join("alice"), await join("bob")
     await publish_tone(alice)
-    await bob.told("active_speakers_changed", lambda speakers: [s.identity for s in speakers] == ["alice"])
+    await bob.told(
+        "active_speakers_changed", lambda speakers: [s.identity for s in speakers] == ["alice"]
+    )
 
 
 async def test_a_second_join_with_one_identity_ends_the_first(join):

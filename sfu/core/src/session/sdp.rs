@@ -282,10 +282,7 @@ mod tests {
             sdp_sections: 3,
             ..Limits::default()
         };
-        assert_eq!(
-            check(OFFER, &limits),
-            Err(SdpProblem::Sections(4, 3))
-        );
+        assert_eq!(check(OFFER, &limits), Err(SdpProblem::Sections(4, 3)));
         let many = format!(
             "{OFFER}{}",
             "a=candidate:1 1 udp 1 1.2.3.4 5 typ host\r\n".repeat(9)
@@ -294,10 +291,7 @@ mod tests {
             candidates: 2,
             ..Limits::default()
         };
-        assert_eq!(
-            check(&many, &limits),
-            Err(SdpProblem::Candidates(9, 8))
-        );
+        assert_eq!(check(&many, &limits), Err(SdpProblem::Candidates(9, 8)));
         assert_eq!(check(OFFER, &Limits::default()), Ok(()));
     }
 

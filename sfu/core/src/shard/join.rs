@@ -416,7 +416,15 @@ impl Shard {
             action: action.into(),
             message: message.to_owned(),
         };
-        self.tell(session, Kind::Closed(closed));
+        // The last word: nothing of what follows concerns this connection any more.
+        let control = self
+            .participants
+            .get_mut(session)
+            .and_then(|p| p.member.control.take());
+        if let Some(control) = control {
+            self.tell_control(control, Kind::Closed(closed));
+            self.controls.remove(&control);
+        }
         self.drain_closing(session);
 
         let tracks = self
@@ -440,9 +448,6 @@ impl Shard {
             info
         });
         if let Some(gone) = self.participants.remove(session) {
-            if let Some(control) = gone.member.control {
-                self.controls.remove(&control);
-            }
             for source in gone.session.sources() {
                 self.demux.remove_source(source, session);
                 self.events.push_back(Event::CloseTcp { remote: source });

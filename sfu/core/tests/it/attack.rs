@@ -23,18 +23,32 @@ fn talk(seed: u64) -> Talk {
     let voice = world.publish_audio(people[0]);
     world.run_for(seconds(4));
     let taps = world.close_tap();
-    Talk { world, people, voice, camera, taps }
+    Talk {
+        world,
+        people,
+        voice,
+        camera,
+        taps,
+    }
 }
 
 impl Talk {
     /// Real datagrams, some of each kind.
     fn taps(&self) -> Vec<Tapped> {
         let is_rtcp = |tapped: &Tapped| matches!(tapped.bytes[..], [128..=191, 192..=223, ..]);
-        let rtcp: Vec<_> = self.taps.iter().filter(|tapped| is_rtcp(tapped)).take(12).collect();
+        let rtcp: Vec<_> = self
+            .taps
+            .iter()
+            .filter(|tapped| is_rtcp(tapped))
+            .take(12)
+            .collect();
         assert_eq!(rtcp.len(), 12);
         let mut few: Vec<_> = rtcp.into_iter().cloned().collect();
         for kinds in [0..=3_u8, 20..=63, 128..=191] {
-            let of_kind = self.taps.iter().filter(|tapped| kinds.contains(&tapped.bytes[0]));
+            let of_kind = self
+                .taps
+                .iter()
+                .filter(|tapped| kinds.contains(&tapped.bytes[0]));
             few.extend(of_kind.filter(|tapped| !is_rtcp(tapped)).take(12).cloned());
         }
         assert_eq!(few.len(), 48);
@@ -42,7 +56,13 @@ impl Talk {
     }
 
     fn assert_undisturbed(&mut self) {
-        let Self { world, people: [ann, bob], voice, camera, .. } = self;
+        let Self {
+            world,
+            people: [ann, bob],
+            voice,
+            camera,
+            ..
+        } = self;
         world.run_for(millis(500));
         assert!(world.frames_per_second(*bob, *camera) >= 29);
         assert!(world.frames_per_second(*bob, *voice) >= 48);
@@ -65,8 +85,12 @@ fn garbage_of_every_first_byte_and_many_lengths_is_counted_and_forgotten() {
     let mut sent = 0;
     for source in [stranger(), ours] {
         for first in 0..=255_u8 {
-            for length in [1, 2, 3, 4, 7, 8, 11, 12, 13, 16, 19, 20, 21, 27, 28, 40, 100, 1_200, 1_500] {
-                let mut bytes: Vec<u8> = (0..length).map(|n| (n * 7 + usize::from(first)) as u8).collect();
+            for length in [
+                1, 2, 3, 4, 7, 8, 11, 12, 13, 16, 19, 20, 21, 27, 28, 40, 100, 1_200, 1_500,
+            ] {
+                let mut bytes: Vec<u8> = (0..length)
+                    .map(|n| (n * 7 + usize::from(first)) as u8)
+                    .collect();
                 bytes[0] = first;
                 talk.world.inject(source, &bytes);
                 sent += 1;
@@ -76,7 +100,11 @@ fn garbage_of_every_first_byte_and_many_lengths_is_counted_and_forgotten() {
     }
     let after: u64 = talk.world.shard.stats().drops.iter().sum();
     let from_stranger = sent / 2;
-    assert!(after - before >= from_stranger, "{} of {sent} were counted", after - before);
+    assert!(
+        after - before >= from_stranger,
+        "{} of {sent} were counted",
+        after - before
+    );
     talk.assert_undisturbed();
 }
 
@@ -117,7 +145,12 @@ fn media_and_handshakes_from_an_unchecked_address_are_dropped_unread() {
     let mut talk = talk(103);
     let taps = talk.taps();
     let media: Vec<_> = taps.iter().filter(|tapped| tapped.bytes[0] >= 20).collect();
-    let count = |talk: &Talk| talk.world.shard.stats().dropped(DropReason::UnvalidatedSource);
+    let count = |talk: &Talk| {
+        talk.world
+            .shard
+            .stats()
+            .dropped(DropReason::UnvalidatedSource)
+    };
     let before = count(&talk);
     for tapped in &media {
         talk.world.inject(stranger(), &tapped.bytes);
@@ -138,7 +171,9 @@ fn client_hello(version: [u8; 2], cipher_suites: &[u8]) -> Vec<u8> {
     body.extend(cipher_suites);
     body.extend([1, 0]);
     let length = (body.len() as u32).to_be_bytes();
-    let mut handshake = vec![1, length[1], length[2], length[3], 0, 0, 0, 0, 0, length[1], length[2], length[3]];
+    let mut handshake = vec![
+        1, length[1], length[2], length[3], 0, 0, 0, 0, 0, length[1], length[2], length[3],
+    ];
     handshake.extend(body);
     let mut record = vec![22, version[0], version[1], 0, 0, 0, 0, 0, 0, 0, 0];
     record.extend((handshake.len() as u16).to_be_bytes());
@@ -159,7 +194,10 @@ fn a_hello_that_comes_first_from_elsewhere_does_not_win() {
     let camera = world.publish_video(ann);
     world.run_for(seconds(1));
     for number in 0..10 {
-        let bob = world.join(sfu_sim::ClientOptions::new("room", &format!("bob {number}")));
+        let bob = world.join(sfu_sim::ClientOptions::new(
+            "room",
+            &format!("bob {number}"),
+        ));
         let mut sent = 0;
         while world.client(bob).report(camera).frames == 0 {
             for hello in &hellos {

@@ -24,7 +24,7 @@ fn world(
     (world, ann, cat, voice)
 }
 
-fn refusals<'a>(world: &'a World, key: ClientKey, reason: RequestReason) -> Vec<&'a str> {
+fn refusals(world: &World, key: ClientKey, reason: RequestReason) -> Vec<&str> {
     let told = world.client(key).told();
     told.filter_map(|told| match told {
         Told::RequestResponse(response) if response.reason() == reason => {

@@ -14,11 +14,14 @@ fn every_frame_arrives_although_one_packet_in_twenty_is_lost_both_ways() {
         world.run_for(seconds(30));
         let picture = world.client(bob).report(camera);
         assert!(picture.frames > 800, "{picture:?}");
-        let missed = picture.lost + picture.undecodable;
-        assert!(missed * 1_000 <= picture.packets, "{picture:?}");
-        assert!(picture.longest_gap < millis(1_000), "{picture:?}");
+        // Where retransmissions were lost as well, a keyframe makes good for it within a second.
+        assert!(picture.lost * 1_000 <= picture.packets, "{picture:?}");
+        assert!(picture.undecodable <= 40, "{picture:?}");
+        assert!(picture.longest_gap < millis(1_500), "{picture:?}");
+        // Sound is not sent again: two hops lose one in ten.
         let sound = world.client(bob).report(voice);
-        assert!(sound.frames > 1_250, "{sound:?}");
+        let share = sound.lost as f64 / (sound.packets + sound.lost) as f64;
+        assert!((0.05..0.15).contains(&share), "{sound:?}");
     }
 }
 
@@ -58,7 +61,9 @@ fn layers_change_on_a_lossy_link() {
     let camera = world.publish_video(ann);
     let track = world.track_of(ann, camera);
     for round in 0..12 {
-        world.settings(bob, &track, |settings| settings.quality = [0, 2, 1][round % 3]);
+        world.settings(bob, &track, |settings| {
+            settings.quality = [0, 2, 1][round % 3]
+        });
         world.run_for(seconds(2));
     }
     let picture = world.client(bob).report(camera);

@@ -4,6 +4,7 @@ mod attack;
 mod conference;
 mod data;
 mod demand;
+mod imports;
 mod layers;
 mod limits;
 mod loss;

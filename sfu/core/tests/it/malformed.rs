@@ -1,8 +1,8 @@
 //! Descriptions, candidates and data that are wrong in any way are answered or ignored: the session
 //! and its neighbours go on.
 
-use plenum_proto::{
-    node::{Candidate, Description, TransportRole, session_event::Kind as Told, session_request::Kind},
+use plenum_proto::node::{
+    Candidate, Description, TransportRole, session_event::Kind as Told, session_request::Kind,
 };
 use proptest::prelude::*;
 use sfu_sim::{ClientKey, SourceId, World, millis, seconds};
@@ -19,11 +19,11 @@ fn world(seed: u64) -> (World, ClientKey, ClientKey, SourceId) {
 
 /// A description that the node would take.
 fn good(world: &World, ann: ClientKey) -> String {
-    let offers = world.client(ann).told().filter_map(|told| match told {
+    let offers = world.client(ann).told().rev().find_map(|told| match told {
         Told::Description(description) if description.is_offer => Some(description.sdp.clone()),
         _ => None,
     });
-    offers.last().expect("the node offered")
+    offers.expect("the node offered")
 }
 
 fn still_fine(world: &mut World, ann: ClientKey, voice: SourceId) {
@@ -143,8 +143,11 @@ fn names_of_hosts_and_foreign_candidates_are_ignored() {
         "nonsense",
     ] {
         for role in [TransportRole::Publish, TransportRole::Subscribe] {
-            let candidate =
-                Candidate { role: role.into(), candidate: candidate.into(), ..Candidate::default() };
+            let candidate = Candidate {
+                role: role.into(),
+                candidate: candidate.into(),
+                ..Candidate::default()
+            };
             world.client_mut(ann).request(Kind::Candidate(candidate));
         }
     }

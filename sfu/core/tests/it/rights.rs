@@ -179,7 +179,7 @@ fn a_publisher_takes_back_and_grants_who_may_subscribe() {
     world
         .client_mut(bob)
         .request(Kind::Subscribe(plenum_proto::node::Subscribe {
-            track_ids: vec![track.clone()],
+            track_ids: vec![track],
             subscribe: true,
             ..Default::default()
         }));

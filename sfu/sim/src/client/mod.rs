@@ -4,6 +4,7 @@
 mod publish;
 mod receive;
 mod signal;
+mod wish;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,6 +29,8 @@ use crate::{
     world::Clock,
 };
 pub(crate) use publish::Source;
+pub(crate) use wish::Change;
+use wish::Wishes;
 
 /// Who joins, and how.
 #[derive(Debug, Clone)]
@@ -124,9 +127,9 @@ pub struct Client {
     tracks_by_mid: BTreeMap<Mid, String>,
     pub(crate) streams: BTreeMap<u32, Stream>,
     data: Vec<DataMessage>,
-    /// Since when it wants what, where it said so; and when it learnt of each track.
-    wishes: BTreeMap<String, Option<Duration>>,
-    known_since: BTreeMap<String, Duration>,
+    wishes: Wishes,
+    /// An offer made for the connection before may come again, with tracks that are gone.
+    just_resumed: bool,
     pub(crate) is_perfect: bool,
     /// Media packets sent, without retransmissions.
     pub(crate) media_sent: u64,
@@ -169,8 +172,8 @@ impl Client {
             tracks_by_mid: BTreeMap::new(),
             streams: BTreeMap::new(),
             data: Vec::new(),
-            wishes: BTreeMap::new(),
-            known_since: BTreeMap::new(),
+            wishes: Wishes::new(options.join.auto_subscribe),
+            just_resumed: false,
             is_perfect: true,
             media_sent: 0,
             media_received: 0,
@@ -299,29 +302,18 @@ impl Client {
         self.offer_if_wanted();
     }
 
-    /// It says that it wants a track, or does not.
-    pub(crate) fn note_wish(&mut self, now: Duration, track: &str, wanted: bool) {
-        let kept = match self.wishes.get(track) {
-            Some(wished) => *wished,
-            None => self.wants_since(track),
-        };
-        self.wishes
-            .insert(track.to_owned(), wanted.then(|| kept.unwrap_or(now)));
-        if wanted && kept.is_some() {
-            return;
-        }
-        for stream in self
-            .streams
-            .values_mut()
-            .filter(|stream| stream.track == track)
-        {
-            stream.check.pause();
+    /// What it may expect of a track changes.
+    pub(crate) fn note_wish(&mut self, now: Duration, track: &str, change: Change) {
+        if self.wishes.apply(now, track, change) {
+            let streams = self.streams.values_mut();
+            streams
+                .filter(|stream| stream.track == track)
+                .for_each(|stream| stream.check.pause());
         }
     }
 
-    /// Since when a track is known to it and wanted.
+    /// Since when a track is known to it, wanted and allowed.
     pub(crate) fn wants_since(&self, track: &str) -> Option<Duration> {
-        let known = *self.known_since.get(track)?;
         let own = self
             .participants
             .get(self.id())
@@ -329,10 +321,15 @@ impl Client {
         if !own.is_some_and(|permissions| permissions.can_subscribe) {
             return None;
         }
-        match self.wishes.get(track) {
-            Some(wished) => wished.map(|wished| wished.max(known)),
-            None => self.options.join.auto_subscribe.then_some(known),
-        }
+        self.wishes.since(track)
+    }
+
+    /// The section that carries a track, by the node's last offer.
+    pub(crate) fn section_of(&self, track: &str) -> Option<Mid> {
+        let mut sections = self.tracks_by_mid.iter();
+        sections
+            .find(|(_, carried)| *carried == track)
+            .map(|(mid, _)| *mid)
     }
 
     pub(crate) fn handle_event(&mut self, clock: &Clock, event: SessionEvent) {
@@ -352,10 +349,13 @@ impl Client {
         let now = clock.instant();
         if destination == self.subscriber.address {
             self.subscriber.handle_datagram(now, source, bytes);
-        } else if let Some(publisher) = &mut self.publisher {
-            if destination == publisher.address {
-                publisher.handle_datagram(now, source, bytes);
-            }
+        }
+        if let Some(publisher) = self
+            .publisher
+            .as_mut()
+            .filter(|own| own.address == destination)
+        {
+            publisher.handle_datagram(now, source, bytes);
         }
     }
 

@@ -175,7 +175,8 @@ impl Client {
                 payload: envelope.user.unwrap_or_default().payload,
             }),
             Err(_) if self.takes_any_data => {}
-            Err(error) => self.violations
+            Err(error) => self
+                .violations
                 .push(format!("data that is no envelope: {error}")),
         }
     }

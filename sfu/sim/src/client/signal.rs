@@ -15,7 +15,7 @@ use str0m::{
     media::Mid,
 };
 
-use super::Client;
+use super::{Change, Client};
 use crate::world::Clock;
 
 impl Client {
@@ -53,20 +53,17 @@ impl Client {
             }
             Told::SubscribedQuality(quality) => self.on_demand(quality),
             Told::PermissionChanged(changed) => {
-                self.note_wish(clock.now, &changed.track_id, changed.allowed);
+                self.note_wish(clock.now, &changed.track_id, Change::Allow(changed.allowed));
             }
             Told::Closed(closed) => self.closed = Some(closed.clone()),
             _ => {}
         }
-        let tracks = self
+        for track in self
             .participants
             .values()
-            .flat_map(|p| &p.tracks)
-            .map(|t| &t.id);
-        for track in tracks {
-            if !self.known_since.contains_key(track) {
-                self.known_since.insert(track.clone(), clock.now);
-            }
+            .flat_map(|participant| &participant.tracks)
+        {
+            self.wishes.on_track(clock.now, &track.id);
         }
         self.told.push((clock.now, kind));
     }
@@ -83,9 +80,9 @@ impl Client {
     }
 
     fn on_offer(&mut self, clock: &Clock, offer: &Description) {
+        let is_old = std::mem::take(&mut self.just_resumed);
         for (mid, track) in &offer.track_by_mid {
-            let mut tracks = self.participants.values().flat_map(|p| &p.tracks);
-            if !tracks.any(|known| known.id == *track) {
+            if !is_old && !self.wishes.is_known(track) {
                 self.violations
                     .push(format!("section {mid} carries {track}, not announced"));
             }
@@ -219,6 +216,7 @@ impl Client {
         // A new connection begins: what was told belongs to the old one.
         self.closed = None;
         self.told.clear();
+        self.just_resumed = true;
         let mut join = self.options.join.clone();
         join.resume = Some(node::Resume {
             participant_id: self.id().to_owned(),

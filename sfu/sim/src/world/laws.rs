@@ -178,16 +178,28 @@ impl World {
                         subscriber.options.uplink,
                         subscriber.options.downlink,
                     ];
-                    let is_bad = links.iter().any(|link| link.loss >= BAD_LINK);
-                    if gap > (if is_bad { LIVENESS_ON_BAD_LINKS } else { LIVENESS }) {
+                    // A lost handshake is sent again after a second, then two, then four.
+                    let bearable = if frame.is_none() { 0.0 } else { BAD_LINK };
+                    let is_bad = links.iter().any(|link| link.loss > bearable);
+                    if gap
+                        > (if is_bad {
+                            LIVENESS_ON_BAD_LINKS
+                        } else {
+                            LIVENESS
+                        })
+                    {
                         let kind = match source.kind {
                             SourceKind::Audio => "audio",
                             SourceKind::Video => "video",
                         };
-                        stalled.push((
-                            ClientKey(index),
-                            format!("no {kind} of {track} for {gap:?}"),
-                        ));
+                        let section = subscriber.section_of(track);
+                        let off: Vec<_> = source.encoders.iter().map(|e| e.is_off).collect();
+                        let what = format!(
+                            "no {kind} of {track} for {gap:?}; section {section:?}, demand {:?}, \
+                             off {off:?}, flowing {flowing:?}, wanted {wanted:?}, frame {frame:?}",
+                            source.demand
+                        );
+                        stalled.push((ClientKey(index), what));
                     }
                 }
             }

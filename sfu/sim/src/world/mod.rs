@@ -21,7 +21,7 @@ use str0m::config::DtlsCert;
 
 use crate::{
     Client, ClientOptions, SourceId, Violation,
-    network::{Cargo, LinkSettings, Network},
+    network::{Cargo, Letter, LinkSettings, Network},
 };
 
 /// Names a client of a world.
@@ -122,7 +122,7 @@ impl World {
                 wall_origin,
             },
             rng: ChaCha8Rng::seed_from_u64(seed),
-            network: Network::default(),
+            network: Network::new(seed),
             clients: Vec::new(),
             by_address: BTreeMap::new(),
             by_control: BTreeMap::new(),
@@ -322,11 +322,11 @@ impl World {
     fn deliver(&mut self, cargo: Cargo) {
         let now = self.clock.instant();
         match cargo {
-            Cargo::ToNode {
+            Cargo::ToNode(Letter {
                 source,
                 destination,
                 bytes,
-            } => {
+            }) => {
                 if let Some(tap) = &mut self.tap {
                     tap.push(Tapped {
                         source,
@@ -343,11 +343,11 @@ impl World {
                 self.shard.handle_datagram(now, datagram);
                 self.settle_shard();
             }
-            Cargo::ToClient {
+            Cargo::ToClient(Letter {
                 source,
                 destination,
                 bytes,
-            } => {
+            }) => {
                 let key = self.by_address.get(&destination).copied();
                 if let Some(client) = key.and_then(|key| self.clients.get_mut(key.0)) {
                     client.handle_datagram(&self.clock, source, destination, &bytes);
@@ -384,13 +384,12 @@ impl World {
             };
             let link = self.clients[key.0].options.downlink;
             self.counts.on_sent_by_node(&transmit.bytes);
-            let cargo = Cargo::ToClient {
+            let letter = Letter {
                 source: transmit.source,
                 destination: transmit.destination,
                 bytes: transmit.bytes,
             };
-            self.network
-                .send(self.clock.now, &link, &mut self.rng, cargo);
+            self.network.send(self.clock.now, &link, letter, false);
         }
         while let Some(event) = self.shard.poll_event() {
             match event {
@@ -420,13 +419,12 @@ impl World {
         }
         for datagram in out {
             self.counts.on_sent_by_client(&datagram.bytes);
-            let cargo = Cargo::ToNode {
+            let letter = Letter {
                 source: datagram.source,
                 destination: datagram.destination,
                 bytes: datagram.bytes,
             };
-            self.network
-                .send(self.clock.now, &link, &mut self.rng, cargo);
+            self.network.send(self.clock.now, &link, letter, true);
         }
     }
 

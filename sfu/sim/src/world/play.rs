@@ -9,7 +9,10 @@ use plenum_proto::{
 use sfu_core::Command;
 
 use super::{ClientKey, World};
-use crate::{ClientOptions, SourceId, SourceKind, VideoSettings, millis, network::Cargo, seconds};
+use crate::{
+    ClientOptions, SourceId, SourceKind, VideoSettings, client::Change, millis, network::Cargo,
+    seconds,
+};
 
 impl World {
     /// A participant with all rights joins, and is let in.
@@ -98,7 +101,7 @@ impl World {
             ..Subscribe::default()
         };
         let (now, client) = (self.clock.now, &mut self.clients[key.0]);
-        client.note_wish(now, track, subscribe);
+        client.note_wish(now, track, Change::Subscribe(subscribe));
         client.request(Kind::Subscribe(request));
     }
 
@@ -106,7 +109,7 @@ impl World {
     pub fn waive(&mut self, track: &str) {
         let now = self.clock.now;
         for client in &mut self.clients {
-            client.note_wish(now, track, false);
+            client.note_wish(now, track, Change::Waive);
         }
     }
 
@@ -122,7 +125,9 @@ impl World {
 
     /// Data that is no envelope is expected from now on.
     pub fn waive_data(&mut self) {
-        self.clients.iter_mut().for_each(|client| client.takes_any_data = true);
+        self.clients
+            .iter_mut()
+            .for_each(|client| client.takes_any_data = true);
     }
 
     /// The addresses of a client: of what it publishes, and of what it subscribes to.
@@ -149,11 +154,8 @@ impl World {
         };
         change(&mut settings);
         let (now, client) = (self.clock.now, &mut self.clients[key.0]);
-        client.note_wish(
-            now,
-            track,
-            !settings.disabled && settings.quality() != VideoQuality::Off,
-        );
+        let is_shown = !settings.disabled && settings.quality() != VideoQuality::Off;
+        client.note_wish(now, track, Change::Show(is_shown));
         client.request(Kind::TrackSettings(settings));
     }
 

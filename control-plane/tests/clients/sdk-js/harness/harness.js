@@ -13,7 +13,9 @@ class Member {
     for (const name of Object.values(livekit.RoomEvent)) {
       this.room.on(name, (...args) => this.events.push({ name, args }));
     }
-    this.room.on('trackSubscribed', (track) => document.querySelector('main').append(track.attach()));
+    this.room.on('trackSubscribed', (track) =>
+      document.querySelector('main').append(track.attach()),
+    );
     this.room.on('trackUnsubscribed', (track) => track.detach().forEach((e) => e.remove()));
   }
 

@@ -1,0 +1,131 @@
+//! What a client has asked for and was allowed, track by track: what it may expect to get. Must not
+//! ask for anything.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// Wishes for all tracks.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    by_track: BTreeMap<String, Wish>,
+    auto_subscribe: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    /// Since when the track is known.
+    known: Option<Duration>,
+    /// As it asked by name.
+    subscribed: Option<bool>,
+    is_shown: bool,
+    is_allowed: bool,
+    /// Nobody expects it any more.
+    is_waived: bool,
+    /// Since when all of that holds.
+    since: Option<Duration>,
+}
+
+/// What changes of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Subscribe(bool),
+    Show(bool),
+    Allow(bool),
+    Waive,
+}
+
+impl Wishes {
+    pub(super) fn new(auto_subscribe: bool) -> Self {
+        Self {
+            by_track: BTreeMap::new(),
+            auto_subscribe,
+        }
+    }
+
+    /// A track is told of.
+    pub(super) fn on_track(&mut self, now: Duration, track: &str) {
+        self.change(now, track, |wish, _| {
+            wish.known.get_or_insert(now);
+        });
+    }
+
+    /// Applies a change; says whether it begins or ends what is expected.
+    pub(super) fn apply(&mut self, now: Duration, track: &str, change: Change) -> bool {
+        self.change(now, track, |wish, auto| match change {
+            Change::Subscribe(wanted) => {
+                // A new subscription is shown until told otherwise.
+                wish.is_shown |= wanted && !wish.subscribed.unwrap_or(auto);
+                wish.subscribed = Some(wanted);
+            }
+            // How a track is shown that is not subscribed to concerns nobody.
+            Change::Show(shown) if wish.subscribed.unwrap_or(auto) => wish.is_shown = shown,
+            Change::Show(_) => {}
+            Change::Allow(allowed) => wish.is_allowed = allowed,
+            Change::Waive => wish.is_waived = true,
+        })
+    }
+
+    /// Since when a track may be expected.
+    pub(super) fn since(&self, track: &str) -> Option<Duration> {
+        self.by_track.get(track)?.since
+    }
+
+    pub(super) fn is_known(&self, track: &str) -> bool {
+        self.by_track
+            .get(track)
+            .is_some_and(|wish| wish.known.is_some())
+    }
+
+    fn change(&mut self, now: Duration, track: &str, apply: impl FnOnce(&mut Wish, bool)) -> bool {
+        let auto = self.auto_subscribe;
+        let wish = self.by_track.entry(track.to_owned()).or_insert(Wish {
+            known: None,
+            subscribed: None,
+            is_shown: true,
+            is_allowed: true,
+            is_waived: false,
+            since: None,
+        });
+        apply(wish, auto);
+        let holds = wish.known.is_some()
+            && wish.subscribed.unwrap_or(auto)
+            && wish.is_shown
+            && wish.is_allowed
+            && !wish.is_waived;
+        let is_change = holds != wish.since.is_some();
+        if is_change {
+            wish.since = holds.then_some(now);
+        }
+        is_change
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_track_is_expected_while_it_is_known_wanted_and_allowed() {
+        let at = Duration::from_secs;
+        let mut wishes = Wishes::new(true);
+        assert!(
+            !wishes.apply(at(1), "t", Change::Subscribe(true)),
+            "not known yet"
+        );
+        wishes.on_track(at(2), "t");
+        assert_eq!(wishes.since("t"), Some(at(2)));
+        for (second, change, since) in [
+            (3, Change::Subscribe(true), Some(2)),
+            (4, Change::Show(false), None),
+            (5, Change::Subscribe(true), None),
+            (6, Change::Subscribe(false), None),
+            (7, Change::Show(true), None),
+            (8, Change::Subscribe(true), Some(8)),
+            (9, Change::Allow(false), None),
+            (10, Change::Allow(true), Some(10)),
+            (11, Change::Waive, None),
+        ] {
+            wishes.apply(at(second), "t", change);
+            assert_eq!(wishes.since("t"), since.map(at), "{change:?}");
+        }
+    }
+}
