@@ -9,7 +9,7 @@ use str0m::{
 use super::{
     Session,
     egress::offer_text,
-    sdp::{self, OpusOptions, SdpProblem},
+    sdp::{self, SdpProblem, SectionWish},
     transport::{Fault, guarded},
 };
 use crate::{Limits, key::SubscriptionKey};
@@ -48,7 +48,7 @@ impl Session {
         offer: &str,
         fresh: IceCreds,
         limits: &Limits,
-        opus: impl Fn(&str) -> Option<OpusOptions>,
+        wishes: &[SectionWish],
     ) -> Result<String, NegotiateError> {
         sdp::check(offer, limits)?;
         let quiet = sdp::without_receive_sections(offer);
@@ -70,7 +70,9 @@ impl Session {
         if is_restart {
             api.set_local_ice_credentials(fresh);
         }
-        Ok(sdp::with_opus_options(&text, opus))
+        let wish = |mid: &str| wishes.iter().find(|wish| wish.mid == mid);
+        let text = sdp::with_codec_first(&text, |mid| wish(mid)?.codec.clone());
+        Ok(sdp::with_opus_options(&text, |mid| wish(mid)?.opus))
     }
 
     /// Makes an offer of what changed on the subscribe transport. Nothing comes while an offer waits for

@@ -165,6 +165,15 @@ pub(crate) struct OpusOptions {
     pub(crate) stereo: bool,
 }
 
+/// How a publisher is to encode what a section carries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct SectionWish {
+    pub(crate) mid: String,
+    pub(crate) opus: Option<OpusOptions>,
+    /// Name of the codec it announced, as in `a=rtpmap`.
+    pub(crate) codec: Option<String>,
+}
+
 /// An answer that asks the publisher for these Opus options.
 pub(crate) fn with_opus_options(
     answer: &str,
@@ -185,6 +194,54 @@ pub(crate) fn with_opus_options(
         }
         push(out, &line);
     })
+}
+
+/// An answer whose sections name the codec asked for first: publishers send the first they are answered
+/// (RFC 8829 section 5.3.1). `codec_of` gives its name in `a=rtpmap`, by mid.
+pub(crate) fn with_codec_first(answer: &str, codec_of: impl Fn(&str) -> Option<String>) -> String {
+    map_lines(answer, |mid, line, out| {
+        let codec = mid.filter(|_| line.starts_with("m=")).and_then(&codec_of);
+        match codec.zip(mid) {
+            Some((codec, mid)) => push(out, &first(line, &payload_types(answer, mid, &codec))),
+            None => push(out, line),
+        }
+    })
+}
+
+/// Payload types of a codec in a section, with those of its retransmission (RFC 4588).
+fn payload_types<'a>(sdp: &'a str, mid: &str, codec: &str) -> Vec<&'a str> {
+    let section = sdp
+        .split("m=")
+        .find(|part| part.lines().any(|line| line == format!("a=mid:{mid}")));
+    let lines = || section.unwrap_or_default().lines();
+    let mut types: Vec<&str> = lines()
+        .filter_map(|line| line.strip_prefix("a=rtpmap:")?.split_once(' '))
+        .filter(|(_, map)| {
+            map.split('/')
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case(codec))
+        })
+        .map(|(payload_type, _)| payload_type)
+        .collect();
+    let repairs: Vec<&str> = lines()
+        .filter_map(|line| line.strip_prefix("a=fmtp:")?.split_once(" apt="))
+        .filter(|(_, repaired)| types.contains(&repaired.trim()))
+        .map(|(repair, _)| repair)
+        .collect();
+    types.extend(repairs);
+    types
+}
+
+/// An `m=` line with these payload types in front.
+fn first(line: &str, payload_types: &[&str]) -> String {
+    // Kind, port and protocol stand before the payload types.
+    let words: Vec<&str> = line.split(' ').collect();
+    let (head, all) = words.split_at(words.len().min(3));
+    let (front, rest): (Vec<&str>, Vec<&str>) = all
+        .iter()
+        .copied()
+        .partition(|word| payload_types.contains(word));
+    [head, &front, &rest].concat().join(" ")
 }
 
 /// Rewrites line by line; the closure is told the mid of the section that the line stands in.
@@ -332,5 +389,19 @@ mod tests {
         let second = "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;stereo=1;sprop-stereo=1\r\n";
         assert!(asked.contains(first), "{asked}");
         assert!(asked.contains(second), "{asked}");
+    }
+
+    #[test]
+    fn the_codec_asked_for_stands_first_with_its_retransmission() {
+        let answer = "v=0\r\nm=video 9 X 96 97 98 99\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\n\
+            a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:98 VP9/90000\r\n\
+            a=rtpmap:99 rtx/90000\r\na=fmtp:99 apt=98\r\n";
+        let first_line = |codec: &str| {
+            let asked = with_codec_first(answer, |mid| (mid == "1").then(|| codec.to_owned()));
+            asked.lines().nth(1).unwrap_or_default().to_owned()
+        };
+        assert_eq!(first_line("vp9"), "m=video 9 X 98 99 96 97");
+        assert_eq!(first_line("VP8"), "m=video 9 X 96 97 98 99");
+        assert_eq!(first_line("AV1"), "m=video 9 X 96 97 98 99");
     }
 }

@@ -16,10 +16,10 @@ use super::{
 use crate::{
     key::{SessionKey, TrackKey},
     room::{may_publish_source, speaker::SpeakerDetector},
-    rtp::{Mid, Rid},
+    rtp::{Codec, Mid, Rid},
     session::{
         ice_credentials,
-        sdp::{self, OpusOptions, Section},
+        sdp::{self, OpusOptions, Section, SectionWish},
     },
     track::{DemandTracker, EncodingInfo},
 };
@@ -59,11 +59,16 @@ impl Shard {
         let id = TrackId::random(|| self.rng.random());
         info.id = (&id).into();
         if info.mime.is_empty() {
-            info.mime = info
-                .codecs
-                .first()
-                .map(|codec| codec.mime.clone())
-                .unwrap_or_default();
+            // Clients want to know before the first packet tells; these are what browsers choose.
+            let usual = match info.kind() {
+                TrackKind::Audio => Codec::Opus.mime(),
+                TrackKind::Video => Codec::Vp8.mime(),
+            };
+            let announced = info.codecs.first().map(|codec| codec.mime.as_str());
+            info.mime = announced
+                .filter(|mime| !mime.is_empty())
+                .unwrap_or(usual)
+                .to_owned();
         }
         let key = self.tracks.insert(Track {
             id,
@@ -174,16 +179,9 @@ impl Shard {
         }
         let sections = sdp::sections(&offer.sdp);
         let bound = self.bind_sections(session, &sections);
-        let opus: Vec<(String, OpusOptions)> = bound
+        let wishes: Vec<SectionWish> = bound
             .iter()
-            .filter_map(|(mid, key)| {
-                let info = &self.tracks.get(*key)?.info;
-                let options = OpusOptions {
-                    dtx: !info.disable_dtx,
-                    stereo: info.stereo,
-                };
-                (info.kind() == TrackKind::Audio).then(|| (mid.clone(), options))
-            })
+            .filter_map(|(mid, key)| Some(section_wish(mid, &self.tracks.get(*key)?.info)))
             .collect();
         let fresh = ice_credentials(&self.config, &mut self.rng);
         let Some(participant) = self.participants.get_mut(session) else {
@@ -191,11 +189,7 @@ impl Shard {
         };
         let answer = participant
             .session
-            .accept_offer(&offer.sdp, fresh, &limits, |mid| {
-                opus.iter()
-                    .find(|(known, _)| known == mid)
-                    .map(|(_, options)| *options)
-            });
+            .accept_offer(&offer.sdp, fresh, &limits, &wishes);
         let sdp = match answer {
             Ok(sdp) => sdp,
             Err(error) => return self.negotiation_failed(now, session, &error),
@@ -385,6 +379,20 @@ impl Shard {
                 .get(*key)
                 .is_some_and(|track| track.id.as_str() == id)
         })
+    }
+}
+
+/// How the publisher of a track is to encode it, as it announced.
+fn section_wish(mid: &str, info: &v1::Track) -> SectionWish {
+    let is_audio = info.kind() == TrackKind::Audio;
+    let announced = info.codecs.first().map_or(&info.mime, |codec| &codec.mime);
+    SectionWish {
+        mid: mid.to_owned(),
+        opus: is_audio.then_some(OpusOptions {
+            dtx: !info.disable_dtx,
+            stereo: info.stereo,
+        }),
+        codec: announced.strip_prefix("video/").map(str::to_owned),
     }
 }
 

@@ -136,3 +136,45 @@ fn a_resume_of_nobody_is_refused() {
     assert_eq!(world.shard.stats().rooms, 0, "no room is made for it");
     world.command(Command::EndAll).expect("it cannot fail");
 }
+
+#[test]
+fn user_names_name_the_worker_before_and_after_a_restart() {
+    let mut world = World::with(46, |config| config.worker = 7);
+    let ann = world.enter("room", "ann");
+    world.publish_audio(ann);
+    world.run_for(seconds(2));
+    world.lose_control(ann);
+    world.run_for(seconds(1));
+    let mut names = Vec::new();
+    for round in 0..2 {
+        if round == 1 {
+            world.resume(ann);
+            world.run_for(seconds(1));
+            world.restart_publisher(ann);
+            world.run_for(seconds(1));
+        }
+        for told in world.client(ann).told() {
+            let Told::Description(description) = told else {
+                continue;
+            };
+            let lines = description.sdp.lines();
+            names.extend(
+                lines
+                    .filter_map(|line| line.strip_prefix("a=ice-ufrag:"))
+                    .map(str::to_owned),
+            );
+            assert!(
+                !description.sdp.contains(" ufrag "),
+                "a candidate of older credentials"
+            );
+        }
+    }
+    assert!(names.iter().all(|name| name.starts_with('7')), "{names:?}");
+    names.sort();
+    names.dedup();
+    assert_eq!(
+        names.len(),
+        4,
+        "both connections, before and after: {names:?}"
+    );
+}

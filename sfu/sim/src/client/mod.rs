@@ -1,6 +1,8 @@
 //! A participant's end: speaks the node's session API, and has one connection to publish and one to
 //! subscribe, as the SDKs do. Each file beside this one owns one concern. Must not see the shard.
 
+mod data;
+mod options;
 mod publish;
 mod receive;
 mod signal;
@@ -21,84 +23,18 @@ use rand_chacha::ChaCha8Rng;
 use sfu_core::ControlId;
 use str0m::{channel::ChannelId, config::DtlsCert, media::Mid};
 
-pub use receive::{DataMessage, Stream};
+pub use data::{DataMessage, DataTo};
+pub use options::ClientOptions;
+pub use receive::Stream;
 
 use crate::{
-    LinkSettings, SourceId, StreamReport,
+    SourceId, StreamReport,
     connection::{Connection, Outgoing},
     world::Clock,
 };
 pub(crate) use publish::Source;
 pub(crate) use wish::Change;
 use wish::Wishes;
-
-/// Who joins, and how.
-#[derive(Debug, Clone)]
-pub struct ClientOptions {
-    /// What is sent to the node first.
-    pub join: node::Join,
-    /// The way to the node.
-    pub uplink: LinkSettings,
-    /// The way from the node.
-    pub downlink: LinkSettings,
-    /// Encodings are switched off when nobody takes them, as a good client does.
-    pub heeds_demand: bool,
-    /// The picture is shown as small as it may be, until told otherwise: nothing is answered to offers.
-    pub answers_offers: bool,
-}
-
-impl ClientOptions {
-    /// A participant with all rights that subscribes to everything.
-    pub fn new(room: &str, identity: &str) -> Self {
-        let permissions = v1::Permissions {
-            can_subscribe: true,
-            can_publish: true,
-            can_publish_data: true,
-            can_update_metadata: true,
-            ..v1::Permissions::default()
-        };
-        let join = node::Join {
-            room: Some(v1::RoomConfig {
-                name: room.into(),
-                ..v1::RoomConfig::default()
-            }),
-            identity: identity.into(),
-            permissions: Some(permissions),
-            auto_subscribe: true,
-            ..node::Join::default()
-        };
-        Self {
-            join,
-            uplink: LinkSettings::default(),
-            downlink: LinkSettings::default(),
-            heeds_demand: true,
-            answers_offers: true,
-        }
-    }
-
-    /// The same with other permissions.
-    #[must_use]
-    pub fn permitted(mut self, change: impl FnOnce(&mut v1::Permissions)) -> Self {
-        change(self.join.permissions.get_or_insert_default());
-        self
-    }
-
-    /// The same over another link, both ways.
-    #[must_use]
-    pub fn over(mut self, link: LinkSettings) -> Self {
-        (self.uplink, self.downlink) = (link, link);
-        self
-    }
-}
-
-/// To whom data is sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DataTo {
-    /// Identities; none = everybody.
-    pub identities: Vec<String>,
-    /// Over the channel that keeps order and loses nothing.
-    pub reliable: bool,
-}
 
 /// A participant's end.
 pub struct Client {

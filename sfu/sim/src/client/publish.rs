@@ -10,13 +10,12 @@ use plenum_proto::{
 use str0m::{
     Event,
     change::SdpApi,
-    channel::{ChannelConfig, ChannelId, Reliability},
     format::Codec,
     media::{Direction, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer},
     rtp::{ExtensionValues, RtpWrite},
 };
 
-use super::{Client, DataTo};
+use super::Client;
 use crate::{
     connection::Connection,
     media::{Encoder, Made, SourceId, SourceKind, VideoSettings},
@@ -117,24 +116,6 @@ impl Source {
             ..v1::Track::default()
         }
     }
-}
-
-/// The two channels that clients open.
-pub(super) fn data_channels(api: &mut SdpApi<'_>) -> [ChannelId; 2] {
-    let reliable = ChannelConfig {
-        label: "_reliable".into(),
-        ..ChannelConfig::default()
-    };
-    let lossy = ChannelConfig {
-        label: "_lossy".into(),
-        ordered: false,
-        reliability: Reliability::MaxRetransmits { retransmits: 0 },
-        ..ChannelConfig::default()
-    };
-    [
-        api.add_channel_with_config(reliable),
-        api.add_channel_with_config(lossy),
-    ]
 }
 
 impl Client {
@@ -388,26 +369,5 @@ impl Client {
             }
             _ => {}
         }
-    }
-
-    /// Whether data can be sent.
-    pub fn can_send_data(&self) -> bool {
-        self.open_channels == [true; 2]
-    }
-
-    /// Sends an envelope of user data; says whether the channel took it.
-    pub fn send_data(&mut self, payload: &[u8], to: &DataTo) -> bool {
-        let message = super::receive::envelope(payload, to);
-        self.send_raw(&message, to.reliable)
-    }
-
-    /// Sends any bytes on a data channel.
-    pub fn send_raw(&mut self, message: &[u8], reliable: bool) -> bool {
-        let id = self.channels[usize::from(!reliable)];
-        let (Some(publisher), Some(id)) = (&mut self.publisher, id) else {
-            return false;
-        };
-        let channel = publisher.engine().channel(id);
-        channel.is_some_and(|mut channel| matches!(channel.write(true, message), Ok(true)))
     }
 }

@@ -1,17 +1,15 @@
-//! Receiving: packets go to the oracle of their stream, data is kept. Owns the law that a section
+//! Receiving: packets go to the oracle of their stream. Owns the law that a section
 //! carries the track the node said it would.
 
 use std::time::Duration;
 
-use prost::Message as _;
 use str0m::{
     Event,
-    channel::ChannelData,
     media::{KeyframeRequestKind, Mid},
     rtp::RtpPacket,
 };
 
-use super::{Client, DataTo};
+use super::Client;
 use crate::{
     StreamReport,
     media::{SourceId, SourceKind, Stamp, Vp8Head},
@@ -42,54 +40,6 @@ impl Stream {
     pub fn report(&self) -> &StreamReport {
         &self.check.report
     }
-}
-
-/// A data message that came in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataMessage {
-    /// In virtual time.
-    pub at: Duration,
-    /// Identity of the sender, as the node stamped it.
-    pub sender: String,
-    /// Id of the sender, as the node stamped it.
-    pub sender_id: String,
-    /// What was sent.
-    pub payload: Vec<u8>,
-}
-
-/// The envelope of clients, as far as the tests need it.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Envelope {
-    #[prost(int32, tag = "1")]
-    kind: i32,
-    #[prost(message, optional, tag = "2")]
-    user: Option<UserPacket>,
-    #[prost(string, tag = "4")]
-    sender: String,
-    #[prost(string, repeated, tag = "5")]
-    destinations: Vec<String>,
-    #[prost(string, tag = "17")]
-    sender_id: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct UserPacket {
-    #[prost(bytes = "vec", tag = "2")]
-    payload: Vec<u8>,
-}
-
-/// An envelope that claims to come from somebody else.
-pub(super) fn envelope(payload: &[u8], to: &DataTo) -> Vec<u8> {
-    let message = Envelope {
-        kind: i32::from(!to.reliable),
-        user: Some(UserPacket {
-            payload: payload.to_vec(),
-        }),
-        sender: "somebody else".into(),
-        destinations: to.identities.clone(),
-        sender_id: "PA_somebody_else".into(),
-    };
-    message.encode_to_vec()
 }
 
 impl Client {
@@ -163,21 +113,6 @@ impl Client {
         stream.check.on_packet(arrival, clock.wall_origin);
         for what in stream.check.violations.drain(..) {
             self.violations.push(format!("{}: {what}", stream.name));
-        }
-    }
-
-    fn on_data(&mut self, clock: &Clock, data: &ChannelData) {
-        match Envelope::decode(data.data.as_slice()) {
-            Ok(envelope) => self.data.push(DataMessage {
-                at: clock.now,
-                sender: envelope.sender,
-                sender_id: envelope.sender_id,
-                payload: envelope.user.unwrap_or_default().payload,
-            }),
-            Err(_) if self.takes_any_data => {}
-            Err(error) => self
-                .violations
-                .push(format!("data that is no envelope: {error}")),
         }
     }
 

@@ -187,7 +187,7 @@ impl Client {
         self.wants_offer = false;
         let mut api = publisher.engine().sdp_api();
         if self.channels[0].is_none() {
-            self.channels = super::publish::data_channels(&mut api).map(Some);
+            self.channels = super::data::data_channels(&mut api).map(Some);
         }
         for source in self
             .sources

@@ -1,0 +1,185 @@
+//! How time passes: from one moment at which anything happens to the next, and whose turn it is then.
+//! Must not add events of its own.
+
+use std::time::Duration;
+
+use sfu_core::{Command, Datagram, Event, Protocol};
+
+use super::{ClientKey, Tapped, World, laws};
+use crate::network::{Cargo, Letter};
+
+impl World {
+    /// Lets time pass. Panics with the seed if a law was broken.
+    pub fn run_for(&mut self, span: Duration) {
+        let end = self.clock.now + span;
+        while self.step(end) {}
+        self.assert_lawful();
+    }
+
+    /// Lets time pass until something holds, at most so long; says whether it came to hold.
+    pub fn run_until(&mut self, limit: Duration, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.clock.now + limit;
+        self.settle();
+        let mut held = holds(self);
+        while !held && self.step(end) {
+            held = holds(self);
+        }
+        self.assert_lawful();
+        held || holds(self)
+    }
+
+    /// Goes to the next moment at which anything happens; false when that lies behind `end`.
+    fn step(&mut self, end: Duration) -> bool {
+        self.settle();
+        let shard = self
+            .shard
+            .poll_timeout()
+            .map(|at| self.clock.since_start(at));
+        let clients = self
+            .clients
+            .iter()
+            .filter_map(|client| client.deadline(&self.clock))
+            .min();
+        let moments = [
+            shard,
+            clients,
+            self.network.next(),
+            Some(self.next_judgement),
+        ];
+        let next = moments.into_iter().flatten().min().unwrap_or(end);
+        if next > end {
+            self.clock.now = end;
+            return false;
+        }
+        self.clock.now = self.clock.now.max(next);
+        while let Some(cargo) = self.network.pop_due(self.clock.now) {
+            self.deliver(cargo);
+        }
+        let now = self.clock.instant();
+        if self.shard.poll_timeout().is_some_and(|at| at <= now) {
+            self.shard.handle_timeout(now);
+        }
+        for client in &mut self.clients {
+            if client
+                .deadline(&self.clock)
+                .is_some_and(|at| at <= self.clock.now)
+            {
+                client.handle_timeout(&self.clock);
+            }
+        }
+        if self.next_judgement <= self.clock.now {
+            self.next_judgement = self.clock.now + laws::INTERVAL;
+            self.judge();
+        }
+        true
+    }
+
+    fn deliver(&mut self, cargo: Cargo) {
+        let now = self.clock.instant();
+        match cargo {
+            Cargo::ToNode(Letter {
+                source,
+                destination,
+                bytes,
+            }) => {
+                if let Some(tap) = &mut self.tap {
+                    tap.push(Tapped {
+                        source,
+                        bytes: bytes.clone(),
+                    });
+                }
+                let protocol = Protocol::Udp;
+                let datagram = Datagram {
+                    source,
+                    destination,
+                    protocol,
+                    bytes: &bytes,
+                };
+                self.shard.handle_datagram(now, datagram);
+                self.settle_shard();
+            }
+            Cargo::ToClient(Letter {
+                source,
+                destination,
+                bytes,
+            }) => {
+                let key = self.by_address.get(&destination).copied();
+                if let Some(client) = key.and_then(|key| self.clients.get_mut(key.0)) {
+                    client.handle_datagram(&self.clock, source, destination, &bytes);
+                    self.settle_client(key.unwrap_or(ClientKey(0)));
+                }
+            }
+            Cargo::Command(command) => {
+                // A refusal is told on the control connection.
+                let _ = self.shard.handle_command(now, command);
+                self.settle_shard();
+            }
+            Cargo::Event { client, event } => {
+                if let Some(found) = self.clients.get_mut(client.0) {
+                    found.handle_event(&self.clock, event);
+                    self.settle_client(client);
+                }
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self) {
+        self.settle_shard();
+        for index in 0..self.clients.len() {
+            self.settle_client(ClientKey(index));
+        }
+    }
+
+    /// Sends on what the shard has to say.
+    fn settle_shard(&mut self) {
+        while let Some(transmit) = self.shard.poll_transmit() {
+            let Some(key) = self.by_address.get(&transmit.destination) else {
+                self.stray.push(transmit.destination);
+                continue;
+            };
+            let link = self.clients[key.0].options.downlink;
+            self.counts.on_sent_by_node(&transmit.bytes);
+            let letter = Letter {
+                source: transmit.source,
+                destination: transmit.destination,
+                bytes: transmit.bytes,
+            };
+            self.network.send(self.clock.now, &link, letter, false);
+        }
+        while let Some(event) = self.shard.poll_event() {
+            match event {
+                Event::Session { control, event } => {
+                    let Some(client) = self.by_control.get(&control).copied() else {
+                        continue;
+                    };
+                    let delay = self.clients[client.0].options.downlink.delay;
+                    let at = self.clock.now + delay;
+                    self.network.deliver_at(at, Cargo::Event { client, event });
+                }
+                other => self.told.push(other),
+            }
+        }
+    }
+
+    /// Sends on what a client has to say.
+    fn settle_client(&mut self, key: ClientKey) {
+        let mut out = Vec::new();
+        let client = &mut self.clients[key.0];
+        client.drain(&self.clock, &mut out);
+        let (link, control) = (client.options.uplink, client.control);
+        while let Some(request) = client.outbox.pop_front() {
+            let command = Cargo::Command(Command::Session { control, request });
+            self.network
+                .deliver_at(self.clock.now + link.delay, command);
+        }
+        for datagram in out {
+            self.counts.on_sent_by_client(&datagram.bytes);
+            let letter = Letter {
+                source: datagram.source,
+                destination: datagram.destination,
+                bytes: datagram.bytes,
+            };
+            self.network.send(self.clock.now, &link, letter, true);
+        }
+    }
+}
