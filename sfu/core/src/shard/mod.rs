@@ -233,7 +233,6 @@ impl Shard {
             let Some(participant) = self.participants.get_mut(session) else {
                 continue;
             };
-            let (transmits, stats) = (&mut self.transmits, &mut self.stats);
             let mut is_faulty = false;
             for role in [Role::Publish, Role::Subscribe] {
                 let Some(transport) = participant.session.transport_mut(role) else {
@@ -243,11 +242,7 @@ impl Shard {
                     continue;
                 }
                 let drained = transport.drain(
-                    &mut |transmit| {
-                        stats.datagrams_sent += 1;
-                        stats.bytes_sent += transmit.bytes.len() as u64;
-                        transmits.push_back(transmit);
-                    },
+                    &mut queue(&mut self.transmits, &mut self.stats),
                     &mut |event| told.push((role, event)),
                 );
                 is_faulty |= drained.is_err();
@@ -277,9 +272,11 @@ impl Shard {
         };
         for role in [Role::Publish, Role::Subscribe] {
             if let Some(transport) = participant.session.transport_mut(role) {
-                let transmits = &mut self.transmits;
                 // A fault changes nothing: the session ends.
-                let _ = transport.drain(&mut |t| transmits.push_back(t), &mut |_| {});
+                let _ = transport.drain(
+                    &mut queue(&mut self.transmits, &mut self.stats),
+                    &mut |_| {},
+                );
             }
         }
     }
@@ -294,15 +291,9 @@ impl Shard {
         };
         if channels.has_backlog() {
             channels.flush(transport);
-            let transmits = &mut self.transmits;
-            let stats = &mut self.stats;
             // What it tells was told by the drain before; a fault shows at the next input.
             let _ = transport.drain(
-                &mut |transmit| {
-                    stats.datagrams_sent += 1;
-                    stats.bytes_sent += transmit.bytes.len() as u64;
-                    transmits.push_back(transmit);
-                },
+                &mut queue(&mut self.transmits, &mut self.stats),
                 &mut |_| {},
             );
         }
@@ -399,5 +390,14 @@ impl Shard {
             CloseAction::Reconnect,
             message,
         );
+    }
+}
+
+/// Queues what a transport sends, and counts it.
+fn queue(transmits: &mut VecDeque<Transmit>, stats: &mut ShardStats) -> impl FnMut(Transmit) {
+    |transmit| {
+        stats.datagrams_sent += 1;
+        stats.bytes_sent += transmit.bytes.len() as u64;
+        transmits.push_back(transmit);
     }
 }

@@ -35,6 +35,25 @@ fn refusals(world: &World, key: ClientKey, reason: RequestReason) -> Vec<&str> {
     .collect()
 }
 
+/// Offers `sdp`, and expects a refusal that names the cap.
+fn offer_is_refused(world: &mut World, key: ClientKey, sdp: String, named: &str) {
+    let offer = Description {
+        role: TransportRole::Publish.into(),
+        is_offer: true,
+        sdp,
+        ..Description::default()
+    };
+    world.client_mut(key).request(Kind::Description(offer));
+    world.run_for(millis(100));
+    let refused = refusals(world, key, RequestReason::Limit);
+    assert!(
+        refused
+            .last()
+            .is_some_and(|message| message.contains(named)),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn an_offer_that_is_too_big_is_refused() {
     let (mut world, ann, cat, voice) = world(80, |config| config.limits.sdp_bytes = 4_000);
@@ -42,22 +61,7 @@ fn an_offer_that_is_too_big_is_refused() {
         ("v=0\r\n".repeat(1_000), "bytes"),
         ("v=0\r\nm=audio 9 X 0\r\n".repeat(200), "bytes"),
     ] {
-        let role = TransportRole::Publish.into();
-        let offer = Description {
-            role,
-            is_offer: true,
-            sdp,
-            ..Description::default()
-        };
-        world.client_mut(ann).request(Kind::Description(offer));
-        world.run_for(millis(100));
-        let refused = refusals(&world, ann, RequestReason::Limit);
-        assert!(
-            refused
-                .last()
-                .is_some_and(|message| message.contains(named)),
-            "{refused:?}"
-        );
+        offer_is_refused(&mut world, ann, sdp, named);
     }
     assert!(world.closed(ann).is_none());
     assert!(world.frames_per_second(cat, voice) >= 49);
@@ -74,22 +78,7 @@ fn too_many_sections_and_candidates_are_refused() {
             "candidates",
         ),
     ] {
-        let role = TransportRole::Publish.into();
-        let offer = Description {
-            role,
-            is_offer: true,
-            sdp,
-            ..Description::default()
-        };
-        world.client_mut(ann).request(Kind::Description(offer));
-        world.run_for(millis(100));
-        let refused = refusals(&world, ann, RequestReason::Limit);
-        assert!(
-            refused
-                .last()
-                .is_some_and(|message| message.contains(named)),
-            "{refused:?}"
-        );
+        offer_is_refused(&mut world, ann, sdp, named);
     }
     for _ in 0..70 {
         let candidate = "candidate:1 1 udp 1 10.9.9.9 9 typ host".into();

@@ -200,15 +200,7 @@ impl Client {
             return;
         };
         publisher.pending = Some(pending);
-        self.offers += 1;
-        let offer = Description {
-            role: TransportRole::Publish.into(),
-            is_offer: true,
-            sdp: offer.to_sdp_string(),
-            id: self.offers,
-            track_by_mid: BTreeMap::new(),
-        };
-        self.request(Kind::Description(offer));
+        self.send_offer(offer.to_sdp_string());
     }
 
     /// Takes up the stay on a new control connection.
@@ -222,6 +214,18 @@ impl Client {
             participant_id: self.id().to_owned(),
         });
         join
+    }
+
+    fn send_offer(&mut self, sdp: String) {
+        self.offers += 1;
+        let offer = Description {
+            role: TransportRole::Publish.into(),
+            is_offer: true,
+            sdp,
+            id: self.offers,
+            track_by_mid: BTreeMap::new(),
+        };
+        self.request(Kind::Description(offer));
     }
 
     /// Restarts ICE on the publisher's connection, as clients do after a resume.
@@ -238,14 +242,6 @@ impl Client {
             return;
         };
         publisher.pending = Some(pending);
-        self.offers += 1;
-        let offer = Description {
-            role: TransportRole::Publish.into(),
-            is_offer: true,
-            sdp: offer.to_sdp_string(),
-            id: self.offers,
-            track_by_mid: BTreeMap::new(),
-        };
-        self.request(Kind::Description(offer));
+        self.send_offer(offer.to_sdp_string());
     }
 }
