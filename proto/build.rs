@@ -4,10 +4,11 @@ use std::{env, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "plenum/v1/model.proto",
     "plenum/v1/api.proto",
     "plenum/node/v1/node.proto",
+    "plenum/relay/v1/relay.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

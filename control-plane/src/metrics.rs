@@ -5,10 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, Meter, MeterProvider as _, UpDownCounter},
+    metrics::{
+        AsyncInstrument, AsyncInstrumentBuilder, Counter, Histogram, Meter, MeterProvider as _,
+        UpDownCounter,
+    },
 };
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use sfu_node::{Metric, MetricKind, NodeStats, describe};
+use sfu_node::{Metric, MetricKind, MetricValue, NodeStats, describe};
 
 use crate::signal::SignalMetrics;
 
@@ -207,28 +210,61 @@ fn observe_node_metric(
     metric: &'static Metric,
     stats: Arc<dyn Fn() -> NodeStats + Send + Sync>,
 ) {
-    let observe = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
-        metric.observe(&stats(), |label, value| match (metric.label, label) {
-            (Some(name), Some(label)) => observer.observe(value, &[KeyValue::new(name, label)]),
-            _ => observer.observe(value, &[]),
-        });
-    };
-    match metric.kind {
-        MetricKind::Counter => {
-            meter
-                .u64_observable_counter(metric.name)
-                .with_unit(metric.unit)
-                .with_description(metric.help)
-                .with_callback(observe)
-                .build();
+    let name = metric.name;
+    match (metric.kind, metric.is_time()) {
+        (MetricKind::Counter, false) => {
+            observed(meter.u64_observable_counter(name), metric, stats, whole).build();
         }
-        MetricKind::Gauge => {
-            meter
-                .u64_observable_gauge(metric.name)
-                .with_unit(metric.unit)
-                .with_description(metric.help)
-                .with_callback(observe)
-                .build();
+        (MetricKind::Gauge, false) => {
+            observed(meter.u64_observable_gauge(name), metric, stats, whole).build();
         }
+        (MetricKind::Counter, true) => {
+            observed(meter.f64_observable_counter(name), metric, stats, seconds).build();
+        }
+        (MetricKind::Gauge, true) => {
+            observed(meter.f64_observable_gauge(name), metric, stats, seconds).build();
+        }
+    }
+}
+
+/// Tells an instrument what it is and where its values come from.
+fn observed<'a, I, M>(
+    instrument: AsyncInstrumentBuilder<'a, I, M>,
+    metric: &'static Metric,
+    stats: Arc<dyn Fn() -> NodeStats + Send + Sync>,
+    number: fn(MetricValue) -> Option<M>,
+) -> AsyncInstrumentBuilder<'a, I, M>
+where
+    M: 'static,
+{
+    instrument
+        .with_unit(metric.unit)
+        .with_description(metric.help)
+        .with_callback(move |observer: &dyn AsyncInstrument<M>| {
+            metric.observe(&stats(), |label, value| {
+                let Some(value) = number(value) else {
+                    return;
+                };
+                match (metric.label, label) {
+                    (Some(name), Some(label)) => {
+                        observer.observe(value, &[KeyValue::new(name, label)]);
+                    }
+                    _ => observer.observe(value, &[]),
+                }
+            });
+        })
+}
+
+fn whole(value: MetricValue) -> Option<u64> {
+    match value {
+        MetricValue::Whole(value) => Some(value),
+        MetricValue::Seconds(_) => None,
+    }
+}
+
+fn seconds(value: MetricValue) -> Option<f64> {
+    match value {
+        MetricValue::Seconds(value) => Some(value),
+        MetricValue::Whole(_) => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Wire types of Plenum, and the ids everyone shares.
 //!
-//! Owns: the messages of the public API ([`v1`]) and of the node's session API ([`node`]), generated
-//! from the `.proto` files of this folder, and [`ids`]. Must not hold behaviour.
+//! Owns: the messages of the public API ([`v1`]), of the node's session API ([`node`]) and of relay links
+//! ([`relay`]), generated from the `.proto` files of this folder, and [`ids`]. Must not hold behaviour.
 
 pub mod ids;
 
@@ -22,10 +22,17 @@ mod plenum {
             include!(concat!(env!("OUT_DIR"), "/plenum.node.v1.rs"));
         }
     }
+    pub mod relay {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/plenum.relay.v1.rs"));
+        }
+    }
 }
 
 /// The node's session API (`plenum.node.v1`).
 pub use plenum::node::v1 as node;
+/// What the shards of one room tell each other (`plenum.relay.v1`).
+pub use plenum::relay::v1 as relay;
 /// The public API and the model of rooms, participants and tracks (`plenum.v1`).
 pub use plenum::v1;
 

@@ -36,7 +36,11 @@ const EXPLAINED: Explained = &[
     ),
     (
         "workers",
-        "Threads that carry media, each with a UDP port of its own; 1 to 36. A room lives on one of them.",
+        "Threads that carry media, each with a UDP port of its own; at most 36. 0: one for each core.",
+    ),
+    (
+        "pin_workers",
+        "Each worker keeps to one core. Worth it on machines that do nothing else.",
     ),
     (
         "auto_create",
@@ -59,11 +63,11 @@ const EXPLAINED: Explained = &[
     ),
     (
         "udp.receive_buffer_bytes",
-        "Kernel receive buffer of each socket.",
+        "Kernel receive buffer of each socket. Without CAP_NET_ADMIN net.core.rmem_max caps it.",
     ),
     (
         "udp.send_buffer_bytes",
-        "Kernel send buffer of each socket.",
+        "Kernel send buffer of each socket. Without CAP_NET_ADMIN net.core.wmem_max caps it.",
     ),
     (
         "udp.send_queue",

@@ -64,7 +64,7 @@ fn the_printed_configuration_is_a_good_one() {
 #[test]
 fn all_mistakes_are_reported_at_once() {
     let mut file = tempfile();
-    file.write_all(b"[http]\nlisten = 5\n[node]\nworkers = 0\n[signal]\nnope = 1\n")
+    file.write_all(b"[http]\nlisten = 5\n[node]\nworkers = 99\n[signal]\nnope = 1\n")
         .unwrap();
     let (output, _, err) = run(plenum()
         .args(["--check-config", "--set", "log.format=xml", "--config"])

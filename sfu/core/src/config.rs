@@ -36,6 +36,14 @@ pub struct CoreConfig {
     pub empty_timeout: Duration,
     /// Life of a room after the last participant left, unless the room says otherwise.
     pub departure_timeout: Duration,
+    /// How long a join waits for the home of its room, where that is another shard.
+    pub attach_timeout: Duration,
+    /// Microphones that are forwarded in a very large room, the loudest ones; 0 = all. Sound of screens is
+    /// forwarded always, and so is a microphone to who pinned it: subscribed to it by name, or gave it a
+    /// priority.
+    pub loudest_audio: usize,
+    /// A room is very large when it has more published microphones than this.
+    pub loudest_audio_from: usize,
     /// A join creates the room when it does not exist.
     pub auto_create: bool,
     /// The API may unmute tracks, not only mute them.
@@ -59,6 +67,9 @@ impl CoreConfig {
             connect_timeout: Duration::from_secs(30),
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
+            attach_timeout: Duration::from_secs(5),
+            loudest_audio: 10,
+            loudest_audio_from: 50,
             auto_create: true,
             remote_unmute: false,
             worker: 0,

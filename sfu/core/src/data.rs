@@ -36,6 +36,14 @@ pub(crate) struct Envelope {
     pub(crate) is_metrics: bool,
 }
 
+impl Envelope {
+    /// Whether a participant is one of those it is for.
+    pub(crate) fn names(&self, id: &str, identity: &str) -> bool {
+        self.destinations.iter().any(|named| named == identity)
+            || self.destination_ids.iter().any(|named| named == id)
+    }
+}
+
 /// The bytes are no envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a data message")]

@@ -74,6 +74,16 @@ pub(crate) enum Kind {
     Other,
 }
 
+/// RTP or RTCP, by the first byte (RFC 7983).
+pub(crate) fn is_media(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(128..=191))
+}
+
+/// RTCP among what is RTP or RTCP, by the second byte (RFC 5761 section 4).
+pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
+    matches!(bytes.get(1), Some(192..=223))
+}
+
 /// Sorts by the first byte.
 pub(crate) fn kind(bytes: &[u8]) -> Kind {
     match bytes.first() {
@@ -86,18 +96,30 @@ pub(crate) fn kind(bytes: &[u8]) -> Kind {
 /// Our half of the user name in a connectivity check: what stands before the colon. Reads the
 /// attributes alone (RFC 8489 section 14); whether the check is genuine the session decides.
 pub(crate) fn check_username(bytes: &[u8]) -> Option<&str> {
+    const USERNAME: u16 = 0x0006;
+    let name = std::str::from_utf8(attribute(bytes, USERNAME)?).ok()?;
+    name.split_once(':').map(|(ours, _)| ours)
+}
+
+/// Whether a connectivity check nominates the pair of addresses that it came on (RFC 8445 section 7.1.1).
+pub(crate) fn nominates(bytes: &[u8]) -> bool {
+    const USE_CANDIDATE: u16 = 0x0025;
+    const BINDING_REQUEST: [u8; 2] = [0, 1];
+    bytes.starts_with(&BINDING_REQUEST) && attribute(bytes, USE_CANDIDATE).is_some()
+}
+
+/// An attribute of a STUN message.
+fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     const HEADER: usize = 20;
     const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-    const USERNAME: u16 = 0x0006;
     if bytes.get(4..8)? != COOKIE {
         return None;
     }
     let mut rest = bytes.get(HEADER..)?;
     while let [t0, t1, l0, l1, value @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-        if u16::from_be_bytes([*t0, *t1]) == USERNAME {
-            let name = std::str::from_utf8(value.get(..length)?).ok()?;
-            return name.split_once(':').map(|(ours, _)| ours);
+        if u16::from_be_bytes([*t0, *t1]) == kind {
+            return value.get(..length);
         }
         rest = value.get(length.next_multiple_of(4)..)?;
     }

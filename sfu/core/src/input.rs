@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionRequest};
 
-use crate::{ControlId, Protocol};
+use crate::{ControlId, LinkKey, Protocol};
 
 /// One datagram (or one RFC 4571 frame) from the network.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,8 @@ pub enum Command {
         control: ControlId,
         /// Who, where, with which rights.
         join: Box<Join>,
+        /// The way to the shard that is the home of the room; none when this one is, or is to be.
+        home: Option<LinkKey>,
     },
     /// A further request on a control connection; what is wrong with it is answered by an event.
     Session {
@@ -92,6 +94,12 @@ pub enum CommandError {
         limit: &'static str,
         /// Its value.
         value: u64,
+    },
+    /// It concerns a participant that lives on another shard, or a room whose home that is: ask there.
+    #[error("it is for the shard behind link {}", .link.0)]
+    Elsewhere {
+        /// The way there.
+        link: LinkKey,
     },
     /// The state does not allow it, for example remote unmute where it is switched off.
     #[error("not allowed: {0}")]

@@ -6,17 +6,27 @@ use plenum_proto::{node::SessionEvent, v1};
 
 use crate::{ControlId, Protocol};
 
-/// A datagram for the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transmit {
+/// A datagram for the network, or a run of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmit<'a> {
     /// The local address to send from, one of [`CandidateAddress::local`](crate::CandidateAddress).
     pub source: SocketAddr,
     /// Where to.
     pub destination: SocketAddr,
     /// How.
     pub protocol: Protocol,
-    /// The payload.
-    pub bytes: Vec<u8>,
+    /// The payload; of a run, the payloads one behind the other.
+    pub bytes: &'a [u8],
+    /// Of a run: bytes of each datagram but the last, which may be shorter. UDP only.
+    pub segment_size: Option<usize>,
+}
+
+impl<'a> Transmit<'a> {
+    /// The datagrams, one by one.
+    pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.bytes
+            .chunks(self.segment_size.unwrap_or(self.bytes.len()).max(1))
+    }
 }
 
 /// Something the control plane wants to know.
@@ -36,7 +46,25 @@ pub enum Event {
     /// Something happened in a room, for event streams. The node numbers it (`sequence`, `epoch`); `at`
     /// and `room` are set.
     Room(Box<v1::Event>),
-    /// A room is gone: the node may forget on which worker it lived.
+    /// A stay begins on this shard: until it ends, this is where to take it up again.
+    StayBegan {
+        /// Name of the room.
+        room: String,
+        /// Of the participant.
+        identity: String,
+        /// Id of the participant.
+        participant: String,
+    },
+    /// A stay on this shard is over.
+    StayEnded {
+        /// Name of the room.
+        room: String,
+        /// Of the participant.
+        identity: String,
+        /// Id of the participant.
+        participant: String,
+    },
+    /// A room is gone: the node may forget on which worker it lived. Comes from the home of the room.
     RoomGone {
         /// Its name.
         name: String,

@@ -33,11 +33,15 @@ pub enum DropReason {
     DataRefused,
     /// A lossy data message for a reader whose buffer is full.
     DataBufferFull,
+    /// Too much waits already for this subscriber.
+    QueueFull,
+    /// Sound of a microphone that is not among the loudest of a very large room.
+    NotLoudest,
 }
 
 impl DropReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::NotWebRtc,
         Self::UnknownStun,
         Self::UnvalidatedSource,
@@ -53,6 +57,8 @@ impl DropReason {
         Self::NotConnected,
         Self::DataRefused,
         Self::DataBufferFull,
+        Self::QueueFull,
+        Self::NotLoudest,
     ];
 
     /// The reason as a metric label.
@@ -73,6 +79,8 @@ impl DropReason {
             Self::NotConnected => "not_connected",
             Self::DataRefused => "data_refused",
             Self::DataBufferFull => "data_buffer_full",
+            Self::QueueFull => "queue_full",
+            Self::NotLoudest => "not_loudest",
         }
     }
 }
@@ -102,6 +110,14 @@ pub struct ShardStats {
     pub packets_offered: u64,
     /// RTP packets handed to a subscriber, one per subscriber.
     pub packets_forwarded: u64,
+    /// Packets that subscribers missed and were sent again.
+    pub packets_repaired: u64,
+    /// Packets that subscribers missed and that were kept no longer.
+    pub repairs_missed: u64,
+    /// RTP packets sent over relay links, one per link.
+    pub packets_relayed: u64,
+    /// RTP packets that came over relay links, of tracks that are known.
+    pub packets_imported: u64,
     /// Keyframe requests of subscribers.
     pub keyframe_requests_received: u64,
     /// Keyframe requests sent to publishers.
@@ -120,7 +136,11 @@ pub struct ShardStats {
 
 impl ShardStats {
     pub(crate) fn drop(&mut self, reason: DropReason) {
-        self.drops[reason as usize] += 1;
+        self.drop_many(reason, 1);
+    }
+
+    pub(crate) fn drop_many(&mut self, reason: DropReason, count: usize) {
+        self.drops[reason as usize] += count as u64;
     }
 
     /// How often something was dropped for this reason.

@@ -71,7 +71,7 @@ pub(crate) fn bind(config: &NodeConfig) -> Result<Bound, BindError> {
         listeners.push(BoundListener { listener, local });
     }
     let mut workers = Vec::new();
-    for offset in (0..u16::MAX).take(config.workers) {
+    for offset in (0..u16::MAX).take(config.worker_count()) {
         let mut worker = BoundWorker {
             sockets: Vec::new(),
             candidates: Vec::new(),
@@ -142,6 +142,8 @@ impl NodeConfig {
         core.connect_timeout = self.timeouts.connect;
         core.empty_timeout = self.timeouts.empty_room;
         core.departure_timeout = self.timeouts.departure;
+        core.loudest_audio = self.rooms.loudest_audio;
+        core.loudest_audio_from = self.rooms.loudest_audio_from;
         core.auto_create = self.auto_create;
         core.remote_unmute = self.remote_unmute;
         core

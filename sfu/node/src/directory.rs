@@ -1,10 +1,11 @@
-//! Which worker a room lives on.
+//! Which worker a room lives on, and which of its participants live on others.
 //!
-//! Owns placement inside the node: a room goes to the least loaded worker and stays there. Must not
-//! be used on the packet path; only joins, commands and a room's birth and end come here.
+//! Owns placement inside the node: a room goes to the least loaded worker, its home, and stays there; a
+//! room that outgrows its home spreads over the other workers. Must not be used on the packet path; only
+//! joins, commands, and the beginning and end of rooms and stays come here.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,17 +18,30 @@ pub(crate) struct Directory {
 #[derive(Debug)]
 struct Rooms {
     places: HashMap<String, Place>,
-    /// Rooms placed on each worker.
-    placed: Vec<u64>,
+    /// Rooms and stays on each worker, and requests on their way to it.
+    loads: Vec<usize>,
+    /// Participants of a room on one worker, past which it spreads.
+    spread: usize,
 }
 
 #[derive(Debug)]
 struct Place {
-    worker: usize,
+    home: usize,
     /// Id of the live room; absent while it does not exist yet, or is gone.
     id: Option<String>,
-    /// Requests on their way to the worker that may make the room; they hold the place.
+    /// Requests on their way to a worker that may make the room; they hold the place.
     pending: usize,
+    /// By identity.
+    stays: BTreeMap<String, Stay>,
+    /// Stays on each worker, and joins on their way to it.
+    counts: Vec<usize>,
+}
+
+/// Where a participant lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stay {
+    participant: String,
+    worker: usize,
 }
 
 /// Holds a room's place while a request that may make it is under way. Without it, a room that ends
@@ -36,36 +50,57 @@ struct Place {
 pub(crate) struct Held {
     directory: Arc<Directory>,
     room: String,
+    home: usize,
     worker: usize,
 }
 
 impl Directory {
-    pub(crate) fn new(workers: usize) -> Self {
+    /// `spread` is how many participants of one room a worker takes before others are asked.
+    pub(crate) fn new(workers: usize, spread: usize) -> Self {
         Self {
             rooms: Mutex::new(Rooms {
                 places: HashMap::new(),
-                placed: vec![0; workers],
+                loads: vec![0; workers],
+                spread,
             }),
         }
     }
 
-    /// The worker of a room that exists.
+    /// The home of a room that exists.
     pub(crate) fn find(&self, room: &str) -> Option<usize> {
-        self.lock().places.get(room).map(|place| place.worker)
+        self.lock().places.get(room).map(|place| place.home)
     }
 
-    /// The worker of a room, or a place for it: the worker with the least of rooms and what `load`
-    /// says of it.
-    pub(crate) fn place(self: &Arc<Self>, room: &str, load: impl Fn(usize) -> u64) -> Held {
+    /// The home of a room, or a place for it.
+    pub(crate) fn place(self: &Arc<Self>, room: &str) -> Held {
+        self.hold(room, |_, place| place.home)
+    }
+
+    /// A worker for somebody who joins a room: the one on which that identity is already, else one that
+    /// has room.
+    pub(crate) fn place_join(self: &Arc<Self>, room: &str, identity: &str) -> Held {
+        self.hold(room, |rooms, place| match place.stays.get(identity) {
+            Some(stay) => stay.worker,
+            None => choose(place.home, &place.counts, &rooms.loads, rooms.spread),
+        })
+    }
+
+    fn hold(self: &Arc<Self>, room: &str, choose: impl Fn(&Rooms, &Place) -> usize) -> Held {
         let mut rooms = self.lock();
-        let worker = match rooms.places.get(room) {
-            Some(place) => place.worker,
-            None => rooms.least_loaded(load),
-        };
-        rooms.at(worker, room).pending += 1;
+        let least = least_loaded(&rooms.loads);
+        rooms.at(least, room);
+        let places = &rooms.places;
+        let (home, worker) = places
+            .get(room)
+            .map_or((0, 0), |place| (place.home, choose(&rooms, place)));
+        let place = rooms.at(home, room);
+        place.pending += 1;
+        place.counts[worker] += 1;
+        rooms.loads[worker] += 1;
         Held {
             directory: Arc::clone(self),
             room: room.to_owned(),
+            home,
             worker,
         }
     }
@@ -76,7 +111,7 @@ impl Directory {
         self.lock().at(worker, room).id = Some(id.to_owned());
     }
 
-    /// The worker says the room is gone.
+    /// The home of a room says that it is gone.
     pub(crate) fn gone(&self, room: &str) {
         let mut rooms = self.lock();
         if let Some(place) = rooms.places.get_mut(room) {
@@ -85,15 +120,66 @@ impl Directory {
         rooms.forget_if_idle(room);
     }
 
+    /// A participant lives on a worker from now on.
+    pub(crate) fn stay_began(
+        &self,
+        worker: usize,
+        room: &str,
+        identity: String,
+        participant: String,
+    ) {
+        let mut rooms = self.lock();
+        let Some(place) = rooms.places.get_mut(room) else {
+            return;
+        };
+        place.counts[worker] += 1;
+        let stay = Stay {
+            participant,
+            worker,
+        };
+        // Of two stays of one identity the older is about to end.
+        let before = place.stays.insert(identity, stay);
+        rooms.loads[worker] += 1;
+        if let Some(before) = before {
+            rooms.release(room, before.worker);
+        }
+    }
+
+    /// It does no longer.
+    pub(crate) fn stay_ended(&self, worker: usize, room: &str, identity: &str, participant: &str) {
+        let mut rooms = self.lock();
+        let Some(place) = rooms.places.get_mut(room) else {
+            return;
+        };
+        let stay = place.stays.get(identity);
+        if stay.is_some_and(|stay| stay.participant == participant && stay.worker == worker) {
+            place.stays.remove(identity);
+            rooms.release(room, worker);
+        }
+    }
+
     /// A worker lost all its rooms; their names and ids, by name.
     pub(crate) fn lost(&self, worker: usize) -> Vec<(String, String)> {
         let mut rooms = self.lock();
-        let mut lost: Vec<_> = rooms
-            .places
-            .iter_mut()
-            .filter(|(_, place)| place.worker == worker)
-            .filter_map(|(name, place)| Some((name.clone(), place.id.take()?)))
-            .collect();
+        let mut lost = Vec::new();
+        let mut released = Vec::new();
+        for (name, place) in &mut rooms.places {
+            let is_home = place.home == worker;
+            if let Some(id) = place.id.take_if(|_| is_home) {
+                lost.push((name.clone(), id));
+            }
+            // Without its home a room ends on all workers.
+            place.stays.retain(|_, stay| {
+                let is_lost = is_home || stay.worker == worker;
+                if is_lost {
+                    released.push((name.clone(), stay.worker));
+                }
+                !is_lost
+            });
+        }
+        for (room, worker) in released {
+            rooms.release(&room, worker);
+        }
         for (name, _) in &lost {
             rooms.forget_if_idle(name);
         }
@@ -107,25 +193,45 @@ impl Directory {
     }
 }
 
-impl Rooms {
-    fn least_loaded(&self, load: impl Fn(usize) -> u64) -> usize {
-        let total = |worker: usize| self.placed[worker].saturating_add(load(worker));
-        (0..self.placed.len())
-            .min_by_key(|&worker| total(worker))
-            .unwrap_or(0)
-    }
+/// The worker for one more participant of a room. As long as one that serves the room has room for it,
+/// and is not much busier than the idlest, it is that one, the home first; else the idlest.
+fn choose(home: usize, counts: &[usize], loads: &[usize], spread: usize) -> usize {
+    let idlest = least_loaded(loads);
+    let most = loads[idlest].saturating_add(spread);
+    let fits = |worker: &usize| counts[*worker] < spread && loads[*worker] <= most;
+    let edges = (0..counts.len()).filter(|worker| *worker != home && counts[*worker] > 0);
+    let mut serving = [home].into_iter().chain(edges);
+    serving.find(fits).unwrap_or(idlest)
+}
 
-    /// The place of a room, made on `worker` when it has none.
+fn least_loaded(loads: &[usize]) -> usize {
+    (0..loads.len())
+        .min_by_key(|&worker| loads[worker])
+        .unwrap_or(0)
+}
+
+impl Rooms {
+    /// The place of a room, made with its home on `worker` when it has none.
     fn at(&mut self, worker: usize, room: &str) -> &mut Place {
-        let placed = &mut self.placed;
-        self.places.entry(room.to_owned()).or_insert_with(|| {
-            placed[worker] += 1;
+        let Self { places, loads, .. } = self;
+        places.entry(room.to_owned()).or_insert_with(|| {
+            loads[worker] += 1;
             Place {
-                worker,
+                home: worker,
                 id: None,
                 pending: 0,
+                stays: BTreeMap::new(),
+                counts: vec![0; loads.len()],
             }
         })
+    }
+
+    /// A stay, or a request under way, is over.
+    fn release(&mut self, room: &str, worker: usize) {
+        if let Some(place) = self.places.get_mut(room) {
+            place.counts[worker] = place.counts[worker].saturating_sub(1);
+        }
+        self.loads[worker] = self.loads[worker].saturating_sub(1);
     }
 
     fn forget_if_idle(&mut self, room: &str) {
@@ -133,14 +239,24 @@ impl Rooms {
             && entry.get().id.is_none()
             && entry.get().pending == 0
         {
-            self.placed[entry.remove().worker] -= 1;
+            let place = entry.remove();
+            for stay in place.stays.values() {
+                self.loads[stay.worker] = self.loads[stay.worker].saturating_sub(1);
+            }
+            self.loads[place.home] = self.loads[place.home].saturating_sub(1);
         }
     }
 }
 
 impl Held {
+    /// Where the request goes.
     pub(crate) fn worker(&self) -> usize {
         self.worker
+    }
+
+    /// The home of the room, when that is another worker.
+    pub(crate) fn home(&self) -> Option<usize> {
+        (self.home != self.worker).then_some(self.home)
     }
 }
 
@@ -150,6 +266,7 @@ impl Drop for Held {
         if let Some(place) = rooms.places.get_mut(&self.room) {
             place.pending -= 1;
         }
+        rooms.release(&self.room, self.worker);
         rooms.forget_if_idle(&self.room);
     }
 }
@@ -158,49 +275,138 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
+    fn directory(workers: usize) -> Arc<Directory> {
+        Arc::new(Directory::new(workers, 3))
+    }
+
+    fn loads(directory: &Directory) -> Vec<usize> {
+        directory.lock().loads.clone()
+    }
+
+    /// A join that comes about; the worker it was given, and the home if that is another.
+    fn join(directory: &Arc<Directory>, room: &str, identity: &str) -> (usize, Option<usize>) {
+        let held = directory.place_join(room, identity);
+        if held.home().is_none() && directory.lock().places[room].id.is_none() {
+            directory.started(held.worker(), room, "RM_1");
+        }
+        let participant = format!("PA_{identity}");
+        directory.stay_began(held.worker(), room, identity.to_owned(), participant);
+        (held.worker(), held.home())
+    }
+
+    fn leave(directory: &Directory, worker: usize, room: &str, identity: &str) {
+        directory.stay_ended(worker, room, identity, &format!("PA_{identity}"));
+    }
+
     #[test]
     fn a_room_goes_to_the_least_loaded_worker_and_stays() {
-        let directory = Arc::new(Directory::new(3));
-        let load = |worker| [5, 1, 3][worker];
-        let first = directory.place("a", load);
-        assert_eq!(first.worker(), 1);
-        directory.started(1, "a", "RM_1");
-        drop(first);
-        // Rooms placed count at once, before the worker's own numbers show them.
-        let second = directory.place("b", load);
-        let third = directory.place("c", load);
-        assert_eq!((second.worker(), third.worker()), (1, 1));
-        assert_eq!(directory.place("d", load).worker(), 2);
-        assert_eq!(directory.place("a", |worker| [0, 9, 9][worker]).worker(), 1);
-        assert_eq!(directory.find("a"), Some(1));
-        assert_eq!(directory.find("d"), None);
+        let directory = directory(3);
+        let first = directory.place("a");
+        // Requests under way count at once.
+        let (second, third) = (directory.place("b"), directory.place("c"));
+        assert_eq!((first.worker(), second.worker(), third.worker()), (0, 1, 2));
+        directory.started(1, "b", "RM_2");
+        drop((first, second, third));
+        assert_eq!(loads(&directory), [0, 1, 0]);
+        assert_eq!(directory.place("b").worker(), 1);
+        assert_eq!(directory.find("b"), Some(1));
+        assert_eq!(directory.find("a"), None);
+    }
+
+    #[test]
+    fn a_room_that_outgrows_its_worker_spreads() {
+        let directory = directory(3);
+        let places: Vec<_> = (0..10)
+            .map(|n| join(&directory, "a", &n.to_string()))
+            .collect();
+        let home = (0, None);
+        let edge = |worker| (worker, Some(0));
+        let full = [
+            home,
+            home,
+            home,
+            edge(1),
+            edge(1),
+            edge(1),
+            edge(2),
+            edge(2),
+            edge(2),
+            edge(1),
+        ];
+        assert_eq!(places, full, "one worker after the other, then the idlest");
+        // Whoever is there already is found again, wherever there is room.
+        leave(&directory, 0, "a", "0");
+        assert_eq!(join(&directory, "a", "6"), edge(2));
+        assert_eq!(join(&directory, "a", "new"), home);
+        for n in 1..10 {
+            for worker in 0..3 {
+                leave(&directory, worker, "a", &n.to_string());
+            }
+        }
+        leave(&directory, 0, "a", "new");
+        assert_eq!(loads(&directory), [1, 0, 0]);
+        directory.gone("a");
+        assert_eq!(loads(&directory), [0; 3]);
+    }
+
+    #[test]
+    fn a_worker_that_is_much_busier_takes_nobody_more() {
+        for (case, counts, loads, chosen) in [
+            ("an empty room", [0, 0], [5, 4], 0),
+            ("not much busier", [1, 0], [4, 1], 0),
+            ("much busier", [1, 0], [5, 1], 1),
+            ("full, the other busier yet", [3, 0], [3, 9], 0),
+            ("both full", [3, 3], [4, 3], 1),
+        ] {
+            assert_eq!(choose(0, &counts, &loads, 3), chosen, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_older_stay_ends_without_taking_the_newer_along() {
+        let directory = directory(2);
+        join(&directory, "a", "ann");
+        directory.stay_began(1, "a", "ann".into(), "PA_new".into());
+        assert_eq!(directory.place_join("a", "ann").worker(), 1);
+        leave(&directory, 0, "a", "ann");
+        assert_eq!(directory.place_join("a", "ann").worker(), 1);
+        assert_eq!(loads(&directory), [1, 1]);
+        directory.stay_ended(1, "a", "ann", "PA_new");
+        assert_eq!(loads(&directory), [1, 0]);
     }
 
     #[test]
     fn a_place_is_kept_only_for_what_lives_or_is_on_its_way() {
-        let directory = Arc::new(Directory::new(1));
-        drop(directory.place("refused", |_| 0));
+        let directory = directory(1);
+        drop(directory.place("refused"));
         assert_eq!(directory.find("refused"), None);
 
-        let held = directory.place("a", |_| 0);
+        let held = directory.place("a");
         directory.started(0, "a", "RM_1");
         directory.gone("a");
         assert_eq!(directory.find("a"), Some(0), "held by a request under way");
         drop(held);
         assert_eq!(directory.find("a"), None);
+        assert_eq!(loads(&directory), [0]);
     }
 
     #[test]
-    fn a_lost_worker_names_its_live_rooms() {
-        let directory = Arc::new(Directory::new(2));
+    fn a_lost_worker_names_its_live_rooms_and_loses_its_stays() {
+        let directory = directory(2);
         directory.started(0, "b", "RM_2");
         directory.started(0, "a", "RM_1");
         directory.started(1, "c", "RM_3");
-        let held = directory.place("pending", |worker| [0, 9][worker]);
+        directory.stay_began(1, "a", "ann".into(), "PA_1".into());
+        directory.stay_began(0, "c", "bob".into(), "PA_2".into());
+        directory.stay_began(1, "c", "cat".into(), "PA_3".into());
+        let held = directory.place("pending");
+        assert_eq!(held.worker(), 0, "3 on each");
         let expected = [("a", "RM_1"), ("b", "RM_2")].map(|(n, i)| (n.to_owned(), i.to_owned()));
         assert_eq!(directory.lost(0), expected);
         assert_eq!(directory.find("c"), Some(1));
         assert_eq!(directory.find("pending"), Some(0));
         drop(held);
+        assert_eq!(loads(&directory), [0, 2]);
+        assert_eq!(directory.place_join("c", "cat").worker(), 1);
     }
 }

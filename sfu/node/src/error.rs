@@ -76,6 +76,8 @@ fn refused(error: CommandError, message: String) -> Status {
             Code::ResourceExhausted,
             ErrorDetails::with_quota_failure_violation(limit, message.clone()),
         ),
+        // Followed where it happens; it may be that there is nobody any more when we get there.
+        CommandError::Elsewhere { .. } => (Code::Unavailable, ErrorDetails::new()),
         CommandError::NotAllowed(what) => (
             Code::FailedPrecondition,
             ErrorDetails::with_precondition_failure_violation("NOT_ALLOWED", "", what),

@@ -36,7 +36,7 @@ mod worker;
 
 pub use bind::BindError;
 pub use config::{ConfigProblem, NodeConfig};
-pub use metrics::{Metric, MetricKind, describe};
+pub use metrics::{Metric, MetricKind, MetricValue, describe};
 pub use node::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Node, StartError, StatsReader, start};
 pub use service::NodeService;
 pub use stats::NodeStats;

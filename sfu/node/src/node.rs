@@ -31,6 +31,7 @@ use crate::{
     service::{Identity, NodeService, Shared},
     stats::NodeStats,
     tcp::Tcp,
+    udp::Overflows,
     worker::{self, WorkerHandle},
 };
 
@@ -83,7 +84,7 @@ pub async fn start(config: NodeConfig) -> Result<Node, StartError> {
         workers: bound,
         listeners,
     } = bind::bind(&config)?;
-    let udp = bound
+    let udp: Vec<_> = bound
         .iter()
         .flat_map(|worker| worker.udp_addresses())
         .collect();
@@ -97,22 +98,28 @@ pub async fn start(config: NodeConfig) -> Result<Node, StartError> {
         started_at: SystemTime::now(),
     };
     let epoch = format!("{:016x}", rand::random::<u64>());
-    let directory = Arc::new(Directory::new(config.workers));
+    let directory = Arc::new(Directory::new(
+        bound.len(),
+        config.rooms.spread_participants,
+    ));
     let events = Arc::new(EventLog::new(epoch, config.events.clone()));
     let certificate =
         Certificate::generate().map_err(|error| StartError::Certificate(Box::new(error)))?;
     let (mut workers, mut threads) = (Vec::new(), Vec::new());
-    for (number, bound) in (0..).zip(bound) {
+    let carriers = worker::mesh(bound.len());
+    for ((number, bound), carrier) in (0..).zip(bound).zip(carriers) {
         let index = usize::from(number);
         let certificate = certificate.clone();
         let setup = worker::Setup {
             index,
             core: config.core(&identity.node_id, number, bound.candidates, certificate),
             anchor,
+            is_pinned: config.pin_workers,
             sockets: bound.sockets,
             send_queue: config.udp.send_queue,
             directory: Arc::clone(&directory),
             events: Arc::clone(&events),
+            carrier,
             stop: token(),
         };
         let started = worker::start(setup).await;
@@ -136,6 +143,7 @@ pub async fn start(config: NodeConfig) -> Result<Node, StartError> {
         identity,
         join_timeout: config.timeouts.join,
         workers,
+        udp_overflows: Overflows::new(udp.clone()),
         tcp,
         directory,
         events,

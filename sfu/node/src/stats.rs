@@ -10,6 +10,8 @@ use std::{
 
 use sfu_core::{DropReason, ShardStats};
 
+pub use crate::udp::UdpStats;
+
 /// How long a published copy of a busy worker may be out of date.
 pub(crate) const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -26,6 +28,8 @@ pub struct NodeStats {
     pub event_watchers: u64,
     /// Workers the node has.
     pub workers: u64,
+    /// Datagrams the kernel dropped because a socket's receive buffer was full.
+    pub udp_receive_overflows: u64,
 }
 
 /// Numbers of one worker, or the sum of several.
@@ -37,18 +41,26 @@ pub struct WorkerStats {
     pub controls: u64,
     /// Control connections given up because their events were not read in time.
     pub controls_overflowed: u64,
-    /// Datagrams that gave way in a full send queue.
-    pub udp_send_dropped: u64,
-    /// Datagrams the kernel refused to send.
-    pub udp_send_errors: u64,
-    /// Failed reads of a UDP socket.
-    pub udp_receive_errors: u64,
+    /// UDP sockets.
+    pub udp: UdpStats,
     /// Frames dropped because their TCP connection did not take them, or was gone.
     pub tcp_send_dropped: u64,
     /// Times the core wanted to be called again at once, over and over, and was made to wait.
     pub timer_stalls: u64,
     /// Times the worker started anew after a fault.
     pub restarts: u64,
+    /// Frames for other workers that gave way because those did not keep up.
+    pub relay_dropped: u64,
+    /// Links to other workers that were given up because those did not move at all.
+    pub relay_links_lost: u64,
+    /// Times the worker woke up and looked at its inputs.
+    pub turns: u64,
+    /// How long it was at work, not asleep.
+    pub busy: Duration,
+    /// The longest of the turns since the numbers were last published.
+    pub turn_max: Duration,
+    /// How late a timer fired at most, since the numbers were last published.
+    pub lag_max: Duration,
 }
 
 /// Media over TCP.
@@ -109,12 +121,17 @@ impl WorkerStats {
         add_core(&mut self.core, &other.core);
         self.controls += other.controls;
         self.controls_overflowed += other.controls_overflowed;
-        self.udp_send_dropped += other.udp_send_dropped;
-        self.udp_send_errors += other.udp_send_errors;
-        self.udp_receive_errors += other.udp_receive_errors;
+        self.udp.add(&other.udp);
         self.tcp_send_dropped += other.tcp_send_dropped;
         self.timer_stalls += other.timer_stalls;
         self.restarts += other.restarts;
+        self.relay_dropped += other.relay_dropped;
+        self.relay_links_lost += other.relay_links_lost;
+        self.turns += other.turns;
+        self.busy += other.busy;
+        // Of several, what the worst of them shows.
+        self.turn_max = self.turn_max.max(other.turn_max);
+        self.lag_max = self.lag_max.max(other.lag_max);
     }
 }
 
@@ -143,12 +160,16 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
         packets_received,
         packets_offered,
         packets_forwarded,
+        packets_relayed,
+        packets_imported,
         keyframe_requests_received,
         keyframe_requests_sent,
         joins,
         resumes,
         faults,
         data_messages,
+        packets_repaired,
+        repairs_missed,
         drops,
     } = other;
     sum.rooms += rooms;
@@ -162,12 +183,16 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
     sum.packets_received += packets_received;
     sum.packets_offered += packets_offered;
     sum.packets_forwarded += packets_forwarded;
+    sum.packets_relayed += packets_relayed;
+    sum.packets_imported += packets_imported;
     sum.keyframe_requests_received += keyframe_requests_received;
     sum.keyframe_requests_sent += keyframe_requests_sent;
     sum.joins += joins;
     sum.resumes += resumes;
     sum.faults += faults;
     sum.data_messages += data_messages;
+    sum.packets_repaired += packets_repaired;
+    sum.repairs_missed += repairs_missed;
     for reason in DropReason::ALL {
         sum.drops[reason as usize] += drops[reason as usize];
     }

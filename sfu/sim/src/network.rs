@@ -9,7 +9,7 @@ use std::{
 };
 
 use plenum_proto::node::SessionEvent;
-use sfu_core::Command;
+use sfu_core::{Command, RelayFrame};
 
 use crate::world::ClientKey;
 
@@ -77,7 +77,15 @@ pub(crate) struct Letter {
 pub(crate) enum Cargo {
     ToNode(Letter),
     ToClient(Letter),
-    Command(Command),
+    Command {
+        shard: usize,
+        command: Command,
+    },
+    Relay {
+        from: usize,
+        to: usize,
+        frame: RelayFrame,
+    },
     Event {
         client: ClientKey,
         event: SessionEvent,
@@ -184,6 +192,11 @@ impl Network {
         let number = self.sent;
         self.sent += 1;
         self.under_way.push(Reverse(Parcel { at, number, cargo }));
+    }
+
+    /// Forgets what is under way and not wanted any more.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Cargo) -> bool) {
+        self.under_way.retain(|Reverse(parcel)| keep(&parcel.cargo));
     }
 
     /// When the next thing arrives.

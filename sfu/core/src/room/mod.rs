@@ -1,19 +1,23 @@
 //! Rooms and their members: who is here, with which rights, and who may hear whom. Must not know
 //! sessions; the shard passes values between the two.
 
+mod loudest;
 mod member;
 mod permission;
 pub(crate) mod quality;
+mod span;
 pub(crate) mod speaker;
 
 use std::time::{Duration, Instant};
 
 use plenum_proto::{ids::RoomId, v1};
 
+pub(crate) use loudest::{Chosen, choose_loudest};
 pub(crate) use member::{Member, MemberText, TextProblem};
 pub(crate) use permission::{SubscriptionRule, may_publish_source};
+pub(crate) use span::{Span, Voice};
 
-use crate::key::SessionKey;
+use crate::key::{SessionKey, TrackKey};
 
 /// A conference.
 pub(crate) struct Room {
@@ -34,6 +38,12 @@ pub(crate) struct Room {
     pub(crate) speaking: Vec<(SessionKey, u8)>,
     /// Speakers are looked at again then.
     pub(crate) next_speakers: Instant,
+    /// Where it is besides this shard.
+    pub(crate) span: Span,
+    /// The microphones that are forwarded, where not all are.
+    pub(crate) loudest: Vec<Chosen<TrackKey>>,
+    /// The levels of microphones of this shard that the others were told last, by track number.
+    pub(crate) told_levels: Vec<(u64, u8)>,
 }
 
 impl Room {

@@ -15,6 +15,8 @@ pub(crate) struct SpeakerDetector {
     /// Share of full loudness, 0 to 1, smoothed; 0 while silent.
     level: f32,
     last_frame: Option<Instant>,
+    /// Of a microphone on another shard: its level, as that shard says.
+    reported: Option<f32>,
 }
 
 /// What is counted since `start`.
@@ -62,8 +64,16 @@ impl SpeakerDetector {
         }
     }
 
+    /// Takes what the shard says on which the microphone is: 0 to 1.
+    pub(crate) fn report(&mut self, level: f32) {
+        self.reported = Some(level);
+    }
+
     /// How loud this speaker is, 0 to 1; 0 when nobody speaks.
     pub(crate) fn level(&mut self, now: Instant) -> f32 {
+        if let Some(reported) = self.reported {
+            return reported;
+        }
         self.close(now);
         let is_silent = self
             .last_frame
@@ -111,15 +121,14 @@ fn linear(level: i8) -> f32 {
 }
 
 /// Who speaks now, the loudest first, each with a level of 1 to [`LEVELS`]: coarse enough that a
-/// report only differs when something happened. Of several microphones of one speaker the loudest
+/// report only differs when something happened. `heard` are loudnesses of 0 to 1. Of several microphones of one speaker the loudest
 /// counts; equal levels keep the order given.
-pub(crate) fn choose_speakers<'a, K: Copy + PartialEq>(
-    heard: impl IntoIterator<Item = (K, &'a mut SpeakerDetector)>,
-    now: Instant,
+pub(crate) fn choose_speakers<K: Copy + PartialEq>(
+    heard: impl IntoIterator<Item = (K, f32)>,
 ) -> Vec<(K, u8)> {
     let mut speakers: Vec<(K, u8)> = Vec::new();
-    for (key, detector) in heard {
-        let level = step(detector.level(now));
+    for (key, level) in heard {
+        let level = step(level);
         match speakers.iter_mut().find(|(other, _)| *other == key) {
             Some((_, loudest)) => *loudest = level.max(*loudest),
             None => speakers.push((key, level)),
@@ -209,7 +218,7 @@ mod tests {
         }
         let mut choose = |now| {
             let keys = levels.iter().map(|&(key, _)| key);
-            choose_speakers(keys.zip(&mut detectors), now)
+            choose_speakers(keys.zip(detectors.iter_mut().map(|d| d.level(now))))
         };
         let speakers = choose(end);
         let order: Vec<char> = speakers.iter().map(|&(key, _)| key).collect();

@@ -58,6 +58,29 @@ impl Codec {
         })
     }
 
+    /// The codec as the engine names it; of redundant audio the one inside.
+    pub(super) fn engine(self) -> str0m::format::Codec {
+        use str0m::format::Codec as Engine;
+        match self {
+            Self::Opus | Self::Red => Engine::Opus,
+            Self::Pcmu => Engine::PCMU,
+            Self::Pcma => Engine::PCMA,
+            Self::G722 => Engine::G722,
+            Self::Vp8 => Engine::Vp8,
+            Self::Vp9 => Engine::Vp9,
+            Self::H264 => Engine::H264,
+            Self::H265 => Engine::H265,
+            Self::Av1 => Engine::Av1,
+        }
+    }
+
+    /// The codec of a media type, however it is spelled.
+    pub(crate) fn from_mime(mime: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|codec| codec.mime().eq_ignore_ascii_case(mime))
+    }
+
     /// Media type with the kind in front, spelled as in the IANA registry.
     pub(crate) fn mime(self) -> &'static str {
         match self {
@@ -101,6 +124,7 @@ mod tests {
     fn a_mime_type_tells_the_kind() {
         for codec in Codec::ALL {
             assert_eq!(codec.is_video(), codec.mime().starts_with("video/"));
+            assert_eq!(Codec::from_mime(&codec.mime().to_lowercase()), Some(codec));
         }
     }
 }

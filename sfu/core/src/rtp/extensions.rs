@@ -56,16 +56,6 @@ impl DependencyDescriptor {
             _ => None,
         }
     }
-
-    /// The same with the frame number moved by a wrapping offset.
-    pub(crate) fn renumber(&self, offset: u16) -> Option<Self> {
-        let number = self.frame_number()?.wrapping_add(offset).to_be_bytes();
-        let mut copy: Arc<[u8]> = Arc::from(&*self.0);
-        Arc::get_mut(&mut copy)?
-            .get_mut(1..3)?
-            .copy_from_slice(&number);
-        Some(Self(copy))
-    }
 }
 
 /// Carries the dependency descriptor through both ways without reading it.
@@ -164,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_and_moves_the_fixed_head() {
+    fn reads_the_fixed_head() {
         let table: [(&[u8], bool, Option<u16>); 6] = [
             (&[], false, None),
             (&[0x80, 1], false, None),
@@ -178,11 +168,5 @@ mod tests {
             assert_eq!(descriptor.starts_keyframe(), keyframe, "{bytes:x?}");
             assert_eq!(descriptor.frame_number(), number, "{bytes:x?}");
         }
-        let moved = DependencyDescriptor(Arc::from([0x80, 0xff, 0xfe, 0x40])).renumber(3);
-        assert_eq!(
-            moved,
-            Some(DependencyDescriptor(Arc::from([0x80, 0, 1, 0x40])))
-        );
-        assert_eq!(DependencyDescriptor(Arc::from([1])).renumber(3), None);
     }
 }

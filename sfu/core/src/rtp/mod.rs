@@ -6,21 +6,29 @@
 
 mod codec;
 mod descriptor;
+mod elements;
 mod extensions;
+mod format;
 mod keyframe;
+mod ntp;
 mod packet;
+mod patch;
 mod red;
 mod vp9;
 
 pub(crate) use codec::Codec;
 pub(crate) use descriptor::{Descriptor, PictureId, Vp8};
+pub(crate) use elements::{Elements, id as extension_id};
 pub(crate) use extensions::{DependencyDescriptor, extension_map};
+pub(crate) use format::FormatText;
+pub(crate) use ntp::{NtpTime, duration_to_compact, rtt};
 pub(crate) use packet::Packet;
+pub(crate) use patch::{Patch, Rewritten};
 pub(crate) use red::red_primary;
 pub(crate) use vp9::Vp9;
 
 pub(crate) use str0m::{
     format::PayloadParams,
     media::{Mid, Pt, Rid},
-    rtp::{Extension, ExtensionMap, ExtensionValues, Ssrc, Vp8Patch},
+    rtp::{Extension, ExtensionMap, ExtensionValues, Ssrc},
 };

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Codec, DependencyDescriptor, Descriptor, ExtensionValues, Vp8, Vp9,
+    Codec, DependencyDescriptor, Descriptor, Elements, ExtensionValues, Vp8, Vp9,
     keyframe::{av1_starts_keyframe, h264_starts_keyframe, h265_starts_keyframe},
 };
 
@@ -24,7 +24,10 @@ pub(crate) struct Packet {
     pub payload: Arc<[u8]>,
     /// Header extensions that go end to end: what belongs to the publisher's transport is taken
     /// out.
-    pub extensions: ExtensionValues,
+    pub elements: Elements,
+    /// Loudness in dBov (0 is the loudest, -127 silence) and whether the publisher heard a voice
+    /// (RFC 6464).
+    pub audio_level: Option<(i8, bool)>,
     /// When it came in.
     pub arrival: Instant,
     /// What the payload says about its frame.
@@ -42,7 +45,23 @@ impl Packet {
         timestamp: u32,
         marker: bool,
         payload: Arc<[u8]>,
-        extensions: ExtensionValues,
+        extensions: &ExtensionValues,
+        arrival: Instant,
+    ) -> Self {
+        let elements = Elements::of(extensions);
+        Self::with_elements(
+            codec, sequence, timestamp, marker, payload, elements, arrival,
+        )
+    }
+
+    /// The same of a packet whose extensions are read already.
+    pub(crate) fn with_elements(
+        codec: Codec,
+        sequence: u64,
+        timestamp: u32,
+        marker: bool,
+        payload: Arc<[u8]>,
+        elements: Elements,
         arrival: Instant,
     ) -> Self {
         let descriptor = match codec {
@@ -60,9 +79,9 @@ impl Packet {
         };
         let by_dependencies = || {
             matches!(codec, Codec::Av1 | Codec::H264 | Codec::H265)
-                && extensions
-                    .user_values
-                    .get()
+                && elements
+                    .dependencies
+                    .as_ref()
                     .is_some_and(DependencyDescriptor::starts_keyframe)
         };
         let is_keyframe = by_payload || by_dependencies();
@@ -72,38 +91,17 @@ impl Packet {
             marker,
             codec,
             payload,
-            extensions: end_to_end(extensions),
+            audio_level: elements.audio_level(),
+            elements,
             arrival,
             descriptor,
             is_keyframe,
         }
     }
 
-    /// Loudness in dBov (0 is the loudest, -127 silence) and whether the publisher heard a voice
-    /// (RFC 6464).
-    pub(crate) fn audio_level(&self) -> Option<(i8, bool)> {
-        Some((
-            self.extensions.audio_level?,
-            self.extensions.voice_activity.unwrap_or(false),
-        ))
-    }
-
-    /// The raw dependency descriptor, where the publisher sends one.
-    pub(crate) fn dependency_descriptor(&self) -> Option<&DependencyDescriptor> {
-        self.extensions.user_values.get()
-    }
-}
-
-/// Takes out what only has meaning on the publisher's own transport.
-fn end_to_end(extensions: ExtensionValues) -> ExtensionValues {
-    ExtensionValues {
-        mid: None,
-        rid: None,
-        rid_repair: None,
-        transport_cc: None,
-        abs_send_time: None,
-        tx_time_offs: None,
-        ..extensions
+    /// The number of this packet's frame in its dependency descriptor, where the publisher sends one.
+    pub(crate) fn frame_number(&self) -> Option<u16> {
+        self.elements.dependencies.as_ref()?.frame_number()
     }
 }
 
@@ -112,6 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rtp::extension_id;
 
     fn packet(codec: Codec, payload: &[u8], extensions: ExtensionValues) -> Packet {
         Packet::parse(
@@ -120,7 +119,7 @@ mod tests {
             2,
             false,
             Arc::from(payload),
-            extensions,
+            &extensions,
             Instant::now(),
         )
     }
@@ -177,13 +176,9 @@ mod tests {
             ..ExtensionValues::default()
         };
         let packet = packet(Codec::Opus, &[1], extensions);
-        assert_eq!(packet.audio_level(), Some((-30, true)));
-        let kept = ExtensionValues {
-            audio_level: Some(-30),
-            voice_activity: Some(true),
-            ..ExtensionValues::default()
-        };
-        assert_eq!(packet.extensions, kept);
+        assert_eq!(packet.audio_level, Some((-30, true)));
+        let kept: Vec<_> = packet.elements.iter().collect();
+        assert_eq!(kept, [(extension_id::AUDIO_LEVEL, &[0x80 | 30][..])]);
     }
 
     proptest! {

@@ -1,8 +1,6 @@
-//! The payload descriptor of VP9 (RFC 9628), and its renumbering.
+//! The payload descriptor of VP9 (RFC 9628).
 //!
 //! Must not read the scalability structure: nothing here needs it.
-
-use std::sync::Arc;
 
 use super::descriptor::PictureId;
 
@@ -83,34 +81,9 @@ impl Vp9 {
         !self.inter_picture && self.starts_frame && self.spatial == 0
     }
 
-    /// The payload with other running numbers, each moved by a wrapping offset; `None` when that
-    /// changes nothing. `payload` is the one this descriptor was read from.
-    pub(crate) fn renumber(
-        &self,
-        payload: &[u8],
-        picture_offset: u16,
-        tl0_offset: u8,
-    ) -> Option<Arc<[u8]>> {
-        let picture_id = self.picture_id.filter(|id| picture_offset & id.mask() != 0);
-        let tl0 = self.tl0_pic_idx.filter(|_| tl0_offset != 0);
-        if picture_id.is_none() && tl0.is_none() {
-            return None;
-        }
-        let mut copy: Arc<[u8]> = Arc::from(payload);
-        let bytes = Arc::get_mut(&mut copy)?;
-        if let Some(id) = picture_id {
-            let [high, low] = (id.value.wrapping_add(picture_offset) & id.mask()).to_be_bytes();
-            if id.is_15_bit {
-                *bytes.get_mut(1)? = high | 0x80;
-                *bytes.get_mut(2)? = low;
-            } else {
-                *bytes.get_mut(1)? = low;
-            }
-        }
-        if let Some(value) = tl0 {
-            *bytes.get_mut(usize::from(self.tl0_offset))? = value.wrapping_add(tl0_offset);
-        }
-        Some(copy)
+    /// Where the running number of the base layer pictures stands.
+    pub(crate) fn tl0_at(&self) -> usize {
+        usize::from(self.tl0_offset)
     }
 }
 
@@ -189,42 +162,6 @@ mod tests {
             for cut in 0..5 {
                 assert_eq!(Vp9::parse(&payload[..cut]), None, "{:x?}", &payload[..cut]);
             }
-        }
-    }
-
-    #[test]
-    fn renumbers_only_what_is_there() {
-        type Case = (&'static [u8], u16, u8, Option<&'static [u8]>);
-        let table: [Case; 6] = [
-            (KEY, 0, 0, None),
-            (
-                KEY,
-                2,
-                1,
-                Some(&[0b1010_1000, 0x80, 0x01, 0b0001_0000, 0x00, 9]),
-            ),
-            (
-                INTER,
-                0,
-                255,
-                Some(&[0b1110_1100, 0x81, 0x02, 0b0101_0010, 0x02, 9]),
-            ),
-            (
-                FLEXIBLE,
-                0x7fff,
-                7,
-                Some(&[0b1111_1100, 0x04, 0b0010_0000, 0x02, 9]),
-            ),
-            (FLEXIBLE, 0x80, 7, None),
-            (&[0x08, 1], 5, 5, None),
-        ];
-        for (payload, picture, tl0, expected) in table {
-            let renumbered = Vp9::parse(payload).unwrap().renumber(payload, picture, tl0);
-            assert_eq!(
-                renumbered.as_deref(),
-                expected,
-                "{payload:x?} {picture} {tl0}"
-            );
         }
     }
 }

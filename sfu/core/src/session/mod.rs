@@ -3,6 +3,7 @@
 
 mod certificate;
 mod channels;
+mod dtls;
 mod egress;
 mod ingress;
 mod negotiate;
@@ -13,10 +14,12 @@ use std::{net::SocketAddr, time::Instant};
 
 pub use certificate::{Certificate, CertificateError};
 pub(crate) use channels::{Channels, Sent};
-pub(crate) use egress::{Egress, EgressPacket, SlotIndex};
+pub(crate) use egress::{Egress, Feedback, Media, Repair, SlotIndex, Unsent};
 pub(crate) use ingress::{Ingress, Stream};
 pub(crate) use negotiate::{NegotiateError, Offer};
-pub(crate) use transport::{IngressPacket, Refused, Transport, TransportEvent, TransportOptions};
+pub(crate) use transport::{
+    IngressPacket, Refused, StreamReport, Transport, TransportEvent, TransportOptions,
+};
 
 use crate::CoreConfig;
 
@@ -29,9 +32,11 @@ pub(crate) enum Role {
     Subscribe,
 }
 
-/// The transports a session has. A session with one transport for both would fill `publish` alone.
+/// The transports a session has: none where the participant is connected to another shard. A session with
+/// one transport for both would fill `publish` alone.
+#[derive(Default)]
 struct Transports {
-    publish: Transport,
+    publish: Option<Transport>,
     subscribe: Option<Transport>,
 }
 
@@ -63,19 +68,33 @@ impl Session {
         use_red: bool,
         now: Instant,
     ) -> Self {
-        let options = TransportOptions { use_red };
+        let options = |has_lane| TransportOptions { use_red, has_lane };
         Self {
             transports: Transports {
-                publish: Transport::new(config, ice_credentials(config, rng), options, now),
+                publish: Some(Transport::new(
+                    config,
+                    ice_credentials(config, rng),
+                    options(false),
+                    now,
+                )),
                 subscribe: Some(Transport::new(
                     config,
                     ice_credentials(config, rng),
-                    options,
+                    options(true),
                     now,
                 )),
             },
+            egress: Egress::new(now, rng.random()),
+            ..Self::elsewhere(config, now)
+        }
+    }
+
+    /// The session of a participant that is connected to another shard: nothing comes and nothing goes.
+    pub(crate) fn elsewhere(config: &CoreConfig, now: Instant) -> Self {
+        Self {
+            transports: Transports::default(),
             ingress: Ingress::default(),
-            egress: Egress::default(),
+            egress: Egress::new(now, 0),
             channels: Channels::default(),
             offer_id: 0,
             last_offer: None,
@@ -88,20 +107,16 @@ impl Session {
 
     pub(crate) fn transport_mut(&mut self, role: Role) -> Option<&mut Transport> {
         match role {
-            Role::Publish => Some(&mut self.transports.publish),
+            Role::Publish => self.transports.publish.as_mut(),
             Role::Subscribe => self.transports.subscribe.as_mut(),
         }
     }
 
     pub(crate) fn transport(&self, role: Role) -> Option<&Transport> {
         match role {
-            Role::Publish => Some(&self.transports.publish),
+            Role::Publish => self.transports.publish.as_ref(),
             Role::Subscribe => self.transports.subscribe.as_ref(),
         }
-    }
-
-    fn publish_mut(&mut self) -> &mut Transport {
-        &mut self.transports.publish
     }
 
     fn subscribe_ref(&self) -> Option<&Transport> {

@@ -27,6 +27,9 @@ pub(crate) enum NegotiateError {
     NoOffer,
     #[error("an answer to an older offer")]
     Stale,
+    /// Ours: such a session is never asked.
+    #[error("the participant is connected elsewhere")]
+    Elsewhere,
     /// Ours: the engine failed inside.
     #[error("the session failed inside")]
     Fault,
@@ -55,7 +58,8 @@ impl Session {
         let parsed = SdpOffer::from_sdp_string(&quiet)
             .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
         let contain = self.contain_faults;
-        let transport = self.publish_mut();
+        let publish = self.transports.publish.as_mut();
+        let transport = publish.ok_or(NegotiateError::Elsewhere)?;
         let before = transport.ice_username();
         let rtc = transport.engine();
         let result = guarded(contain, || rtc.sdp_api().accept_offer(parsed))
@@ -95,7 +99,7 @@ impl Session {
             ..
         } = self;
         let transport = transports.subscribe.as_mut()?;
-        egress.renew_streams(transport);
+        egress.renew_streams();
         let mut api = transport.engine().sdp_api();
         channels.declare(&mut api);
         egress.offer(&mut api);

@@ -125,7 +125,7 @@ pub(crate) fn with_credentials(text: &str, ours: Option<(&IceCreds, &IceCreds)>)
     })
 }
 
-/// What a section is called by stream and track.
+/// What a section is called by stream and track, and the streams that it is sent on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StreamName {
     /// As the engine wrote it.
@@ -135,25 +135,41 @@ pub(crate) enum StreamName {
     Is {
         stream: String,
         track: String,
+        ssrc: u32,
+        /// Of the stream that repairs it (RFC 4588).
+        repair: Option<u32>,
     },
 }
 
-/// An offer in which each section carries the stream and track of now: the engine keeps the first name
-/// of a section for ever, while we use a section for one track after another.
+/// An offer in which each section carries the stream and track of now, and our SSRCs: the engine keeps
+/// the first name of a section for ever, while we use a section for one track after another, and knows
+/// none of our streams.
 pub(crate) fn with_stream_names(offer: &str, name_of: impl Fn(&str) -> StreamName) -> String {
     map_lines(offer, |mid, line, out| {
-        let is_ssrc_msid = line.starts_with("a=ssrc:") && line.contains(" msid:");
-        if !is_ssrc_msid && !line.starts_with("a=msid:") {
+        let is_name = line.starts_with("a=msid:");
+        let is_ssrc = line.starts_with("a=ssrc:") || line.starts_with("a=ssrc-group:");
+        if !is_ssrc && !is_name {
             return push(out, line);
         }
         match mid.map_or(StreamName::Unknown, &name_of) {
             StreamName::Unknown => push(out, line),
-            StreamName::Vacant => {}
-            StreamName::Is { stream, track } if is_ssrc_msid => {
-                let ssrc = line.split(' ').next().unwrap_or_default();
-                push(out, &format!("{ssrc} msid:{stream} {track}"));
+            StreamName::Is {
+                stream,
+                track,
+                ssrc,
+                repair,
+            } if is_name => {
+                push(out, &format!("a=msid:{stream} {track}"));
+                if let Some(repair) = repair {
+                    push(out, &format!("a=ssrc-group:FID {ssrc} {repair}"));
+                }
+                // RFC 5576 section 4: all streams of one clock have one canonical name.
+                for ssrc in [ssrc].into_iter().chain(repair) {
+                    push(out, &format!("a=ssrc:{ssrc} cname:{stream}"));
+                    push(out, &format!("a=ssrc:{ssrc} msid:{stream} {track}"));
+                }
             }
-            StreamName::Is { stream, track } => push(out, &format!("a=msid:{stream} {track}")),
+            StreamName::Is { .. } | StreamName::Vacant => {}
         }
     })
 }
@@ -366,11 +382,16 @@ mod tests {
             "1" => StreamName::Is {
                 stream: "PA_a|TR_b".into(),
                 track: "TR_b".into(),
+                ssrc: 7,
+                repair: Some(8),
             },
             "2" => StreamName::Vacant,
             _ => StreamName::Unknown,
         });
-        assert!(named.contains("a=msid:PA_a|TR_b TR_b\r\n"));
+        let lines = "a=msid:PA_a|TR_b TR_b\r\na=ssrc-group:FID 7 8\r\n\
+            a=ssrc:7 cname:PA_a|TR_b\r\na=ssrc:7 msid:PA_a|TR_b TR_b\r\n\
+            a=ssrc:8 cname:PA_a|TR_b\r\na=ssrc:8 msid:PA_a|TR_b TR_b\r\n";
+        assert!(named.contains(lines), "{named}");
         assert_eq!(named.matches("a=msid:").count(), 1, "{named}");
         assert_eq!(with_stream_names(OFFER, |_| StreamName::Unknown), OFFER);
     }

@@ -17,8 +17,10 @@ use str0m::{
     net::{Protocol as EngineProtocol, Receive, TcpType},
 };
 
+use super::dtls::{self, KeySlot, Keying};
 use crate::{
-    CoreConfig, Protocol, Transmit,
+    CoreConfig, Protocol,
+    outbox::{Outbox, Route},
     rtp::{self, Mid, Pt, Rid, Ssrc},
 };
 
@@ -33,6 +35,9 @@ pub(crate) struct Transport {
     needs_drain: bool,
     is_connected: bool,
     contain_faults: bool,
+    keys: KeySlot,
+    /// Media and its feedback are the egress lane's, not the engine's.
+    has_lane: bool,
 }
 
 /// What a transport tells its session.
@@ -47,12 +52,9 @@ pub(crate) enum TransportEvent {
     /// The other end closed DTLS.
     Closed,
     Packet(Box<IngressPacket>),
-    KeyframeRequest(Mid),
     ChannelOpen(ChannelId, String),
     ChannelData(ChannelId, Vec<u8>),
     ChannelClosed(ChannelId),
-    /// What the client reports, every few seconds, of what we send on a section.
-    EgressReport(StreamReport),
     /// What we see of a stream that the client sends.
     IngressReport(StreamReport),
 }
@@ -98,6 +100,8 @@ pub(crate) enum Refused {
 /// How a transport is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TransportOptions {
+    /// Media goes out through the egress lane: the engine has no part in RTP and RTCP.
+    pub(crate) has_lane: bool,
     /// Offer and take RFC 2198 redundant audio; some browsers decode it badly.
     pub(crate) use_red: bool,
 }
@@ -116,8 +120,6 @@ impl Transport {
             .set_dtls_cert(config.certificate.engine())
             .set_local_ice_credentials(credentials)
             .set_extension_map(rtp::extension_map())
-            .set_send_buffer_video(512)
-            .set_send_buffer_audio(50)
             .set_sctp_max_message_size(
                 u32::try_from(config.limits.data_message_bytes).unwrap_or(u32::MAX),
             )
@@ -127,7 +129,7 @@ impl Transport {
             .enable_pcmu(true, false)
             .enable_pcma(true, false)
             .enable_g722(true, false);
-        let mut rtc = engine.build(now);
+        let (mut rtc, keys) = dtls::build(engine, now);
         let mut addresses = Vec::with_capacity(config.candidates.len());
         for address in &config.candidates {
             addresses.push((address.protocol, address.local, address.advertised));
@@ -151,6 +153,8 @@ impl Transport {
             needs_drain: true,
             is_connected: false,
             contain_faults: config.contain_faults,
+            keys,
+            has_lane: options.has_lane,
         }
     }
 
@@ -200,7 +204,7 @@ impl Transport {
     /// Drains the engine until it wants to sleep.
     pub(crate) fn drain(
         &mut self,
-        transmit: &mut impl FnMut(Transmit),
+        outbox: &mut Outbox,
         event: &mut impl FnMut(TransportEvent),
     ) -> Result<(), Fault> {
         if !self.needs_drain {
@@ -215,6 +219,8 @@ impl Transport {
                     self.needs_drain = false;
                     return Ok(());
                 }
+                // The engine knows no stream of the lane's, and must not use a number of its.
+                Output::Transmit(out) if self.has_lane && is_media(&out.contents) => {}
                 Output::Transmit(out) => {
                     let protocol = match out.proto {
                         EngineProtocol::Udp => Protocol::Udp,
@@ -225,12 +231,12 @@ impl Transport {
                         .iter()
                         .find(|(p, _, advertised)| *p == protocol && *advertised == out.source)
                         .map_or(out.source, |(_, local, _)| *local);
-                    transmit(Transmit {
+                    let route = Route {
                         source,
                         destination: out.destination,
                         protocol,
-                        bytes: out.contents.into(),
-                    });
+                    };
+                    outbox.push(route, &out.contents);
                 }
                 Output::Event(engine_event) => {
                     if let Some(told) = self.translate(engine_event) {
@@ -270,15 +276,9 @@ impl Transport {
                     .last_sender_info
                     .map(|info| (info.ntp_time, info.rtp_time.numer() as u32)),
             })),
-            EngineEvent::KeyframeRequest(request) => TransportEvent::KeyframeRequest(request.mid),
             EngineEvent::ChannelOpen(id, label) => TransportEvent::ChannelOpen(id, label),
             EngineEvent::ChannelData(data) => TransportEvent::ChannelData(data.id, data.data),
             EngineEvent::ChannelClose(id) => TransportEvent::ChannelClosed(id),
-            EngineEvent::MediaEgressStats(stats) => TransportEvent::EgressReport(StreamReport {
-                loss: stats.loss,
-                rtt: stats.rtt,
-                jitter: self.ticks(stats.mid, stats.remote.map_or(0, |remote| remote.jitter)),
-            }),
             EngineEvent::MediaIngressStats(stats) => TransportEvent::IngressReport(StreamReport {
                 loss: stats.loss,
                 rtt: stats.rtt,
@@ -307,8 +307,9 @@ impl Transport {
         self.needs_drain
     }
 
-    pub(crate) fn is_connected(&self) -> bool {
-        self.is_connected
+    /// The keys of the handshake, once, when the transport is connected.
+    pub(crate) fn take_keys(&mut self) -> Option<Keying> {
+        self.keys.take()
     }
 
     /// The engine, for its neighbours in `session/` only; what they do is drained later.
@@ -367,6 +368,11 @@ impl Transport {
         // Nothing is left to do about a transport that cannot even close.
         let _ = self.rtc.close();
     }
+}
+
+/// RTP or RTCP, by its first byte (RFC 7983).
+fn is_media(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(128..=191))
 }
 
 /// Runs the engine; with `contain`, a panic inside is this session's fault alone.

@@ -7,6 +7,7 @@ use plenum_proto::{
         self, AdminReply, AdminRequest, CloseAction, Done, admin_reply, admin_request::Kind,
         session_event::Kind as Told,
     },
+    relay::control::Kind as Spread,
     v1::{self, CloseReason, event::Kind as RoomEvent},
 };
 
@@ -14,7 +15,7 @@ use super::Shard;
 use crate::{
     CommandError, data,
     key::{RoomKey, SessionKey},
-    room::{TextProblem, duration_from},
+    room::{TextProblem, Voice, duration_from},
 };
 
 impl From<TextProblem> for CommandError {
@@ -43,8 +44,9 @@ impl Shard {
             }
             Some(Kind::UpdateRoom(request)) => Reply::Room(self.api_update_room(now, &request)?),
             Some(Kind::DeleteRoom(request)) => {
-                let room = self.room_named(&request.room)?;
-                self.end_room(now, room, CloseReason::RoomDeleted, CloseAction::Disconnect);
+                let room = self.home_named(&request.room)?;
+                let (reason, action) = (CloseReason::RoomDeleted, CloseAction::Disconnect);
+                self.end_room(now, room, reason, action, Voice::All);
                 Reply::Done(Done {})
             }
             Some(Kind::ListParticipants(request)) => {
@@ -99,13 +101,27 @@ impl Shard {
         })
     }
 
+    /// The same of a room whose home this is: what concerns a room as a whole is done there.
+    fn home_named(&self, name: &str) -> Result<RoomKey, CommandError> {
+        let key = self.room_named(name)?;
+        match self.rooms.get(key).and_then(|room| room.span.home) {
+            Some(link) => Err(CommandError::Elsewhere { link }),
+            None => Ok(key),
+        }
+    }
+
+    /// A participant of this shard; of one that lives elsewhere, where.
     fn participant_named(&self, room: &str, identity: &str) -> Result<SessionKey, CommandError> {
         let room = self.room_named(room)?;
-        self.find_identity(room, identity)
-            .ok_or_else(|| CommandError::NotFound {
-                what: "participant",
-                name: identity.to_owned(),
-            })
+        let found = self.find_identity(room, identity);
+        let via = found.and_then(|key| self.participants.get(key)?.via);
+        if let Some(link) = via {
+            return Err(CommandError::Elsewhere { link });
+        }
+        found.ok_or_else(|| CommandError::NotFound {
+            what: "participant",
+            name: identity.to_owned(),
+        })
     }
 
     fn api_create_room(
@@ -125,6 +141,7 @@ impl Shard {
         let rooms = self
             .rooms
             .iter()
+            .filter(|(_, room)| room.span.is_home())
             .filter(|(_, room)| request.names.is_empty() || request.names.contains(&room.name))
             .filter_map(|(key, _)| self.room_info(key))
             .collect();
@@ -136,7 +153,7 @@ impl Shard {
         now: Instant,
         request: &v1::UpdateRoomRequest,
     ) -> Result<v1::Room, CommandError> {
-        let key = self.room_named(&request.room)?;
+        let key = self.home_named(&request.room)?;
         let cap = self.config.limits.metadata_bytes;
         if request
             .metadata
@@ -164,6 +181,7 @@ impl Shard {
         }
         let info = self.room_info(key).unwrap_or_default();
         self.tell_room(key, |_| true, |_| Told::Room(info.clone()));
+        self.spread(key, Spread::Room(info.clone()));
         self.publish_event(now, key, RoomEvent::RoomUpdated(v1::RoomUpdated {}));
         Ok(info)
     }
@@ -254,7 +272,7 @@ impl Shard {
 
     fn api_send_data(&mut self, now: Instant, command: node::SendData) -> Result<(), CommandError> {
         let request = command.request.unwrap_or_default();
-        let room = self.room_named(&request.room)?;
+        let room = self.home_named(&request.room)?;
         let payload = request.data.unwrap_or_default();
         let cap = self.config.limits.data_message_bytes;
         if payload.payload.len() > cap {
@@ -276,6 +294,7 @@ impl Shard {
             ..data::Envelope::default()
         };
         self.deliver(now, room, None, &envelope, &message, payload.reliable);
+        self.spread_data(room, &envelope, message, payload.reliable);
         Ok(())
     }
 }

@@ -15,12 +15,12 @@ use crate::{
 };
 
 impl Shard {
-    /// Shares a participant's bandwidth among its subscriptions, where it has a cap.
+    /// Shares a participant's bandwidth among its subscriptions, where it is limited.
     pub(super) fn allocate(&mut self, now: Instant, session: SessionKey) {
         let Some(participant) = self.participants.get(session) else {
             return;
         };
-        let budget = participant.bandwidth_cap;
+        let budget = participant.budget(now);
         let keys = participant.subscriptions.clone();
         let demands: Vec<Demand<SubscriptionKey>> = keys
             .iter()

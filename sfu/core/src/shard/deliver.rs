@@ -44,6 +44,7 @@ impl Shard {
         let stamped = data::stamp(message, member.id.as_str(), &member.identity);
         let room = participant.room;
         self.deliver(now, room, Some(session), &envelope, &stamped, reliable);
+        self.spread_data(room, &envelope, stamped, reliable);
     }
 
     /// Sends a message to whom it is for.
@@ -71,11 +72,7 @@ impl Shard {
                 if envelope.destinations.is_empty() && envelope.destination_ids.is_empty() {
                     sender != Some(key)
                 } else {
-                    envelope.destinations.contains(&member.identity)
-                        || envelope
-                            .destination_ids
-                            .iter()
-                            .any(|id| id == member.id.as_str())
+                    envelope.names(member.id.as_str(), &member.identity)
                 };
             let takes_metrics = !envelope.is_metrics || member.permissions.can_subscribe_metrics;
             if !is_named || !takes_metrics {

@@ -1,27 +1,22 @@
-//! A packet's way through the shard: from the publisher's transport, by its track, to each subscriber.
-//! Must not allocate per subscriber beyond what the egress needs, nor log.
+//! A packet's way into the shard: from the publisher's transport to its track and encoding, and the
+//! keyframes that are asked of the publisher. What goes out is fan-out's. Must not log.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use super::{Shard, state::Format};
+use super::{Shard, fanout::Pending, state::Format};
 use crate::{
     DropReason,
     key::{SessionKey, SubscriptionKey, TrackKey},
-    rtp::{Codec, Mid, Packet, red_primary},
-    session::{EgressPacket, IngressPacket, Role, Stream},
-    subscription::Decision,
+    rtp::{Codec, Packet},
+    session::{IngressPacket, Role, Stream},
     track::SenderClock,
 };
 
-/// Encodings whose clocks are looked at; more are never kept (`encodings_per_track`).
-const ENCODINGS_MAX: usize = 8;
-
-/// Bytes of a payload. No client packs more, for it would not fit a packet of the Internet; the egress
-/// of the engine has room for 2,000 with header and extensions, and fails the subscriber past that.
-const PAYLOAD_MAX: usize = 1_500;
+/// Bytes of a payload. No client packs more, for it would not fit a packet of the Internet.
+pub(super) const PAYLOAD_MAX: usize = 1_500;
 
 impl Shard {
     /// A packet of a publisher.
@@ -53,12 +48,25 @@ impl Shard {
             return;
         };
         let codec = codec.codec;
-        let parsed = Packet::parse(
-            codec, sequence, timestamp, marker, payload, extensions, arrival,
-        );
+        let packet_in = Arc::new(Packet::parse(
+            codec,
+            sequence,
+            timestamp,
+            marker,
+            payload,
+            &extensions,
+            arrival,
+        ));
         self.stats.packets_received += 1;
-        let captured = self.note_packet(now, session, stream, &parsed, packet.sender_report);
-        self.forward(now, stream, format, &parsed, captured);
+        let captured = self.note_packet(now, session, stream, &packet_in, packet.sender_report);
+        let pending = Pending {
+            stream,
+            format,
+            packet: packet_in,
+            captured,
+        };
+        self.export(&pending);
+        self.queue(pending);
     }
 
     /// The track and encoding of a packet.
@@ -103,16 +111,19 @@ impl Shard {
         if is_restart {
             self.restart_encoding(key, encoding);
         }
+        // The others may not know of the encoding yet.
+        self.spread_member(session);
         Ok(stream)
     }
 
     /// An encoding begins anew under another SSRC.
-    fn restart_encoding(&mut self, key: TrackKey, encoding: u8) {
+    pub(super) fn restart_encoding(&mut self, key: TrackKey, encoding: u8) {
         let Some(track) = self.tracks.get_mut(key) else {
             return;
         };
         if let Some(published) = track.encodings.get_mut(usize::from(encoding)) {
             published.encoding.restart();
+            published.starts = published.starts.wrapping_add(1);
         }
         for subscription in &track.subscriptions {
             if let Some(subscription) = self.subscriptions.get_mut(*subscription) {
@@ -169,6 +180,8 @@ impl Shard {
                 self.announce_participant(session);
             }
         }
+        // The others need the codec before its first packet.
+        self.spread_member(session);
         self.tracks.get(key).map(|track| track.formats.len() - 1)
     }
 
@@ -178,7 +191,7 @@ impl Shard {
         now: Instant,
         session: SessionKey,
         stream: Stream,
-        packet: &Packet,
+        packet: &Arc<Packet>,
         report: Option<(std::time::SystemTime, u32)>,
     ) -> Instant {
         let (Some(track), Some(participant)) = (
@@ -187,18 +200,15 @@ impl Shard {
         ) else {
             return packet.arrival;
         };
-        if let Some((level, voice)) = packet.audio_level() {
+        if let Some((level, voice)) = packet.audio_level {
             track.speaker.observe(level, voice, now);
         }
         let Some(published) = track.encodings.get_mut(usize::from(stream.encoding)) else {
             return packet.arrival;
         };
+        let was_flowing = published.encoding.is_flowing(now);
+        published.take(now, packet);
         let encoding = &mut published.encoding;
-        let was_flowing = encoding.is_flowing(now);
-        encoding.on_packet(packet);
-        if packet.is_keyframe {
-            published.throttle.on_keyframe(now);
-        }
         if let Some((wall, rtp)) = report {
             let wall = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
             let clock = SenderClock::new(wall, rtp, packet.codec.clock_rate());
@@ -232,146 +242,12 @@ impl Shard {
         for subscription in track.subscriptions.clone() {
             self.retarget(now, subscription);
         }
-    }
-
-    /// Hands a packet to each subscriber of its track.
-    fn forward(
-        &mut self,
-        now: Instant,
-        stream: Stream,
-        format: usize,
-        packet: &Packet,
-        captured: Instant,
-    ) {
-        let Self {
-            tracks,
-            subscriptions,
-            participants,
-            stats,
-            dirty,
-            ..
-        } = self;
-        let Some(track) = tracks.get(stream.track) else {
-            return;
-        };
-        let Some(spec) = track.formats.get(format) else {
-            return;
-        };
-        let mut clocks: [Option<SenderClock>; ENCODINGS_MAX] = [None; ENCODINGS_MAX];
-        for (clock, published) in clocks.iter_mut().zip(&track.encodings) {
-            *clock = published.encoding.clock();
-        }
-        let primary = (packet.codec == Codec::Red)
-            .then(|| red_primary(&packet.payload))
-            .flatten();
-        let mut wanted = 0_u8;
-        let mut unsupported: Option<SubscriptionKey> = None;
-        for key in &track.subscriptions {
-            let Some(subscription) = subscriptions.get_mut(*key) else {
-                continue;
-            };
-            stats.packets_offered += 1;
-            let subscriber = participants.get_mut(subscription.subscriber);
-            let sending = subscriber.and_then(|subscriber| subscriber.session.sending());
-            // Before the forwarder is asked: what it lets through counts as sent.
-            let ready = sending.filter(|(_, _, transport)| transport.is_connected());
-            let Some((egress, _, transport)) = ready.filter(|_| subscription.is_live) else {
-                stats.drop(DropReason::NotConnected);
-                continue;
-            };
-            let slot = subscription.slot;
-            let is_red = packet.codec == Codec::Red;
-            let mut strips_red = false;
-            let mut payload_type =
-                egress.payload_type(transport, slot, format * 2, &spec.params, is_red);
-            if payload_type.is_none() && is_red && primary.is_some() {
-                // A receiver without redundancy gets the newest block alone (RFC 2198 section 3).
-                strips_red = true;
-                payload_type =
-                    egress.payload_type(transport, slot, format * 2 + 1, &spec.params, false);
-            }
-            let Some(payload_type) = payload_type else {
-                stats.drop(DropReason::CodecUnsupported);
-                if !subscription.told_unsupported {
-                    subscription.told_unsupported = true;
-                    unsupported = Some(*key);
-                }
-                continue;
-            };
-            let decision = subscription
-                .forwarder
-                .decide(stream.encoding, packet, &clocks);
-            if let Some(waiting) = subscription.forwarder.wants_keyframe() {
-                wanted |= 1_u8.checked_shl(waiting.into()).unwrap_or(0);
-            }
-            let rewritten = match decision {
-                Decision::Forward(rewritten) => rewritten,
-                Decision::Drop(reason) => {
-                    stats.drop(reason);
-                    continue;
-                }
-            };
-            let payload = match (strips_red, primary) {
-                (true, Some(primary)) => Arc::from(primary),
-                _ => rewritten
-                    .payload
-                    .clone()
-                    .unwrap_or_else(|| packet.payload.clone()),
-            };
-            let sent = EgressPacket {
-                payload_type,
-                sequence: rewritten.sequence,
-                timestamp: rewritten.timestamp,
-                captured,
-                marker: rewritten.marker,
-                extensions: rewritten.extensions(packet),
-                payload,
-                vp8: rewritten.vp8,
-            };
-            if egress.write(transport, slot, sent) {
-                stats.packets_forwarded += 1;
-                dirty.push(subscription.subscriber);
-            } else {
-                stats.drop(DropReason::NotConnected);
-            }
-        }
-        let is_video = track.is_video();
-        if let Some(key) = unsupported {
-            self.tell_unsupported(key);
-        }
-        if is_video && wanted != 0 {
-            for encoding in 0..ENCODINGS_MAX as u8 {
-                if wanted & (1 << encoding) != 0 {
-                    self.want_keyframe(now, stream.track, encoding);
-                }
-            }
-        }
-    }
-
-    fn tell_unsupported(&mut self, key: SubscriptionKey) {
-        use plenum_proto::node::{SubscriptionError, SubscriptionFailed, session_event::Kind};
-        let Some(subscription) = self.subscriptions.get(key) else {
-            return;
-        };
-        let Some(track) = self.tracks.get(subscription.track) else {
-            return;
-        };
-        let told = SubscriptionFailed {
-            track_id: (&track.id).into(),
-            error: SubscriptionError::CodecUnsupported.into(),
-        };
-        self.tell(subscription.subscriber, Kind::SubscriptionFailed(told));
+        self.spread_flow(now, key);
     }
 
     /// A subscriber's decoder is stuck.
-    pub(super) fn on_keyframe_request(&mut self, now: Instant, session: SessionKey, mid: Mid) {
+    pub(super) fn on_keyframe_request(&mut self, now: Instant, key: SubscriptionKey) {
         self.stats.keyframe_requests_received += 1;
-        let Some(participant) = self.participants.get(session) else {
-            return;
-        };
-        let Some(key) = participant.session.egress.subscription_of(mid) else {
-            return;
-        };
         let Some(subscription) = self.subscriptions.get(key) else {
             return;
         };
@@ -401,6 +277,9 @@ impl Shard {
 
     /// Asks the publisher now.
     pub(super) fn request_keyframe(&mut self, track: TrackKey, encoding: u8) {
+        if self.request_keyframe_elsewhere(track, encoding) {
+            return;
+        }
         let Some(owner) = self.tracks.get(track).map(|track| track.owner) else {
             return;
         };
@@ -422,7 +301,7 @@ impl Shard {
 }
 
 /// Whether a capture time can be true: a client with a broken clock must not upset playout.
-fn is_plausible(captured: Instant, arrival: Instant) -> bool {
+pub(super) fn is_plausible(captured: Instant, arrival: Instant) -> bool {
     const FARTHEST: Duration = Duration::from_secs(10);
     captured.saturating_duration_since(arrival) < FARTHEST
         && arrival.saturating_duration_since(captured) < FARTHEST

@@ -9,27 +9,31 @@ use plenum_proto::{
 };
 use rand::Rng as _;
 
-use super::{
-    Shard,
-    state::{Link, Participant},
-};
+use super::{Shard, state::Participant};
 use crate::{
-    CommandError, ControlId, Event,
+    CommandError, ControlId, Event, LinkKey,
     key::{RoomKey, SessionKey},
-    room::{Member, MemberText, Room, SubscriptionRule, duration_from},
+    room::{Member, MemberText, Room, Span, SubscriptionRule, Voice, duration_from},
     rtp::Codec,
     session::{Role, Session, ice_credentials},
-    track::PublisherClock,
 };
 
 /// Why a join was refused, as the client is told.
-struct Refusal {
+pub(super) struct Refusal {
     reason: CloseReason,
     action: CloseAction,
     message: String,
 }
 
 impl Refusal {
+    /// The room is, or was, elsewhere: another attempt is told where.
+    pub(super) fn moved(message: &str) -> Self {
+        Self {
+            action: CloseAction::Reconnect,
+            ..Self::new(message.to_owned())
+        }
+    }
+
     fn new(message: String) -> Self {
         Self {
             reason: CloseReason::JoinFailure,
@@ -38,7 +42,7 @@ impl Refusal {
         }
     }
 
-    fn limit(limit: &str, value: usize) -> Self {
+    pub(super) fn limit(limit: &str, value: usize) -> Self {
         Self {
             reason: CloseReason::LimitExceeded,
             ..Self::new(format!("limit of {limit} is {value}"))
@@ -53,23 +57,43 @@ impl From<CommandError> for Refusal {
 }
 
 impl Shard {
-    /// Opens a control connection. The answer is an event.
-    pub(super) fn join(&mut self, now: Instant, control: ControlId, join: Join) {
+    /// Opens a control connection. The answer is an event, which may have to wait for the home of the
+    /// room.
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        control: ControlId,
+        join: Join,
+        home: Option<LinkKey>,
+    ) {
         let done = match join.resume.clone() {
             Some(resume) => self.resume(now, control, &join, &resume.participant_id),
-            None => self.enter(now, control, join),
+            None => match self.find_home(now, &join, home) {
+                Ok(Some(home)) => self.await_home(now, control, join, home),
+                Ok(None) => self.enter(now, control, join),
+                Err(refusal) => Err(refusal),
+            },
         };
         if let Err(refusal) = done {
-            let closed = node::Closed {
-                reason: refusal.reason.into(),
-                action: refusal.action.into(),
-                message: refusal.message,
-            };
-            self.tell_control(control, Kind::Closed(closed));
+            self.refuse_join(control, refusal);
         }
     }
 
-    fn enter(&mut self, now: Instant, control: ControlId, join: Join) -> Result<(), Refusal> {
+    pub(super) fn refuse_join(&mut self, control: ControlId, refusal: Refusal) {
+        let closed = node::Closed {
+            reason: refusal.reason.into(),
+            action: refusal.action.into(),
+            message: refusal.message,
+        };
+        self.tell_control(control, Kind::Closed(closed));
+    }
+
+    pub(super) fn enter(
+        &mut self,
+        now: Instant,
+        control: ControlId,
+        join: Join,
+    ) -> Result<(), Refusal> {
         let limits = &self.config.limits;
         let text = MemberText {
             name: join.name.clone(),
@@ -85,7 +109,7 @@ impl Shard {
         if join.identity.len() > limits.name_bytes {
             return Err(Refusal::limit("name_bytes", limits.name_bytes));
         }
-        if self.participants.len() >= limits.participants {
+        if self.participants_here() >= limits.participants {
             return Err(Refusal::limit("participants", limits.participants));
         }
         let pending = limits.pending_participants;
@@ -101,7 +125,12 @@ impl Shard {
             None => self.create_room(now, &config)?,
         };
         self.check_capacity(room, &join.identity)?;
-        if let Some(before) = self.find_identity(room, &join.identity) {
+        let replaced = self.find_identity(room, &join.identity);
+        // On all shards the later stay is the one that holds, whatever their clocks say.
+        let earliest = replaced
+            .and_then(|before| self.participants.get(before))
+            .map(|before| after(before.member.joined_at));
+        if let Some(before) = replaced {
             self.end(
                 now,
                 before,
@@ -111,6 +140,13 @@ impl Shard {
             );
         }
         let session = self.admit(now, control, room, text, join);
+        if let (Some(earliest), Some(participant)) = (earliest, self.participants.get_mut(session))
+        {
+            let member = &mut participant.member;
+            if age(&member.joined_at) < age(&earliest) {
+                member.joined_at = earliest;
+            }
+        }
         self.welcome(now, session);
         Ok(())
     }
@@ -165,25 +201,19 @@ impl Shard {
             requests_left: 0,
             requests_renew: now,
         };
-        let key = self.participants.insert(Participant {
-            room,
-            member,
-            session,
-            tracks: Vec::new(),
-            subscriptions: Vec::new(),
-            wishes: Vec::new(),
-            refused: Vec::new(),
-            clock: PublisherClock::default(),
-            link: Link::default(),
-            candidates: 0,
-            last_data_sequence: 0,
-            bandwidth_cap: None,
-            drop_next_resume: false,
-        });
+        let (identity, participant) = (member.identity.clone(), String::from(&member.id));
+        let key = self
+            .participants
+            .insert(Participant::new(room, member, session));
         self.controls.insert(control, key);
         if let Some(room) = self.rooms.get_mut(room) {
             room.members.push(key);
             room.was_joined = true;
+            self.events.push_back(Event::StayBegan {
+                room: room.name.clone(),
+                identity,
+                participant,
+            });
         }
         self.register_usernames(key);
         self.stats.joins += 1;
@@ -213,6 +243,7 @@ impl Shard {
             );
         }
         self.publish_participant_event(now, session, RoomEvent::ParticipantJoined);
+        self.spread_member(session);
         for track in self.tracks_of_room(room) {
             self.reconcile_subscription(now, session, track);
         }
@@ -263,7 +294,7 @@ impl Shard {
             .get(name)
             .and_then(|room| self.find_identity(*room, &join.identity))
             .filter(|key| {
-                let found = self.participants.get(*key);
+                let found = self.participants.get(*key).filter(|p| p.is_here());
                 found.is_some_and(|p| {
                     participant_id.is_empty() || p.member.id.as_str() == participant_id
                 })
@@ -387,6 +418,9 @@ impl Shard {
             was_joined: false,
             speaking: Vec::new(),
             next_speakers: now,
+            span: Span::default(),
+            loudest: Vec::new(),
+            told_levels: Vec::new(),
         };
         let key = self.rooms.insert(room);
         self.room_by_name.insert(config.name.clone(), key);
@@ -410,7 +444,7 @@ impl Shard {
         participant.member.state = ParticipantState::Disconnected;
         participant.member.version += 1;
         let room = participant.room;
-        let hidden = participant.member.permissions.hidden;
+        let (hidden, is_here) = (participant.member.permissions.hidden, participant.is_here());
         let closed = node::Closed {
             reason: reason.into(),
             action: action.into(),
@@ -447,6 +481,11 @@ impl Shard {
             info.close_reason = reason.into();
             info
         });
+        let is_ours_to_tell = self.speaks_for(session);
+        if is_here {
+            self.spread_gone(session, reason);
+            self.tell_stay_ended(session);
+        }
         if let Some(gone) = self.participants.remove(session) {
             for source in gone.session.sources() {
                 self.demux.remove_source(source, session);
@@ -472,30 +511,53 @@ impl Shard {
                     })
                 },
             );
-            self.publish_event(now, room, RoomEvent::ParticipantLeft(info));
+            if is_ours_to_tell {
+                self.publish_event(now, room, RoomEvent::ParticipantLeft(info));
+            }
         }
     }
 
-    /// Ends a room and everybody's stay in it.
+    /// The node forgets where to take up a stay.
+    fn tell_stay_ended(&mut self, session: SessionKey) {
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
+        if let Some(room) = self.rooms.get(participant.room) {
+            self.events.push_back(Event::StayEnded {
+                room: room.name.clone(),
+                identity: participant.member.identity.clone(),
+                participant: (&participant.member.id).into(),
+            });
+        }
+    }
+
+    /// Ends a room and everybody's stay in it: on the home everywhere, on an edge here alone. `voice`
+    /// says who tells the API of it.
     pub(super) fn end_room(
         &mut self,
         now: Instant,
         room: RoomKey,
         reason: CloseReason,
         action: CloseAction,
+        voice: Voice,
     ) {
-        let members = self
-            .rooms
-            .get(room)
-            .map(|room| room.members.clone())
-            .unwrap_or_default();
+        let Some(ending) = self.rooms.get_mut(room) else {
+            return;
+        };
+        ending.span.ending = Some(voice);
+        let (is_home, members) = (ending.span.is_home(), ending.members.clone());
+        self.part(room, reason, action, voice);
         for member in members {
             self.end(now, member, reason, action, "");
         }
-        self.publish_event(now, room, RoomEvent::RoomEnded(v1::RoomEnded {}));
+        if is_home {
+            self.publish_event(now, room, RoomEvent::RoomEnded(v1::RoomEnded {}));
+        }
         if let Some(gone) = self.rooms.remove(room) {
             self.room_by_name.remove(&gone.name);
-            self.events.push_back(Event::RoomGone { name: gone.name });
+            if is_home {
+                self.events.push_back(Event::RoomGone { name: gone.name });
+            }
         }
     }
 
@@ -507,11 +569,16 @@ impl Shard {
         })
     }
 
-    /// Stays without a connected transport.
+    /// Stays on this shard.
+    pub(super) fn participants_here(&self) -> usize {
+        self.participants.values().filter(|p| p.is_here()).count()
+    }
+
+    /// Stays on this shard without a connected transport.
     fn pending_participants(&self) -> usize {
         self.participants
             .values()
-            .filter(|p| p.member.state != ParticipantState::Active)
+            .filter(|p| p.is_here() && p.member.state != ParticipantState::Active)
             .count()
     }
 
@@ -527,4 +594,18 @@ impl Shard {
             }
         }
     }
+}
+
+/// The moment a stay began, so that two can be compared.
+pub(super) fn age(at: &prost_types::Timestamp) -> (i64, i32) {
+    (at.seconds, at.nanos)
+}
+
+/// The next moment there is.
+fn after(mut at: prost_types::Timestamp) -> prost_types::Timestamp {
+    at.nanos += 1;
+    if at.nanos >= 1_000_000_000 {
+        (at.seconds, at.nanos) = (at.seconds.saturating_add(1), 0);
+    }
+    at
 }

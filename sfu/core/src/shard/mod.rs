@@ -4,11 +4,15 @@
 mod admin;
 mod allocate;
 mod deliver;
+mod fanout;
+mod feedback;
 mod forward;
 mod join;
 mod notify;
 mod publish;
+mod relay;
 mod requests;
+mod speakers;
 mod state;
 mod subscribe;
 mod tick;
@@ -23,17 +27,23 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use slotmap::SlotMap;
 
+use self::fanout::Pending;
 use self::state::{Participant, Subscription, Track};
 use crate::{
     ClockAnchor, Command, CommandError, ControlId, CoreConfig, Datagram, DropReason, Event, Reply,
     ShardStats, Transmit,
     demux::{self, Demux},
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
-    room::Room,
-    session::{Refused, Role, TransportEvent},
+    outbox::{Outbox, Route},
+    relay::Relay,
+    room::{Room, Voice},
+    session::{Feedback, Refused, Role, Transport, TransportEvent},
     timer::Timers,
 };
 use plenum_proto::node::CloseAction;
+
+/// Datagrams of one run at most.
+const RUN_SEGMENTS: usize = 16;
 
 /// The machine of one worker: all it needs comes in by `handle_…`, all it wants comes out by `poll_…`.
 ///
@@ -53,9 +63,17 @@ pub struct Shard {
     timers: Timers,
     /// When rooms, speakers and demand are looked at next.
     next_tick: Option<Instant>,
+    /// The latest time this shard was told.
+    now: Instant,
+    /// What came in this turn and is to be handed on, numbered.
+    pending: Vec<(usize, Pending)>,
+    /// Room for RTCP that is being decrypted, and for what it says.
+    decrypted: Vec<u8>,
+    feedback: Vec<Feedback>,
     /// Sessions with something to drain, in order; may name one twice.
     dirty: Vec<SessionKey>,
-    transmits: VecDeque<Transmit>,
+    outbox: Outbox,
+    relay: Relay,
     events: VecDeque<Event>,
     stats: ShardStats,
 }
@@ -64,6 +82,10 @@ impl Shard {
     /// A shard without rooms. All randomness but that of keys comes from `seed`.
     pub fn new(config: CoreConfig, anchor: ClockAnchor, seed: u64) -> Self {
         Self {
+            now: anchor.instant(),
+            pending: Vec::new(),
+            decrypted: Vec::new(),
+            feedback: Vec::new(),
             config,
             anchor,
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -77,7 +99,8 @@ impl Shard {
             timers: Timers::default(),
             next_tick: None,
             dirty: Vec::new(),
-            transmits: VecDeque::new(),
+            outbox: Outbox::new(RUN_SEGMENTS),
+            relay: Relay::default(),
             events: VecDeque::new(),
             stats: ShardStats::default(),
         }
@@ -85,6 +108,7 @@ impl Shard {
 
     /// Takes a datagram. Bad bytes are a counted [`DropReason`].
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) {
+        self.now = now;
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.bytes.len() as u64;
         let Datagram {
@@ -111,6 +135,15 @@ impl Shard {
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
+        if role == Role::Subscribe && demux::is_media(bytes) {
+            // The lane's; the engine has no part in it.
+            if demux::is_rtcp(bytes) {
+                self.on_rtcp(now, session, bytes);
+            } else {
+                self.stats.drop(DropReason::UnknownStream);
+            }
+            return self.settle(now);
+        }
         let Some(transport) = participant.session.transport_mut(role) else {
             return;
         };
@@ -121,6 +154,14 @@ impl Shard {
                     self.demux.remove_source(forgotten, session);
                 }
                 self.demux.add_source(protocol, source, session, role);
+                if role == Role::Subscribe && demux::nominates(bytes) {
+                    let route = Route {
+                        source: destination,
+                        destination: source,
+                        protocol,
+                    };
+                    self.set_route(now, session, route);
+                }
             }
             Ok(()) => {}
             Err(Refused::NotWebRtc) => self.stats.drop(DropReason::NotWebRtc),
@@ -133,6 +174,9 @@ impl Shard {
         }
         self.touch(session);
         self.settle(now);
+        if self.has_many_pending() {
+            self.flush();
+        }
     }
 
     /// Takes a command. Its answer comes at once, what follows from it as events.
@@ -141,9 +185,15 @@ impl Shard {
         now: Instant,
         command: Command,
     ) -> Result<Reply, CommandError> {
+        self.flush();
+        self.now = now;
         let reply = match command {
-            Command::Join { control, join } => {
-                self.join(now, control, *join);
+            Command::Join {
+                control,
+                join,
+                home,
+            } => {
+                self.join(now, control, *join, home);
                 Ok(Reply::Accepted)
             }
             Command::Session { control, request } => {
@@ -159,7 +209,7 @@ impl Shard {
                 let rooms: Vec<_> = self.rooms.keys().collect();
                 for room in rooms {
                     let reason = CloseReason::NodeShutdown;
-                    self.end_room(now, room, reason, CloseAction::Disconnect);
+                    self.end_room(now, room, reason, CloseAction::Disconnect, Voice::Own);
                 }
                 Ok(Reply::Accepted)
             }
@@ -170,6 +220,8 @@ impl Shard {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.flush();
+        self.now = now;
         while let Some(session) = self.timers.pop_due(now) {
             let Some(participant) = self.participants.get_mut(session) else {
                 continue;
@@ -181,6 +233,8 @@ impl Shard {
                     is_faulty |= due.handle_timeout(now).is_err();
                 }
             }
+            let egress = &mut participant.session.egress;
+            egress.handle_timeout(now, &self.anchor, &mut self.outbox);
             if is_faulty {
                 self.fault(now, session);
             }
@@ -192,10 +246,12 @@ impl Shard {
         self.settle(now);
     }
 
-    /// The next datagram to send.
+    /// The next datagram, or run of datagrams, to send. The first call after a turn hands on what came in
+    /// during it: a batch of datagrams is best taken in whole before.
     #[must_use]
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        self.flush();
+        self.outbox.poll()
     }
 
     /// The next event.
@@ -213,11 +269,35 @@ impl Shard {
     /// Counters up to now.
     pub fn stats(&self) -> ShardStats {
         ShardStats {
-            rooms: self.rooms.len() as u64,
-            participants: self.participants.len() as u64,
-            tracks: self.tracks.len() as u64,
+            rooms: self.rooms.values().filter(|r| r.span.is_home()).count() as u64,
+            participants: self.participants_here() as u64,
+            tracks: self.tracks.values().filter(|t| t.origin.is_none()).count() as u64,
             subscriptions: self.subscriptions.len() as u64,
+            datagrams_sent: self.outbox.datagrams,
+            bytes_sent: self.outbox.bytes,
             ..self.stats.clone()
+        }
+    }
+
+    /// Hands on what came in.
+    fn flush(&mut self) {
+        if !self.pending.is_empty() {
+            let now = self.now;
+            self.forward_pending(now);
+            self.settle(now);
+        }
+    }
+
+    /// The client chose where its media goes.
+    fn set_route(&mut self, now: Instant, session: SessionKey, route: Route) {
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        let lane = &mut participant.session.egress.lane;
+        let was_ready = lane.is_ready();
+        lane.set_route(route);
+        if lane.is_ready() && !was_ready {
+            self.on_lane_ready(now, session);
         }
     }
 
@@ -241,15 +321,14 @@ impl Shard {
                 if !transport.needs_drain() {
                     continue;
                 }
-                let drained = transport.drain(
-                    &mut queue(&mut self.transmits, &mut self.stats),
-                    &mut |event| told.push((role, event)),
-                );
+                let drained =
+                    transport.drain(&mut self.outbox, &mut |event| told.push((role, event)));
                 is_faulty |= drained.is_err();
             }
             let deadlines = [Role::Publish, Role::Subscribe].into_iter();
             let deadline = deadlines
                 .filter_map(|role| participant.session.transport(role)?.deadline())
+                .chain(participant.session.egress.deadline())
                 .min();
             // A deadline that has passed already must not make the loop spin.
             let soonest = now + Duration::from_micros(100);
@@ -262,6 +341,7 @@ impl Shard {
             }
             self.flush_data(session);
         }
+        self.settle_relay(now);
         self.schedule_tick(now);
     }
 
@@ -273,10 +353,7 @@ impl Shard {
         for role in [Role::Publish, Role::Subscribe] {
             if let Some(transport) = participant.session.transport_mut(role) {
                 // A fault changes nothing: the session ends.
-                let _ = transport.drain(
-                    &mut queue(&mut self.transmits, &mut self.stats),
-                    &mut |_| {},
-                );
+                let _ = transport.drain(&mut self.outbox, &mut |_| {});
             }
         }
     }
@@ -292,10 +369,7 @@ impl Shard {
         if channels.has_backlog() {
             channels.flush(transport);
             // What it tells was told by the drain before; a fault shows at the next input.
-            let _ = transport.drain(
-                &mut queue(&mut self.transmits, &mut self.stats),
-                &mut |_| {},
-            );
+            let _ = transport.drain(&mut self.outbox, &mut |_| {});
         }
     }
 
@@ -308,7 +382,6 @@ impl Shard {
     ) {
         match event {
             TransportEvent::Packet(packet) => self.on_packet(now, session, *packet),
-            TransportEvent::KeyframeRequest(mid) => self.on_keyframe_request(now, session, mid),
             TransportEvent::Connected => self.on_connected(now, session, role),
             TransportEvent::Silent | TransportEvent::Closed => {
                 if let Some(participant) = self.participants.get_mut(session) {
@@ -353,9 +426,7 @@ impl Shard {
                     None => self.stats.drop(DropReason::DataRefused),
                 }
             }
-            TransportEvent::EgressReport(_) | TransportEvent::IngressReport(_) => {
-                self.on_report(session, event);
-            }
+            TransportEvent::IngressReport(report) => self.on_ingress_report(session, &report),
         }
     }
 
@@ -370,12 +441,38 @@ impl Shard {
             self.publish_participant_event(now, session, RoomEvent::ParticipantUpdated);
         }
         if role == Role::Subscribe {
-            let Some(participant) = self.participants.get(session) else {
-                return;
-            };
-            for subscription in participant.subscriptions.clone() {
-                self.retarget(now, subscription);
+            self.connect_lane(now, session);
+        }
+    }
+
+    /// The handshake of a subscribe transport is done: its keys go to the lane.
+    fn connect_lane(&mut self, now: Instant, session: SessionKey) {
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        let transport = participant.session.transport_mut(Role::Subscribe);
+        let Some(keys) = transport.and_then(Transport::take_keys) else {
+            // Connected before: a restart of ICE changes no keys.
+            return;
+        };
+        match keys.contexts() {
+            Ok((sender, receiver)) => {
+                participant.session.egress.lane.connect(sender, receiver);
+                self.on_lane_ready(now, session);
             }
+            Err(_) => self.fault(now, session),
+        }
+    }
+
+    /// Media can go out to a participant.
+    fn on_lane_ready(&mut self, now: Instant, session: SessionKey) {
+        let subscriptions = self
+            .participants
+            .get(session)
+            .map(|participant| participant.subscriptions.clone())
+            .unwrap_or_default();
+        for subscription in subscriptions {
+            self.retarget(now, subscription);
         }
     }
 
@@ -390,14 +487,5 @@ impl Shard {
             CloseAction::Reconnect,
             message,
         );
-    }
-}
-
-/// Queues what a transport sends, and counts it.
-fn queue(transmits: &mut VecDeque<Transmit>, stats: &mut ShardStats) -> impl FnMut(Transmit) {
-    |transmit| {
-        stats.datagrams_sent += 1;
-        stats.bytes_sent += transmit.bytes.len() as u64;
-        transmits.push_back(transmit);
     }
 }

@@ -63,7 +63,8 @@ impl Shard {
         Some(room.info(count, publishers))
     }
 
-    /// A participant changed: everybody who may see it learns its state of now.
+    /// A participant of this shard changed: everybody who may see it learns its state of now, here and on
+    /// other shards.
     pub(super) fn announce_participant(&mut self, session: SessionKey) {
         if let Some(participant) = self.participants.get_mut(session) {
             participant.member.version += 1;
@@ -84,6 +85,15 @@ impl Shard {
                 })
             },
         );
+        self.spread_member(session);
+    }
+
+    /// Whether this shard tells the API of what happens to a participant: mostly the one it lives on does.
+    pub(super) fn speaks_for(&self, session: SessionKey) -> bool {
+        self.participants.get(session).is_some_and(|participant| {
+            let room = self.rooms.get(participant.room);
+            room.is_none_or(|room| room.span.speaks_for(participant.is_here()))
+        })
     }
 
     /// Tells everybody in a room for whom `to` holds.
@@ -132,7 +142,7 @@ impl Shard {
         let Some(owner) = self.participants.get(published.owner) else {
             return;
         };
-        if owner.member.permissions.hidden {
+        if owner.member.permissions.hidden || !self.speaks_for(published.owner) {
             return;
         }
         let (room, participant) = (owner.room, owner.member.info(Vec::new()));
@@ -156,7 +166,7 @@ impl Shard {
         let Some(participant) = self.participants.get(session) else {
             return;
         };
-        if !participant.member.permissions.hidden {
+        if !participant.member.permissions.hidden && self.speaks_for(session) {
             self.publish_event(now, participant.room, kind(info));
         }
     }

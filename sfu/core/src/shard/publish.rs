@@ -15,13 +15,13 @@ use super::{
 };
 use crate::{
     key::{SessionKey, TrackKey},
-    room::{may_publish_source, speaker::SpeakerDetector},
+    room::may_publish_source,
     rtp::{Codec, Mid, Rid},
     session::{
         ice_credentials,
         sdp::{self, OpusOptions, Section, SectionWish},
     },
-    track::{DemandTracker, EncodingInfo},
+    track::EncodingInfo,
 };
 
 impl Shard {
@@ -70,20 +70,9 @@ impl Shard {
                 .unwrap_or(usual)
                 .to_owned();
         }
-        let key = self.tracks.insert(Track {
-            id,
-            owner: session,
-            cid: add.cid.clone(),
-            info: info.clone(),
-            is_published: false,
-            formats: Vec::new(),
-            encodings: Vec::new(),
-            subscriptions: Vec::new(),
-            demand: DemandTracker::new(now),
-            speaker: SpeakerDetector::default(),
-            told_first_subscriber: false,
-            flowing: 0,
-        });
+        let cid = add.cid.clone();
+        let track = Track::new(now, id, session, cid, info.clone());
+        let key = self.tracks.insert(track);
         if let Some(participant) = self.participants.get_mut(session) {
             participant.tracks.push(key);
         }
@@ -318,7 +307,9 @@ impl Shard {
         if was_published {
             self.publish_track_event(now, key, RoomEvent::TrackUnpublished);
         }
-        self.tracks.remove(key);
+        if let Some(origin) = self.tracks.remove(key).and_then(|track| track.origin) {
+            self.relay.remove_import(origin.link, origin.number);
+        }
         if let Some(participant) = self.participants.get_mut(owner) {
             participant.tracks.retain(|track| *track != key);
             participant.session.ingress.unbind(key);

@@ -45,6 +45,7 @@ impl Shard {
                 if let Some(participant) = self.participants.get_mut(session) {
                     participant.member.rule = SubscriptionRule::from(permission);
                 }
+                self.spread_member(session);
                 self.reconcile_subscribers_of(now, session);
             }
             Some(Kind::SyncState(state)) => self.sync_state(now, session, state),
@@ -66,7 +67,7 @@ impl Shard {
     /// The control connection broke: the stay waits for a resume.
     pub(super) fn control_lost(&mut self, now: Instant, control: ControlId) {
         let Some(session) = self.controls.remove(&control) else {
-            return;
+            return self.forget_waiting(control);
         };
         let participant = self.participants.get_mut(session);
         if let Some(participant) = participant.filter(|p| p.member.control == Some(control)) {

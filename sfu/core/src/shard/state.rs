@@ -1,23 +1,31 @@
 //! What a shard keeps of a participant, a published track and a subscription: the parts that session,
 //! room, track and subscription own, side by side. Must not hold behaviour beyond look-ups.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use plenum_proto::{ids::TrackId, v1};
 
 use crate::{
-    ControlId,
+    ControlId, LinkKey,
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
+    relay::{Export, Origin},
     room::{Member, speaker::SpeakerDetector},
-    rtp::{Codec, PayloadParams, Pt, Rid},
+    rtp::{Codec, Packet, PayloadParams, Pt, Rid},
     session::{Session, SlotIndex},
     subscription::{EncodingView, Forwarder, KeyframeThrottle, Wish, views},
-    track::{DemandTracker, Encoding, EncodingInfo, Layer, PublisherClock},
+    track::{DemandTracker, Encoding, EncodingInfo, Layer, PacketCache, PublisherClock, Reported},
 };
 
 /// A participant: its place in the room, and its connection.
 pub(super) struct Participant {
     pub(super) room: RoomKey,
+    /// The link behind which it lives; absent when its session is here.
+    pub(super) via: Option<LinkKey>,
+    /// Grows with everything other shards are told of it.
+    pub(super) revision: u64,
     pub(super) member: Member,
     pub(super) session: Session,
     /// Published and announced ones, in the order of announcement.
@@ -47,6 +55,8 @@ pub(super) struct Link {
     pub(super) egress_loss: f32,
     pub(super) ingress_loss: f32,
     pub(super) jitter: Duration,
+    /// Its bandwidth was limited when it was last looked at.
+    pub(super) is_limited: bool,
     pub(super) told: Option<v1::ConnectionQuality>,
 }
 
@@ -68,6 +78,16 @@ pub(super) struct Track {
     pub(super) told_first_subscriber: bool,
     /// Which encodings flowed when targets were last chosen.
     pub(super) flowing: u8,
+    /// Who takes it on other shards.
+    pub(super) exports: Vec<Export>,
+    /// Where it comes from, when it is published on another shard.
+    pub(super) origin: Option<Origin>,
+    /// What other shards were last told of its flow.
+    pub(super) told_flow: Vec<Reported>,
+    /// A microphone that is not among the loudest: only who pinned it gets it.
+    pub(super) is_quiet: bool,
+    /// Somebody here did pin it.
+    pub(super) is_pinned: bool,
 }
 
 /// A codec that a track was seen to use.
@@ -82,6 +102,10 @@ pub(super) struct Format {
 pub(super) struct PublishedEncoding {
     pub(super) encoding: Encoding,
     pub(super) throttle: KeyframeThrottle,
+    /// What is sent again to those who missed it.
+    pub(super) cache: PacketCache,
+    /// How often it began anew under other numbers.
+    pub(super) starts: u8,
 }
 
 /// A subscription of one participant to one track.
@@ -101,9 +125,40 @@ pub(super) struct Subscription {
     /// Paused for want of bandwidth, as the subscriber was told.
     pub(super) is_paused: bool,
     pub(super) told_unsupported: bool,
+    /// Of a microphone that is not among the loudest: it is wanted all the same.
+    pub(super) is_pinned: bool,
 }
 
 impl Track {
+    /// A track nothing was received of yet.
+    pub(super) fn new(
+        now: Instant,
+        id: TrackId,
+        owner: SessionKey,
+        cid: String,
+        info: v1::Track,
+    ) -> Self {
+        Self {
+            id,
+            owner,
+            cid,
+            info,
+            is_published: false,
+            formats: Vec::new(),
+            encodings: Vec::new(),
+            subscriptions: Vec::new(),
+            demand: DemandTracker::new(now),
+            speaker: SpeakerDetector::default(),
+            told_first_subscriber: false,
+            flowing: 0,
+            exports: Vec::new(),
+            origin: None,
+            told_flow: Vec::new(),
+            is_quiet: false,
+            is_pinned: false,
+        }
+    }
+
     /// The index of the encoding of a stream id, made when it was not announced. `None` past the cap.
     pub(super) fn encoding_of(&mut self, rid: Option<Rid>, cap: usize) -> Option<u8> {
         let known = self
@@ -160,17 +215,62 @@ impl Track {
 }
 
 impl PublishedEncoding {
+    /// Takes in a packet, wherever it came from.
+    pub(super) fn take(&mut self, now: Instant, packet: &Arc<Packet>) {
+        self.encoding.on_packet(packet);
+        if packet.is_keyframe {
+            self.throttle.on_keyframe(now);
+        }
+        if packet.codec.is_video() {
+            self.cache.insert(packet);
+        }
+    }
+
     pub(super) fn new(info: EncodingInfo, is_screen: bool) -> Self {
         Self {
             encoding: Encoding::new(info, is_screen),
             throttle: KeyframeThrottle::default(),
+            cache: PacketCache::default(),
+            starts: 0,
         }
     }
 }
 
 impl Participant {
+    /// A participant that has done nothing yet.
+    pub(super) fn new(room: RoomKey, member: Member, session: Session) -> Self {
+        Self {
+            room,
+            via: None,
+            revision: 0,
+            member,
+            session,
+            tracks: Vec::new(),
+            subscriptions: Vec::new(),
+            wishes: Vec::new(),
+            refused: Vec::new(),
+            clock: PublisherClock::default(),
+            link: Link::default(),
+            candidates: 0,
+            last_data_sequence: 0,
+            bandwidth_cap: None,
+            drop_next_resume: false,
+        }
+    }
+
     pub(super) fn refused(&self, track: &TrackId) -> bool {
         self.refused.contains(track)
+    }
+
+    /// Bits per second that may go to it; `None` while nothing limits it.
+    pub(super) fn budget(&self, now: Instant) -> Option<u64> {
+        let estimate = self.session.egress.budget(now);
+        self.bandwidth_cap.into_iter().chain(estimate).min()
+    }
+
+    /// Whether its session is on this shard.
+    pub(super) fn is_here(&self) -> bool {
+        self.via.is_none()
     }
 
     pub(super) fn control(&self) -> Option<ControlId> {

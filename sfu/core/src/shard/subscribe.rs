@@ -8,10 +8,12 @@ use plenum_proto::{
 };
 use rand::Rng as _;
 
-use super::{Shard, state::Subscription};
+use super::{
+    Shard,
+    state::{Subscription, Track},
+};
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
-    session::{Role, Transport},
     subscription::{Forwarder, Wish, select},
     track::wanted_qualities,
 };
@@ -50,8 +52,25 @@ impl Shard {
                 }
             }
             self.reconcile_subscription(now, session, key);
+            self.repin(now, session, key);
         }
         self.offer(session);
+    }
+
+    /// A participant asked by name for a track it may have already, or did until now.
+    fn repin(&mut self, now: Instant, session: SessionKey, track: TrackKey) {
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
+        let is_quiet = self.tracks.get(track).is_some_and(|track| track.is_quiet);
+        let of_track = |key: &&SubscriptionKey| {
+            let found = self.subscriptions.get(**key);
+            found.is_some_and(|subscription| subscription.track == track)
+        };
+        let existing = participant.subscriptions.iter().find(of_track).copied();
+        if let Some(subscription) = existing.filter(|_| is_quiet) {
+            self.retarget(now, subscription);
+        }
     }
 
     /// Published tracks of a room, in order of members.
@@ -236,6 +255,7 @@ impl Shard {
                 is_live: false,
                 is_paused: false,
                 told_unsupported: false,
+                is_pinned: false,
             });
         subscriber.subscriptions.push(subscription);
         if let Some(track) = self.tracks.get_mut(key) {
@@ -348,14 +368,19 @@ impl Shard {
             },
             &every,
         );
+        let subscriber = self.participants.get(subscription.subscriber);
+        let is_pinned = track.is_quiet
+            && (subscription.priority > 0
+                || subscriber.is_some_and(|s| s.wishes.contains(&(track.id.clone(), true))));
+        subscription.is_pinned = is_pinned;
+        let is_left_out = track.is_quiet && !is_pinned;
         // A keyframe that can't be sent yet would be spent for nothing.
-        let transport = self
-            .participants
-            .get(subscription.subscriber)
-            .and_then(|subscriber| subscriber.session.transport(Role::Subscribe));
-        let is_ready = subscription.is_live && transport.is_some_and(Transport::is_connected);
+        let subscriber = self.participants.get(subscription.subscriber);
+        let is_ready = subscription.is_live
+            && subscriber.is_some_and(|subscriber| subscriber.session.egress.lane.is_ready());
         let target = select(&subscription.wish, &views)
-            .filter(|_| is_ready && !track.info.muted && !subscription.is_paused);
+            .filter(|_| is_ready && !track.info.muted && !subscription.is_paused)
+            .filter(|_| !is_left_out);
         if subscription.forwarder.target() != target {
             subscription.forwarder.retarget(target);
         }
@@ -364,6 +389,10 @@ impl Shard {
             .wants_keyframe()
             .filter(|_| track.is_video());
         let (track, changed) = (subscription.track, before != subscription.requested);
+        if let Some(track) = self.tracks.get_mut(track) {
+            track.is_pinned |= is_pinned;
+        }
+        self.mark_want(track);
         if let Some(encoding) = wants {
             self.want_keyframe(now, track, encoding);
         }
@@ -372,9 +401,12 @@ impl Shard {
         }
     }
 
-    /// What the publisher of a track is to send follows what its subscribers ask for.
+    /// What the publisher of a track is to send follows what its subscribers ask for, on this shard and
+    /// on others.
     pub(super) fn update_demand(&mut self, now: Instant, key: TrackKey) {
-        let Some(track) = self.tracks.get_mut(key).filter(|track| track.is_video()) else {
+        self.mark_want(key);
+        let published = |track: &&mut Track| track.is_video() && track.origin.is_none();
+        let Some(track) = self.tracks.get_mut(key).filter(published) else {
             return;
         };
         let infos: Vec<_> = track.encodings.iter().map(|e| e.encoding.info).collect();
@@ -383,6 +415,9 @@ impl Shard {
             .iter()
             .filter_map(|key| self.subscriptions.get(*key))
             .map(|subscription| subscription.requested.map(|layer| layer.encoding));
+        let elsewhere = track.exports.iter().fold(0, |all, e| all | e.requested);
+        let elsewhere = (0..8).map(|n| (elsewhere & (1 << n) != 0).then_some(n));
+        let requested = requested.chain(elsewhere);
         track
             .demand
             .update(now, wanted_qualities(&infos, requested));

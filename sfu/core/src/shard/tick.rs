@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use plenum_proto::{
     node::{self, CloseAction, session_event::Kind as Told},
-    v1::{self, CloseReason, ParticipantState, event::Kind as RoomEvent},
+    relay::control::Kind as Spread,
+    v1::{CloseReason, ParticipantState},
 };
 
 use super::Shard;
 use crate::{
-    key::{RoomKey, SessionKey, TrackKey},
+    key::{RoomKey, SessionKey},
     room::{
+        Voice,
         quality::{self, LinkReport},
-        speaker::{self, SpeakerDetector},
     },
-    session::TransportEvent,
+    session::StreamReport,
 };
 
 /// How often.
@@ -28,7 +29,9 @@ impl Shard {
     /// Sets when [`Shard::tick`] is wanted: often while anybody is here, else when a room ends.
     pub(super) fn schedule_tick(&mut self, now: Instant) {
         let soonest = if self.participants.is_empty() {
-            self.rooms.values().filter_map(|room| room.ends_at()).min()
+            let rooms = self.rooms.values().filter_map(|room| room.ends_at());
+            let waiting = self.relay.waiting.values().map(|waiting| waiting.deadline);
+            rooms.chain(waiting).min()
         } else {
             Some(now + TICK)
         };
@@ -48,6 +51,13 @@ impl Shard {
             let Some(found) = self.tracks.get_mut(track) else {
                 continue;
             };
+            for stopped in found
+                .encodings
+                .iter_mut()
+                .filter(|e| !e.cache.is_empty() && !e.encoding.is_flowing(now))
+            {
+                stopped.cache.clear();
+            }
             let due: Vec<u8> = found
                 .encodings
                 .iter_mut()
@@ -65,13 +75,18 @@ impl Shard {
         for room in rooms {
             self.report_speakers(now, room);
         }
-        let capped: Vec<_> = self
+        self.tick_relay(now);
+        let limited: Vec<_> = self
             .participants
-            .iter()
-            .filter(|(_, p)| p.bandwidth_cap.is_some())
-            .map(|(key, _)| key)
+            .iter_mut()
+            .filter_map(|(key, p)| {
+                let is_limited = p.budget(now).is_some();
+                // Once more when the limit is gone, to lift what it brought.
+                let was_limited = std::mem::replace(&mut p.link.is_limited, is_limited);
+                (is_limited || was_limited).then_some(key)
+            })
             .collect();
-        for session in capped {
+        for session in limited {
             self.allocate(now, session);
         }
     }
@@ -85,6 +100,7 @@ impl Shard {
         let ended: Vec<(SessionKey, CloseReason, CloseAction)> = self
             .participants
             .iter()
+            .filter(|(_, participant)| participant.is_here())
             .filter_map(|(key, participant)| {
                 let member = &participant.member;
                 let never_connected = member.state != ParticipantState::Active
@@ -101,6 +117,7 @@ impl Shard {
         for (session, reason, action) in ended {
             self.end(now, session, reason, action, "");
         }
+        self.expire_waiting(now);
         let over: Vec<RoomKey> = self
             .rooms
             .iter()
@@ -108,27 +125,35 @@ impl Shard {
             .map(|(key, _)| key)
             .collect();
         for room in over {
-            self.end_room(now, room, CloseReason::RoomClosed, CloseAction::Disconnect);
+            let (reason, action) = (CloseReason::RoomClosed, CloseAction::Disconnect);
+            self.end_room(now, room, reason, action, Voice::All);
         }
     }
 
-    /// Takes what a transport measured of its link.
-    pub(super) fn on_report(&mut self, session: SessionKey, report: TransportEvent) {
+    /// What a participant says of a stream that we send it.
+    pub(super) fn on_egress_report(&mut self, session: SessionKey, stream: &StreamReport) {
+        if let Some(participant) = self.participants.get_mut(session) {
+            let link = &mut participant.link;
+            link.egress_loss = stream.loss.unwrap_or(link.egress_loss);
+            self.on_report(session, stream);
+        }
+    }
+
+    /// What we see of a stream that a participant sends.
+    pub(super) fn on_ingress_report(&mut self, session: SessionKey, stream: &StreamReport) {
+        if let Some(participant) = self.participants.get_mut(session) {
+            let link = &mut participant.link;
+            link.ingress_loss = stream.loss.unwrap_or(link.ingress_loss);
+            self.on_report(session, stream);
+        }
+    }
+
+    /// Rates a participant's link anew.
+    fn on_report(&mut self, session: SessionKey, stream: &StreamReport) {
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
         let link = &mut participant.link;
-        let stream = match report {
-            TransportEvent::EgressReport(stream) => {
-                link.egress_loss = stream.loss.unwrap_or(link.egress_loss);
-                stream
-            }
-            TransportEvent::IngressReport(stream) => {
-                link.ingress_loss = stream.loss.unwrap_or(link.ingress_loss);
-                stream
-            }
-            _ => return,
-        };
         link.rtt = stream.rtt.or(link.rtt);
         link.jitter = stream.jitter;
         let score = quality::rate(&LinkReport {
@@ -150,71 +175,8 @@ impl Shard {
         let (room, hidden) = (participant.room, participant.member.permissions.hidden);
         let everyone = |other| other == session || !hidden;
         self.tell_room(room, everyone, |_| Told::Quality(report.clone()));
-    }
-
-    /// Who speaks in a room now, the loudest first.
-    fn speakers_of(&mut self, now: Instant, room: RoomKey) -> Vec<(SessionKey, u8)> {
-        let mut heard: Vec<(SessionKey, TrackKey, SpeakerDetector)> = self
-            .tracks_of_room(room)
-            .into_iter()
-            .filter_map(|key| {
-                let track = self.tracks.get_mut(key).filter(|track| !track.is_video())?;
-                Some((track.owner, key, std::mem::take(&mut track.speaker)))
-            })
-            .collect();
-        let detectors = heard
-            .iter_mut()
-            .map(|(session, _, detector)| (*session, detector));
-        let chosen = speaker::choose_speakers(detectors, now);
-        for (_, key, detector) in heard {
-            if let Some(track) = self.tracks.get_mut(key) {
-                track.speaker = detector;
-            }
+        if !hidden {
+            self.spread(room, Spread::Quality(report));
         }
-        chosen
-    }
-
-    /// Tells a room who speaks, when that changed.
-    fn report_speakers(&mut self, now: Instant, key: RoomKey) {
-        let Some(room) = self.rooms.get(key) else {
-            return;
-        };
-        if now < room.next_speakers || room.members.is_empty() {
-            return;
-        }
-        let chosen = self.speakers_of(now, key);
-        let Some(room) = self.rooms.get_mut(key) else {
-            return;
-        };
-        room.next_speakers = now + speaker::REPORT_INTERVAL;
-        let before = std::mem::replace(&mut room.speaking, chosen.clone());
-        if before == chosen {
-            return;
-        }
-        let stopped = before
-            .iter()
-            .filter(|(s, _)| !chosen.iter().any(|(c, _)| c == s));
-        let all = chosen
-            .iter()
-            .filter(|speaker| !before.contains(speaker))
-            .map(|(session, level)| (*session, *level, true))
-            .chain(stopped.map(|(session, _)| (*session, 0, false)));
-        let speakers: Vec<v1::Speaker> = all
-            .filter_map(|(session, level, active)| {
-                let member = &self.participants.get(session)?.member;
-                (!member.permissions.hidden).then(|| v1::Speaker {
-                    participant_id: (&member.id).into(),
-                    identity: member.identity.clone(),
-                    level: f32::from(level) / f32::from(speaker::LEVELS),
-                    active,
-                })
-            })
-            .collect();
-        if speakers.is_empty() {
-            return;
-        }
-        let changed = v1::SpeakersChanged { speakers };
-        self.tell_room(key, |_| true, |_| Told::Speakers(changed.clone()));
-        self.publish_event(now, key, RoomEvent::SpeakersChanged(changed));
     }
 }

@@ -6,8 +6,7 @@
 use super::{numbering::Unplaced, rewriter::Rewriter, temporal::TemporalFilter};
 use crate::{
     DropReason,
-    rtp::Packet,
-    subscription::Rewritten,
+    rtp::{Packet, Rewritten},
     track::{Layer, SenderClock},
 };
 

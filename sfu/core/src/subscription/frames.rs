@@ -3,10 +3,8 @@
 //!
 //! Must not know sequence numbers or timestamps.
 
-use std::sync::Arc;
-
-use super::{numbering::Numbering, rewriter::Rewritten};
-use crate::rtp::{DependencyDescriptor, Descriptor, Packet, PictureId, Vp8, Vp8Patch, Vp9};
+use super::numbering::Numbering;
+use crate::rtp::{Descriptor, Packet, Patch, PictureId, Vp8, Vp9};
 
 /// The newest frame numbers sent.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,37 +50,23 @@ impl FrameOffsets {
             }
             Descriptor::Opaque => {}
         }
-        let first = packet
-            .dependency_descriptor()
-            .and_then(DependencyDescriptor::frame_number);
-        offsets.dependency_frame = follow_u16(first, sent.dependency_frame);
+        offsets.dependency_frame = follow_u16(packet.frame_number(), sent.dependency_frame);
         offsets
     }
 
-    /// Puts the numbers of a packet's frame into what is sent, and keeps the newest.
-    pub(super) fn apply(
-        &mut self,
-        packet: &Packet,
-        rewritten: &mut Rewritten,
-        sent: &mut FrameNumbers,
-    ) {
-        match &packet.descriptor {
-            Descriptor::Vp8(vp8) => rewritten.vp8 = self.patch_vp8(vp8, sent),
-            Descriptor::Vp9(vp9) => {
-                rewritten.payload = self.renumber_vp9(vp9, &packet.payload, sent);
-            }
-            Descriptor::Opaque => {}
-        }
-        let Some(dependencies) = packet.dependency_descriptor() else {
-            return;
+    /// The numbers of a packet's frame as they are sent; keeps the newest.
+    pub(super) fn apply(&mut self, packet: &Packet, sent: &mut FrameNumbers) -> Patch {
+        let mut patch = match &packet.descriptor {
+            Descriptor::Vp8(vp8) => self.number_vp8(vp8, sent),
+            Descriptor::Vp9(vp9) => self.number_vp9(vp9, sent),
+            Descriptor::Opaque => Patch::default(),
         };
-        if let Some(number) = dependencies.frame_number() {
+        if let Some(number) = packet.frame_number() {
             let output = number.wrapping_add(self.dependency_frame);
             keep_newest_u16(&mut sent.dependency_frame, output, u16::MAX);
+            patch.frame_number = Some(output);
         }
-        if self.dependency_frame != 0 {
-            rewritten.dependencies = dependencies.renumber(self.dependency_frame);
-        }
+        patch
     }
 
     /// Leaves out the frame of a packet.
@@ -99,9 +83,8 @@ impl FrameOffsets {
         }
     }
 
-    fn patch_vp8(&mut self, vp8: &Vp8, sent: &mut FrameNumbers) -> Option<Vp8Patch> {
-        let mut builder = vp8.raw.patch();
-        let mut changes = false;
+    fn number_vp8(&mut self, vp8: &Vp8, sent: &mut FrameNumbers) -> Patch {
+        let mut patch = Patch::default();
         if let Some(id) = vp8.picture_id {
             let pictures = self
                 .pictures
@@ -115,50 +98,34 @@ impl FrameOffsets {
                     .wrapping_sub(pictures.highest() + 1)
             });
             sent.picture_id = Some(low_bits(pictures.next().wrapping_sub(1)));
-            let output = low_bits(output) & id.mask();
-            if output != id.value {
-                builder = builder.picture_id(output);
-                changes = true;
-            }
+            patch.picture_id = Some(low_bits(output) & id.mask());
         }
         if let Some(tl0) = vp8.tl0_pic_idx {
             let output = tl0.wrapping_add(self.tl0_pic_idx);
             keep_newest_u8(&mut sent.tl0_pic_idx, output, u8::MAX);
-            if self.tl0_pic_idx != 0 {
-                builder = builder.tl0_pic_idx(output);
-                changes = true;
-            }
+            patch.tl0_pic_idx = Some(output);
         }
         if let Some(key) = vp8.key_idx {
             let output = key.wrapping_add(self.key_idx) & KEY_IDX_MASK;
             keep_newest_u8(&mut sent.key_idx, output, KEY_IDX_MASK);
-            if self.key_idx != 0 {
-                builder = builder.key_idx(output);
-                changes = true;
-            }
+            patch.key_idx = Some(output);
         }
-        // Only fields that are there are changed, to values that fit: building cannot fail.
-        if changes { builder.build().ok() } else { None }
+        patch
     }
 
-    fn renumber_vp9(
-        &self,
-        vp9: &Vp9,
-        payload: &[u8],
-        sent: &mut FrameNumbers,
-    ) -> Option<Arc<[u8]>> {
+    fn number_vp9(&self, vp9: &Vp9, sent: &mut FrameNumbers) -> Patch {
+        let mut patch = Patch::default();
         if let Some(id) = vp9.picture_id {
             let output = id.value.wrapping_add(self.picture_id) & id.mask();
             keep_newest_u16(&mut sent.picture_id, output, id.mask());
+            patch.picture_id = Some(output);
         }
         if let Some(tl0) = vp9.tl0_pic_idx {
-            keep_newest_u8(
-                &mut sent.tl0_pic_idx,
-                tl0.wrapping_add(self.tl0_pic_idx),
-                u8::MAX,
-            );
+            let output = tl0.wrapping_add(self.tl0_pic_idx);
+            keep_newest_u8(&mut sent.tl0_pic_idx, output, u8::MAX);
+            patch.tl0_pic_idx = Some(output);
         }
-        vp9.renumber(payload, self.picture_id, self.tl0_pic_idx)
+        patch
     }
 }
 

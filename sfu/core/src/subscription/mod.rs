@@ -13,5 +13,4 @@ mod temporal;
 
 pub(crate) use forwarder::{Decision, Forwarder};
 pub(crate) use keyframe::KeyframeThrottle;
-pub(crate) use rewriter::Rewritten;
 pub(crate) use selector::{EncodingView, Wish, select, views};

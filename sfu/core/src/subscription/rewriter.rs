@@ -4,47 +4,16 @@
 //! Must not choose what is forwarded. An output number is used once, and numbers only leave a gap
 //! where the input lost something.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     frames::{FrameNumbers, FrameOffsets},
     numbering::{Numbering, Unplaced},
 };
 use crate::{
-    rtp::{Codec, DependencyDescriptor, ExtensionValues, Packet, Vp8Patch},
+    rtp::{Codec, Packet, Patch, Rewritten},
     track::SenderClock,
 };
-
-/// What differs between a packet as it came and as it goes to one subscriber.
-#[derive(Debug, Clone)]
-pub(crate) struct Rewritten {
-    /// Extended sequence number; the first is below 32,768.
-    pub sequence: u64,
-    /// In ticks of the codec's clock.
-    pub timestamp: u32,
-    /// The marker bit.
-    pub marker: bool,
-    /// Changes to the VP8 payload descriptor.
-    pub vp8: Option<Vp8Patch>,
-    /// Replaces the payload (VP9).
-    pub payload: Option<Arc<[u8]>>,
-    /// Replaces the dependency descriptor among the header extensions.
-    pub dependencies: Option<DependencyDescriptor>,
-}
-
-impl Rewritten {
-    /// The header extensions to send: the packet's own, with what was replaced.
-    pub(crate) fn extensions(&self, packet: &Packet) -> ExtensionValues {
-        let mut extensions = packet.extensions.clone();
-        if let Some(dependencies) = &self.dependencies {
-            extensions.user_values.set(dependencies.clone());
-        }
-        extensions
-    }
-}
 
 /// Numbers the packets one subscriber gets of one track.
 #[derive(Debug, Clone)]
@@ -184,9 +153,7 @@ impl Rewriter {
             sequence,
             timestamp: packet.timestamp,
             marker: packet.marker,
-            vp8: None,
-            payload: None,
-            dependencies: None,
+            patch: Patch::default(),
         };
         self.next_sequence = self.next_sequence.max(sequence.saturating_add(1));
         let Some(segment) = &mut self.segment else {
@@ -209,9 +176,7 @@ impl Rewriter {
                 arrival: packet.arrival,
             });
         }
-        segment
-            .frames
-            .apply(packet, &mut rewritten, &mut self.frames);
+        rewritten.patch = segment.frames.apply(packet, &mut self.frames);
         rewritten
     }
 }

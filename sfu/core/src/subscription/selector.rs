@@ -329,7 +329,7 @@ mod tests {
                 1,
                 true,
                 payload,
-                ExtensionValues::default(),
+                &ExtensionValues::default(),
                 arrival,
             )
         };

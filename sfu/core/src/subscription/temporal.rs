@@ -140,7 +140,7 @@ mod tests {
             timestamp,
             true,
             Arc::from(payload),
-            extensions,
+            &extensions,
             arrival,
         )
     }
@@ -231,7 +231,7 @@ mod tests {
             0,
             true,
             Arc::from([0x41, 1]),
-            ExtensionValues::default(),
+            &ExtensionValues::default(),
             Instant::now(),
         );
         assert!(filter.admits(&packet, 0));

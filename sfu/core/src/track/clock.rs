@@ -22,6 +22,11 @@ impl SenderClock {
         }
     }
 
+    /// The publisher's time since 1970, and the same moment in ticks.
+    pub(crate) fn moment(&self) -> (Duration, u32) {
+        (self.wall, self.rtp)
+    }
+
     /// When a frame was captured, by the publisher's wall clock since 1970.
     pub(crate) fn time_of(&self, rtp: u32) -> Duration {
         let ticks = rtp.wrapping_sub(self.rtp).cast_signed();

@@ -24,6 +24,19 @@ pub(crate) struct EncodingInfo {
     pub height: u32,
 }
 
+/// What another shard, on which the track is published, says of an encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Reported {
+    /// Packets come.
+    pub flowing: bool,
+    /// Bits per second, 0 when nothing is known.
+    pub bitrate: u64,
+    /// Frames per second, 0 when nothing is known.
+    pub fps: u32,
+    /// At least 1.
+    pub temporal_layers: u8,
+}
+
 /// One RTP stream of a track.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoding {
@@ -36,6 +49,9 @@ pub(crate) struct Encoding {
     newest_timestamp: Option<u32>,
     window: Option<Window>,
     measured: Measured,
+    /// Of a track that is published elsewhere: goes before what is measured here, where only what is
+    /// wanted comes by.
+    reported: Option<Reported>,
 }
 
 /// What is counted since `start`.
@@ -82,7 +98,28 @@ impl Encoding {
             newest_timestamp: None,
             window: None,
             measured: Measured::default(),
+            reported: None,
         }
+    }
+
+    /// Takes what the shard says on which the track is published.
+    pub(crate) fn report(&mut self, reported: Reported) {
+        self.reported = Some(reported);
+    }
+
+    /// What there is to say to other shards.
+    pub(crate) fn reported(&self, now: Instant) -> Reported {
+        Reported {
+            flowing: self.is_flowing(now),
+            bitrate: self.bitrate(now),
+            fps: self.fps(),
+            temporal_layers: self.temporal_layers(),
+        }
+    }
+
+    /// Takes the last sender report, as the shard read it on which the track is published.
+    pub(crate) fn set_clock(&mut self, clock: Option<SenderClock>) {
+        self.clock = clock;
     }
 
     /// Counts a packet.
@@ -125,6 +162,9 @@ impl Encoding {
 
     /// Whether packets come: the last one is not long ago. See also [`Encoding::lags`].
     pub(crate) fn is_flowing(&self, now: Instant) -> bool {
+        if let Some(reported) = self.reported {
+            return reported.flowing;
+        }
         self.last_packet
             .is_some_and(|last| now.saturating_duration_since(last) <= self.silence)
     }
@@ -132,6 +172,9 @@ impl Encoding {
     /// Whether it stands still while the track goes on: `newest` is when the last packet of any
     /// encoding of the track came in. Even a screen at rest sends all its encodings together.
     pub(crate) fn lags(&self, newest: Instant) -> bool {
+        if self.reported.is_some() {
+            return false;
+        }
         self.last_packet
             .is_none_or(|last| newest.saturating_duration_since(last) > Self::SILENCE)
     }
@@ -149,6 +192,9 @@ impl Encoding {
     /// Bits per second over the last second or so, RTP headers included; 0 when nothing flows or
     /// nothing is known yet.
     pub(crate) fn bitrate(&self, now: Instant) -> u64 {
+        if let Some(reported) = self.reported {
+            return reported.bitrate;
+        }
         if self.is_flowing(now) {
             self.measured.bitrate
         } else {
@@ -158,11 +204,15 @@ impl Encoding {
 
     /// Frames per second over the last second or so; 0 when nothing is known yet.
     pub(crate) fn fps(&self) -> u32 {
-        self.measured.fps
+        self.reported
+            .map_or(self.measured.fps, |reported| reported.fps)
     }
 
     /// Number of temporal layers seen lately, at least 1.
     pub(crate) fn temporal_layers(&self) -> u8 {
+        if let Some(reported) = self.reported {
+            return reported.temporal_layers.max(1);
+        }
         let counting = self.window.map_or(0, |window| window.top_temporal);
         self.measured.top_temporal.max(counting).saturating_add(1)
     }
@@ -229,7 +279,7 @@ mod tests {
             timestamp,
             true,
             payload,
-            extensions,
+            &extensions,
             arrival,
         )
     }
@@ -282,6 +332,31 @@ mod tests {
             assert!(!encoding.lags(start + ms(1_500)));
             assert!(encoding.lags(start + ms(1_501)));
         }
+    }
+
+    #[test]
+    fn what_the_origin_reports_goes_before_what_comes_by() {
+        let start = Instant::now();
+        let mut encoding = Encoding::new(INFO, false);
+        let mut reported = Reported {
+            flowing: true,
+            bitrate: 1_000,
+            fps: 15,
+            temporal_layers: 0,
+        };
+        encoding.report(reported);
+        assert!(encoding.is_flowing(start) && !encoding.lags(start));
+        assert_eq!((encoding.bitrate(start), encoding.fps()), (1_000, 15));
+        reported.temporal_layers = 1;
+        assert_eq!(encoding.reported(start), reported);
+        encoding.on_packet(&packet(1, 1, 2, start));
+        assert_eq!(encoding.temporal_layers(), 1);
+        reported.flowing = false;
+        encoding.report(reported);
+        assert!(
+            !encoding.is_flowing(start),
+            "the last packet is of no account"
+        );
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //!
 //! Must not know who subscribes, nor the session the packets come from.
 
+mod cache;
 mod clock;
 mod demand;
 mod encoding;
 mod layer;
 
+pub(crate) use cache::PacketCache;
 pub(crate) use clock::{PublisherClock, SenderClock};
 pub(crate) use demand::{DemandTracker, wanted_qualities};
-pub(crate) use encoding::{Encoding, EncodingInfo};
+pub(crate) use encoding::{Encoding, EncodingInfo, Reported};
 pub(crate) use layer::Layer;

@@ -21,6 +21,8 @@ struct Party {
     world: World,
     here: Vec<Guest>,
     arrivals: usize,
+    /// Guests are spread over so many shards.
+    shards: usize,
     /// The way of every third guest.
     bad_link: LinkSettings,
 }
@@ -28,18 +30,20 @@ struct Party {
 const CROWD: usize = 10;
 
 impl Party {
-    fn new(seed: u64, bad_link: LinkSettings) -> Self {
+    fn new(seed: u64, shards: usize, bad_link: LinkSettings) -> Self {
         Self {
-            world: World::new(seed),
+            world: World::spanning(seed, shards, |_| {}),
             here: Vec::new(),
             arrivals: 0,
+            shards,
             bad_link,
         }
     }
 
     fn arrive(&mut self) {
+        let shard = self.arrivals % self.shards;
         self.arrivals += 1;
-        let options = ClientOptions::new("party", &format!("guest {}", self.arrivals));
+        let options = ClientOptions::new("party", &format!("guest {}", self.arrivals)).on(shard);
         let is_bad = self.arrivals.is_multiple_of(3);
         let link = if is_bad {
             self.bad_link
@@ -116,7 +120,11 @@ impl Party {
 }
 
 fn minute(seed: u64, bad_link: LinkSettings) {
-    let mut party = Party::new(seed, bad_link);
+    minute_over(1, seed, bad_link);
+}
+
+fn minute_over(shards: usize, seed: u64, bad_link: LinkSettings) {
+    let mut party = Party::new(seed, shards, bad_link);
     for _ in 0..CROWD {
         party.arrive();
         let pause = party.world.choose(300) as u64;
@@ -128,7 +136,7 @@ fn minute(seed: u64, bad_link: LinkSettings) {
         party.world.run_for(millis(pause));
     }
     party.world.run_for(seconds(2));
-    let stats = party.world.shard.stats();
+    let stats = party.world.stats();
     assert_eq!(stats.participants, party.here.len() as u64);
     assert!(
         stats.packets_forwarded > 50_000,
@@ -139,7 +147,7 @@ fn minute(seed: u64, bad_link: LinkSettings) {
         party.world.leave(gone.key);
     }
     party.world.run_for(seconds(1));
-    let stats = party.world.shard.stats();
+    let stats = party.world.stats();
     assert_eq!(
         (stats.participants, stats.tracks, stats.subscriptions),
         (0, 0, 0)
@@ -170,6 +178,26 @@ fn a_minute_of_coming_and_going_fourth_seed() {
 }
 
 #[test]
+fn a_minute_over_two_shards_first_seed() {
+    minute_over(2, SEEDS[0], LinkSettings::default());
+}
+
+#[test]
+fn a_minute_over_two_shards_second_seed() {
+    minute_over(2, SEEDS[1], LinkSettings::default());
+}
+
+#[test]
+fn a_minute_over_three_shards_third_seed() {
+    minute_over(3, SEEDS[2], LinkSettings::default());
+}
+
+#[test]
+fn a_minute_over_three_shards_on_bad_links() {
+    minute_over(3, SEEDS[3], bad_link());
+}
+
+#[test]
 fn a_minute_of_coming_and_going_on_bad_links() {
     minute(99, bad_link());
 }
@@ -180,6 +208,8 @@ fn many_more_minutes() {
     for seed in 10_000..10_012 {
         minute(seed, LinkSettings::default());
         minute(seed, bad_link());
+        minute_over(2, seed, LinkSettings::default());
+        minute_over(3, seed, bad_link());
     }
 }
 

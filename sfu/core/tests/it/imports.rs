@@ -9,8 +9,10 @@ use std::{
 
 /// Modules of the core, and what of ours each of them may name. What is not listed here may name
 /// anything but the shard.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("rtp", &[]),
+    ("rtcp", &["rtp"]),
+    ("srtp", &[]),
     ("key", &[]),
     ("time", &[]),
     ("limits", &[]),
@@ -21,12 +23,18 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("subscription", &["rtp", "track", "stats"]),
     ("allocator", &["track"]),
     ("room", &["key", "limits"]),
+    ("relay", &["key", "rtp", "track"]),
     ("demux", &["key", "session"]),
-    ("session", &["config", "key", "limits", "output", "rtp"]),
+    (
+        "session",
+        &[
+            "config", "key", "limits", "outbox", "rtp", "rtcp", "srtp", "time",
+        ],
+    ),
 ];
 
 /// Names at the root of the crate, and the module that each comes from.
-const ROOT_NAMES: [(&str, &str); 17] = [
+const ROOT_NAMES: [(&str, &str); 22] = [
     ("CandidateAddress", "config"),
     ("CoreConfig", "config"),
     ("Command", "input"),
@@ -34,6 +42,11 @@ const ROOT_NAMES: [(&str, &str); 17] = [
     ("Datagram", "input"),
     ("Reply", "input"),
     ("ControlId", "key"),
+    ("LinkKey", "key"),
+    ("MalformedRelayPacket", "relay"),
+    ("RelayFrame", "relay"),
+    ("RelayPacket", "relay"),
+    ("RelayTransmit", "relay"),
     ("Limits", "limits"),
     ("Event", "output"),
     ("Transmit", "output"),

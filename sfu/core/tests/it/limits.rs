@@ -11,10 +11,7 @@ use sfu_core::CoreConfig;
 use sfu_sim::{ClientKey, ClientOptions, SourceId, World, millis, seconds};
 
 /// Ann misbehaves while Bob and Cat talk.
-fn world(
-    seed: u64,
-    change: impl FnOnce(&mut CoreConfig),
-) -> (World, ClientKey, ClientKey, SourceId) {
+fn world(seed: u64, change: impl Fn(&mut CoreConfig)) -> (World, ClientKey, ClientKey, SourceId) {
     let mut world = World::with(seed, change);
     let ann = world.enter("room", "ann");
     let bob = world.enter("room", "bob");

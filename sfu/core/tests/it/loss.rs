@@ -26,6 +26,23 @@ fn every_frame_arrives_although_one_packet_in_twenty_is_lost_both_ways() {
 }
 
 #[test]
+fn a_call_goes_on_when_its_sequence_numbers_begin_again() {
+    let mut world = World::new(94);
+    let link = LinkSettings::lossy(0.01);
+    let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
+    let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
+    let camera = world.publish_video(ann);
+    // The first number is below 32,768, and 65,536 follow: twice through 16 bits at most.
+    while world.client(bob).report(camera).packets < 66_000 {
+        world.run_for(seconds(30));
+    }
+    let picture = world.client(bob).report(camera);
+    assert!(picture.lost * 1_000 <= picture.packets, "{picture:?}");
+    assert!(picture.undecodable * 1_000 <= picture.frames, "{picture:?}");
+    assert!(picture.longest_gap < millis(1_500), "{picture:?}");
+}
+
+#[test]
 fn reordering_is_undone() {
     let mut world = World::new(92);
     let link = LinkSettings {

@@ -13,4 +13,5 @@ mod meet;
 mod mute;
 mod resume;
 mod rights;
+mod spread;
 mod stay;

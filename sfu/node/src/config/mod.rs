@@ -18,6 +18,8 @@ pub use advertise::Advertise;
 pub use limits::LimitsConfig;
 pub use validate::ConfigProblem;
 
+use crate::worker::available_cores;
+
 /// Most workers of a node: ICE user fragments name theirs by one character in base 36.
 pub const MAX_WORKERS: usize = 36;
 
@@ -27,13 +29,17 @@ pub const MAX_WORKERS: usize = 36;
 pub struct NodeConfig {
     /// Where the node stands, free text; shown to clients and operators.
     pub region: String,
-    /// Threads that carry media, each with a UDP port of its own; 1 to 36. A room lives on one of
-    /// them.
+    /// Threads that carry media, each with a UDP port of its own; at most 36. 0 is one for each core
+    /// the process may use.
     pub workers: usize,
+    /// Each worker keeps to one core. Worth it on machines that do nothing else.
+    pub pin_workers: bool,
     /// Joining a room creates it. Off: only the API creates rooms.
     pub auto_create: bool,
     /// The API may unmute tracks, not only mute them.
     pub remote_unmute: bool,
+    /// Rooms that are large.
+    pub rooms: RoomsConfig,
     /// Media over UDP.
     pub udp: UdpConfig,
     /// Media over TCP, for networks that block UDP (RFC 6544).
@@ -44,6 +50,21 @@ pub struct NodeConfig {
     pub events: EventsConfig,
     /// Caps of what clients and callers can make grow, each of one worker.
     pub limits: LimitsConfig,
+}
+
+/// Rooms that are large.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoomsConfig {
+    /// Participants of one room on one worker, past which further ones go to another worker; the same
+    /// difference in load between workers sends them there, too.
+    pub spread_participants: usize,
+    /// Microphones that are forwarded in a very large room, the loudest ones; 0 = all. Sound of screens
+    /// always is, and so is a microphone to who pinned it: subscribed to it by name, or gave it a
+    /// priority.
+    pub loudest_audio: usize,
+    /// A room is very large when it has more published microphones than this.
+    pub loudest_audio_from: usize,
 }
 
 /// Media over UDP.
@@ -58,9 +79,11 @@ pub struct UdpConfig {
     /// address of their family. A port is the first worker's, as in `listen`; without one it is the
     /// port listened on.
     pub advertise: Vec<Advertise>,
-    /// Bytes of the kernel's receive buffer of each socket (`SO_RCVBUF`).
+    /// Bytes of the kernel's receive buffer of each socket (`SO_RCVBUFFORCE`; without the privilege
+    /// for it, at most `net.core.rmem_max`).
     pub receive_buffer_bytes: usize,
-    /// Bytes of the kernel's send buffer of each socket (`SO_SNDBUF`).
+    /// Bytes of the kernel's send buffer of each socket (`SO_SNDBUFFORCE`; without the privilege for
+    /// it, at most `net.core.wmem_max`).
     pub send_buffer_bytes: usize,
     /// Datagrams that wait for each socket when the kernel takes no more; past it the oldest goes.
     pub send_queue: usize,
@@ -120,18 +143,40 @@ pub struct EventsConfig {
     pub keep_bytes: usize,
 }
 
+impl NodeConfig {
+    /// Threads that carry media, as many as there are cores when the setting leaves it open.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => available_cores().clamp(1, MAX_WORKERS),
+            workers => workers,
+        }
+    }
+}
+
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             region: String::new(),
-            workers: 1,
+            workers: 0,
+            pin_workers: false,
             auto_create: true,
             remote_unmute: false,
+            rooms: RoomsConfig::default(),
             udp: UdpConfig::default(),
             tcp: TcpConfig::default(),
             timeouts: TimeoutsConfig::default(),
             events: EventsConfig::default(),
             limits: LimitsConfig::default(),
+        }
+    }
+}
+
+impl Default for RoomsConfig {
+    fn default() -> Self {
+        Self {
+            spread_participants: 300,
+            loudest_audio: 10,
+            loudest_audio_from: 50,
         }
     }
 }

@@ -30,8 +30,8 @@ impl NodeConfig {
     /// All mistakes at once, in the order of the keys.
     pub fn validate(&self) -> Result<(), Vec<ConfigProblem>> {
         let mut problems = Problems::default();
-        if !(1..=MAX_WORKERS).contains(&self.workers) {
-            problems.add("workers", format!("must be 1 to {MAX_WORKERS}"));
+        if self.workers > MAX_WORKERS {
+            problems.add("workers", format!("must be at most {MAX_WORKERS}"));
         }
         if self.region.len() > self.limits.name_bytes {
             problems.add(
@@ -45,6 +45,7 @@ impl NodeConfig {
                 "is empty and so is tcp.listen: nobody could connect",
             );
         }
+        problems.positive("rooms.spread_participants", self.rooms.spread_participants);
         self.check_udp(&mut problems);
         self.check_tcp(&mut problems);
         self.check_timeouts(&mut problems);
@@ -69,7 +70,7 @@ impl NodeConfig {
     fn check_udp(&self, problems: &mut Problems) {
         let udp = &self.udp;
         // A node of a wrong number of workers is reported as such, not port by port.
-        let workers = self.workers.clamp(1, MAX_WORKERS);
+        let workers = self.worker_count().min(MAX_WORKERS);
         let last = u16::try_from(workers - 1).unwrap_or(u16::MAX);
         for (i, listen) in udp.listen.iter().enumerate() {
             let path = format!("udp.listen[{i}]");

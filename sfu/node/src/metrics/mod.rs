@@ -5,6 +5,8 @@
 
 mod table;
 
+use std::time::Duration;
+
 use sfu_core::DropReason;
 
 use crate::stats::{NodeStats, TcpEnd};
@@ -16,6 +18,15 @@ pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
+}
+
+/// A value of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MetricValue {
+    /// A whole number of what the unit says.
+    Whole(u64),
+    /// Seconds.
+    Seconds(f64),
 }
 
 /// One metric of a node.
@@ -37,25 +48,37 @@ pub struct Metric {
 #[derive(Debug, Clone, Copy)]
 enum Read {
     One(fn(&NodeStats) -> u64),
+    Seconds(fn(&NodeStats) -> Duration),
     Drops,
     TcpEnds,
 }
 
 impl Metric {
+    /// Its values are [`MetricValue::Seconds`].
+    pub fn is_time(&self) -> bool {
+        matches!(self.read, Read::Seconds(_))
+    }
+
     /// Shows `sink` the values: the label's value, where the metric has a label, and the number.
-    pub fn observe(&self, stats: &NodeStats, mut sink: impl FnMut(Option<&'static str>, u64)) {
+    pub fn observe(
+        &self,
+        stats: &NodeStats,
+        mut sink: impl FnMut(Option<&'static str>, MetricValue),
+    ) {
+        let mut whole = |label, value| sink(label, MetricValue::Whole(value));
         match self.read {
-            Read::One(read) => sink(None, read(stats)),
+            Read::One(read) => whole(None, read(stats)),
             Read::Drops => {
                 for reason in DropReason::ALL {
-                    sink(Some(reason.label()), stats.worker.core.dropped(reason));
+                    whole(Some(reason.label()), stats.worker.core.dropped(reason));
                 }
             }
             Read::TcpEnds => {
                 for reason in TcpEnd::ALL {
-                    sink(Some(reason.label()), stats.tcp.ended[reason as usize]);
+                    whole(Some(reason.label()), stats.tcp.ended[reason as usize]);
                 }
             }
+            Read::Seconds(read) => sink(None, MetricValue::Seconds(read(stats).as_secs_f64())),
         }
     }
 }
@@ -75,6 +98,20 @@ mod tests {
     }
 
     #[test]
+    fn times_are_in_seconds() {
+        assert!(METRICS.iter().all(|m| m.is_time() == (m.unit == "s")));
+        let mut stats = NodeStats::default();
+        stats.worker.busy = Duration::from_millis(1500);
+        let metric = METRICS
+            .iter()
+            .find(|m| m.name == "plenum.node.worker.busy")
+            .unwrap();
+        metric.observe(&stats, |_, value| {
+            assert_eq!(value, MetricValue::Seconds(1.5));
+        });
+    }
+
+    #[test]
     fn a_labelled_metric_shows_all_its_labels() {
         let mut stats = NodeStats::default();
         stats.tcp.ended[TcpEnd::Timeout as usize] = 4;
@@ -85,6 +122,6 @@ mod tests {
         let mut seen = Vec::new();
         metric.observe(&stats, |label, value| seen.push((label, value)));
         assert_eq!(seen.len(), TcpEnd::ALL.len());
-        assert!(seen.contains(&(Some("timeout"), 4)));
+        assert!(seen.contains(&(Some("timeout"), MetricValue::Whole(4))));
     }
 }

@@ -1,5 +1,7 @@
 //! The list of metrics, by name. Must hold nothing else.
 
+use std::time::Duration;
+
 use super::{Metric, MetricKind, Read};
 use crate::stats::NodeStats;
 
@@ -86,6 +88,30 @@ pub(super) const METRICS: &[Metric] = &[
         |s| s.worker.core.participants,
     ),
     counter(
+        "plenum.node.relay.dropped",
+        "{frame}",
+        "Frames between workers that gave way because the receiver did not keep up.",
+        |s| s.worker.relay_dropped,
+    ),
+    counter(
+        "plenum.node.relay.links_lost",
+        "{link}",
+        "Links between workers that were given up because the receiver did not move.",
+        |s| s.worker.relay_links_lost,
+    ),
+    counter(
+        "plenum.node.relay.received",
+        "{packet}",
+        "RTP packets of known tracks that came from another worker.",
+        |s| s.worker.core.packets_imported,
+    ),
+    counter(
+        "plenum.node.relay.sent",
+        "{packet}",
+        "RTP packets sent to other workers, one per worker.",
+        |s| s.worker.core.packets_relayed,
+    ),
+    counter(
         "plenum.node.resumes",
         "{join}",
         "Stays taken up again.",
@@ -149,22 +175,94 @@ pub(super) const METRICS: &[Metric] = &[
         s.worker.core.tracks
     }),
     counter(
+        "plenum.node.udp.congestion_marked",
+        "{datagram}",
+        "Datagrams received that a router had marked for congestion.",
+        |s| s.worker.udp.congestion_marked,
+    ),
+    gauge(
+        "plenum.node.udp.offload_receive",
+        "{socket}",
+        "UDP sockets that receive several datagrams as one message (GRO).",
+        |s| s.worker.udp.offload_receive,
+    ),
+    gauge(
+        "plenum.node.udp.offload_send",
+        "{socket}",
+        "UDP sockets that send a run of datagrams by one call (GSO).",
+        |s| s.worker.udp.offload_send,
+    ),
+    counter(
+        "plenum.node.udp.receive_calls",
+        "{call}",
+        "Receive calls of UDP sockets.",
+        |s| s.worker.udp.receive_calls,
+    ),
+    counter(
         "plenum.node.udp.receive_errors",
         "{error}",
-        "Failed reads of a UDP socket.",
-        |s| s.worker.udp_receive_errors,
+        "Failed receive calls of UDP sockets.",
+        |s| s.worker.udp.receive_errors,
+    ),
+    counter(
+        "plenum.node.udp.receive_overflows",
+        "{datagram}",
+        "Datagrams the kernel dropped because a socket's receive buffer was full.",
+        |s| s.udp_receive_overflows,
+    ),
+    counter(
+        "plenum.node.udp.received",
+        "{datagram}",
+        "Datagrams received by UDP sockets.",
+        |s| s.worker.udp.received,
+    ),
+    counter(
+        "plenum.node.udp.send_calls",
+        "{call}",
+        "Send calls of UDP sockets.",
+        |s| s.worker.udp.send_calls,
     ),
     counter(
         "plenum.node.udp.send_dropped",
         "{datagram}",
         "Datagrams that gave way in a full send queue.",
-        |s| s.worker.udp_send_dropped,
+        |s| s.worker.udp.send_dropped,
     ),
     counter(
         "plenum.node.udp.send_errors",
         "{datagram}",
         "Datagrams the kernel refused to send.",
-        |s| s.worker.udp_send_errors,
+        |s| s.worker.udp.send_errors,
+    ),
+    counter(
+        "plenum.node.udp.sent",
+        "{datagram}",
+        "Datagrams that UDP sockets took to send.",
+        |s| s.worker.udp.sent,
+    ),
+    time(
+        "plenum.node.worker.busy",
+        MetricKind::Counter,
+        "Time the workers were at work, all together.",
+        |s| s.worker.busy,
+    ),
+    time(
+        "plenum.node.worker.lag",
+        MetricKind::Gauge,
+        "How late a timer of a worker fired at most, of late.",
+        |s| s.worker.lag_max,
+    ),
+    time(
+        "plenum.node.worker.turn",
+        MetricKind::Gauge,
+        "The longest turn of a worker, of late: no other input was looked at meanwhile.",
+        |s| s.worker.turn_max,
+    ),
+    counter(
+        "plenum.node.worker.turns",
+        "{turn}",
+        "Times a worker woke up and looked at its inputs.",
+        |s| s.worker.turns,
     ),
     counter(
         "plenum.node.worker_restarts",
@@ -204,6 +302,22 @@ const fn counter(
         kind: MetricKind::Counter,
         label: None,
         read: Read::One(read),
+    }
+}
+
+const fn time(
+    name: &'static str,
+    kind: MetricKind,
+    help: &'static str,
+    read: fn(&NodeStats) -> Duration,
+) -> Metric {
+    Metric {
+        name,
+        unit: "s",
+        help,
+        kind,
+        label: None,
+        read: Read::Seconds(read),
     }
 }
 

@@ -6,8 +6,13 @@ use plenum_proto::{
     v1::{ListRoomsResponse, Room},
 };
 
+use sfu_core::CommandError;
+
 use super::Shared;
-use crate::error::CallError;
+use crate::{
+    error::CallError,
+    worker::{self, RequestError},
+};
 
 /// What a command is about.
 enum Target<'a> {
@@ -22,7 +27,7 @@ enum Target<'a> {
 /// Answers a command.
 pub(super) async fn call(shared: &Shared, request: AdminRequest) -> Result<AdminReply, CallError> {
     match target(request.kind.as_ref().ok_or(CallError::Empty)?) {
-        Target::Room(room) => Ok(shared.worker_of(room).admin(request).await?),
+        Target::Room(room) => of_room(shared, room, &request).await,
         Target::NewRoom(_) if shared.is_draining() => Err(CallError::Draining),
         Target::NewRoom(room) => {
             let (worker, held) = shared.place(room);
@@ -32,6 +37,28 @@ pub(super) async fn call(shared: &Shared, request: AdminRequest) -> Result<Admin
         }
         Target::All => all(shared, &request).await,
     }
+}
+
+/// Asks the home of a room, and where it says that somebody else has the answer, there.
+async fn of_room(
+    shared: &Shared,
+    room: &str,
+    request: &AdminRequest,
+) -> Result<AdminReply, CallError> {
+    /// A participant may move while it is looked for.
+    const HOPS: usize = 3;
+    let mut answer = shared.worker_of(room).admin(request.clone()).await;
+    for _ in 0..HOPS {
+        let Err(RequestError::Refused(CommandError::Elsewhere { link })) = &answer else {
+            break;
+        };
+        let mut workers = shared.workers.iter().enumerate();
+        let Some((_, worker)) = workers.find(|(index, _)| worker::link(*index) == *link) else {
+            break;
+        };
+        answer = worker.admin(request.clone()).await;
+    }
+    Ok(answer?)
 }
 
 fn target(kind: &Kind) -> Target<'_> {

@@ -19,7 +19,7 @@ use std::{
 use futures_util::Stream;
 use plenum_proto::{
     node::{
-        AdminReply, AdminRequest, NodeStatus, SessionEvent, SessionRequest, StatusRequest,
+        AdminReply, AdminRequest, Join, NodeStatus, SessionEvent, SessionRequest, StatusRequest,
         node_server::Node,
     },
     v1::{Event, WatchEventsRequest},
@@ -34,6 +34,7 @@ use crate::{
     events::EventLog,
     stats::{NodeStats, WorkerStats},
     tcp::Tcp,
+    udp::Overflows,
     worker::WorkerHandle,
 };
 
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) join_timeout: Duration,
     /// At least one.
     pub(crate) workers: Vec<WorkerHandle>,
+    pub(crate) udp_overflows: Overflows,
     pub(crate) tcp: Arc<Tcp>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) events: Arc<EventLog>,
@@ -68,9 +70,14 @@ impl Shared {
 
     /// The worker of a room that may come to life by what is asked next; holds its place.
     fn place(&self, room: &str) -> (&WorkerHandle, Held) {
-        let held = self.directory.place(room, |index| {
-            self.workers[index].published().core.participants
-        });
+        let held = self.directory.place(room);
+        (&self.workers[held.worker()], held)
+    }
+
+    /// The worker for somebody who joins; holds the place of the room.
+    fn place_join(&self, join: &Join) -> (&WorkerHandle, Held) {
+        let room = join.room.as_ref().map_or("", |room| &room.name);
+        let held = self.directory.place_join(room, &join.identity);
         (&self.workers[held.worker()], held)
     }
 
@@ -108,6 +115,7 @@ impl Shared {
             room_events: self.events.newest(),
             event_watchers: self.events.watchers(),
             workers: u64::try_from(self.workers.len()).unwrap_or(u64::MAX),
+            udp_receive_overflows: self.udp_overflows.count(),
         }
     }
 }

@@ -79,9 +79,8 @@ where
         return Err(CallError::Draining);
     }
     let control = shared.new_control();
-    let room = join.room.as_ref().map_or("", |room| &room.name);
-    let (worker, held) = shared.place(room);
-    worker.join(control, join, events).await?;
+    let (worker, held) = shared.place_join(&join);
+    worker.join(control, join, held.home(), events).await?;
     drop(held);
     let reached = tokio::select! {
         () = stop.cancelled() => Ok(End::Stopped),

@@ -2,9 +2,14 @@
 //!
 //! Owns the thread, and the handle through which the rest of the node asks things of it. Must not
 //! share anything with other workers on the packet path. Inputs are taken in by [`turn`], what comes
-//! of them goes out by [`output`], and [`restart`] is what happens when the core fails.
+//! of them goes out by [`output`], and [`restart`] is what happens when the core fails. The thread is
+//! no asynchronous runtime: between turns it sleeps in its [`reactor`].
 
+mod budget;
+mod cores;
 mod output;
+mod reactor;
+mod relay;
 mod request;
 mod restart;
 mod turn;
@@ -13,8 +18,9 @@ use std::{
     io,
     net::{SocketAddr, UdpSocket},
     sync::Arc,
+    task::Context,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionEvent, SessionRequest};
@@ -26,8 +32,12 @@ use crate::{
     directory::Directory,
     events::EventLog,
     stats::{Published, WorkerStats},
-    udp::UdpPort,
 };
+
+use reactor::Reactor;
+
+pub(crate) use cores::available as available_cores;
+pub(crate) use relay::{Carrier, link, mesh};
 
 /// Requests that wait for a worker; past it their callers wait.
 const REQUEST_QUEUE: usize = 1024;
@@ -35,16 +45,23 @@ const REQUEST_QUEUE: usize = 1024;
 /// TCP frames that wait for a worker; past it their connections are not read.
 const FRAME_QUEUE: usize = 1024;
 
+/// How long a worker waits when the system does not let it wait for its sockets.
+const WAIT_FAILED: Duration = Duration::from_millis(5);
+
 /// What a worker is made of.
 pub(crate) struct Setup {
     pub(crate) index: usize,
     pub(crate) core: CoreConfig,
     pub(crate) anchor: ClockAnchor,
+    /// Keep the thread to one core.
+    pub(crate) is_pinned: bool,
     pub(crate) sockets: Vec<UdpSocket>,
     /// Datagrams that wait for each socket.
     pub(crate) send_queue: usize,
     pub(crate) directory: Arc<Directory>,
     pub(crate) events: Arc<EventLog>,
+    /// The way to the other workers.
+    pub(crate) carrier: Carrier,
     pub(crate) stop: CancellationToken,
 }
 
@@ -54,6 +71,8 @@ pub(crate) enum Request {
     Join {
         control: ControlId,
         join: Box<Join>,
+        /// The worker on which the room has its home, when that is another one.
+        home: Option<usize>,
         events: mpsc::Sender<SessionEvent>,
         reply: oneshot::Sender<Result<(), CommandError>>,
     },
@@ -121,6 +140,7 @@ impl WorkerHandle {
         &self,
         control: ControlId,
         join: Join,
+        home: Option<usize>,
         events: mpsc::Sender<SessionEvent>,
     ) -> Result<(), RequestError> {
         let join = Box::new(join);
@@ -128,6 +148,7 @@ impl WorkerHandle {
             .ask(|reply| Request::Join {
                 control,
                 join,
+                home,
                 events,
                 reply,
             })
@@ -210,85 +231,72 @@ pub(crate) async fn start(setup: Setup) -> io::Result<(WorkerHandle, thread::Joi
     let (ready, is_ready) = oneshot::channel();
     let thread = thread::Builder::new()
         .name(format!("sfu-worker-{}", setup.index))
-        .spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread()
-                .enable_io()
-                .enable_time()
-                .build()
-            {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    // Nobody listens only when the start was given up meanwhile.
-                    let _ = ready.send(Err(error));
-                    return;
-                }
-            };
-            runtime.block_on(run(setup, requests_in, frames_in, published, ready));
-        })?;
+        .spawn(move || run(setup, requests_in, frames_in, published, ready))?;
     match is_ready.await {
         Ok(outcome) => outcome.map(|()| (handle, thread)),
         Err(_) => Err(io::Error::other("the worker's thread ended at its start")),
     }
 }
 
-async fn run(
-    setup: Setup,
+fn run(
+    mut setup: Setup,
     requests: mpsc::Receiver<Request>,
     frames: mpsc::Receiver<TcpInput>,
     published: Arc<Published>,
     ready: oneshot::Sender<io::Result<()>>,
 ) {
-    let stop = setup.stop.clone();
-    let mut worker = match turn::Worker::new(setup, published) {
-        Ok(worker) => {
-            if ready.send(Ok(())).is_err() {
-                return;
+    if setup.is_pinned {
+        pin(setup.index);
+    }
+    let mut inputs = turn::Inputs {
+        requests,
+        frames,
+        relayed: setup.carrier.take_incoming(),
+        stop: Box::pin(setup.stop.clone().cancelled_owned()),
+    };
+    let made = Reactor::new().and_then(|reactor| {
+        let worker = turn::Worker::new(setup, published)?;
+        Ok((reactor, worker))
+    });
+    match made {
+        Ok((reactor, worker)) => {
+            // Nobody listens only when the start was given up meanwhile.
+            if ready.send(Ok(())).is_ok() {
+                live(&reactor, worker, &mut inputs);
             }
-            worker
         }
         Err(error) => {
             // As above.
             let _ = ready.send(Err(error));
-            return;
         }
-    };
-    let mut inputs = turn::Inputs { requests, frames };
-    loop {
-        let wake = worker.wake_at();
-        let first = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            Some(request) = inputs.requests.recv() => turn::Input::Request(request),
-            Some(input) = inputs.frames.recv() => turn::Input::Tcp(input),
-            () = readable(&worker.ports) => turn::Input::Nothing,
-            () = sleep_until(wake) => turn::Input::Nothing,
-        };
-        worker.guarded(|worker| worker.turn(first, &mut inputs));
     }
 }
 
-/// Waits until one of the sockets has something to do.
-async fn readable(ports: &[UdpPort]) {
-    std::future::poll_fn(|context| {
-        // All are polled, so that each can wake this task.
-        let ready = ports
-            .iter()
-            .filter(|port| port.poll_ready(context).is_ready())
-            .count();
-        if ready > 0 {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
+fn live(reactor: &Reactor, mut worker: turn::Worker, inputs: &mut turn::Inputs) {
+    let mut context = Context::from_waker(reactor.waker());
+    let mut ready = Vec::new();
+    loop {
+        reactor.arm();
+        let first = inputs.poll(&mut context);
+        let sleep = match &first {
+            Some(turn::Input::Stop) => return,
+            Some(_) => Some(Duration::ZERO),
+            None => worker.may_sleep(),
+        };
+        if let Err(error) = reactor.wait(&worker.ports, sleep, &mut ready) {
+            // The system is out of memory: better late than spinning.
+            tracing::error!(%error, "a worker cannot wait for its sockets");
+            thread::sleep(WAIT_FAILED);
         }
-    })
-    .await;
+        worker.guarded(|worker| worker.turn(first, inputs, &ready));
+    }
 }
 
-async fn sleep_until(wake: Option<Instant>) {
-    /// An idle worker looks at the clock this often, for nothing.
-    const IDLE: Duration = Duration::from_secs(3600);
-    let wake = wake.unwrap_or_else(|| Instant::now() + IDLE);
-    tokio::time::sleep_until(wake.into()).await;
+fn pin(index: usize) {
+    match cores::pin(index) {
+        Ok(core) => tracing::debug!(worker = index, core, "worker keeps to a core"),
+        Err(error) => tracing::warn!(%error, worker = index, "worker cannot be kept to a core"),
+    }
 }
 
 #[cfg(test)]

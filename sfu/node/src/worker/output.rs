@@ -3,6 +3,8 @@
 //! Owns what happens to those who do not take it in time: they lose datagrams, frames or their control
 //! connection. Must never wait.
 
+use std::{collections::HashMap, net::SocketAddr, time::Instant};
+
 use plenum_proto::{
     node::{SessionEvent, session_event},
     v1,
@@ -10,23 +12,21 @@ use plenum_proto::{
 use sfu_core::{Command, ControlId, Event, Protocol, Transmit};
 use tokio::sync::mpsc;
 
-use super::turn::Worker;
-use crate::udp::Sent;
+use super::turn::{TcpWriter, Worker};
+use crate::{stats::WorkerStats, udp::UdpPort};
 
 impl Worker {
-    /// Takes all the shard has for the world. An input can make it speak again: a control connection
-    /// that overflows is reported back to it.
+    /// Takes what the shard has for the world: all events, and datagrams as far as the budget goes. An
+    /// input can make it speak again: a control connection that overflows is reported back to it.
     pub(super) fn drain(&mut self) {
         loop {
-            while let Some(transmit) = self.shard.poll_transmit() {
-                self.transmit(transmit);
-            }
+            self.transmit();
             let mut lost = Vec::new();
             while let Some(event) = self.shard.poll_event() {
                 lost.extend(self.on_event(event));
             }
             if lost.is_empty() {
-                return;
+                break;
             }
             for control in lost {
                 let now = self.clock();
@@ -39,28 +39,37 @@ impl Worker {
                 }
             }
         }
+        while let Some(transmit) = self.shard.poll_relay() {
+            self.outgoing.push(transmit);
+        }
+        for port in &mut self.ports {
+            port.flush();
+        }
     }
 
-    pub(super) fn transmit(&mut self, transmit: Transmit) {
-        match transmit.protocol {
-            Protocol::Udp => {
-                let Some(port) = self.ports.iter_mut().find(|p| p.local() == transmit.source)
-                else {
-                    self.counted.udp_send_errors += 1;
-                    return;
-                };
-                match port.send(transmit.destination, transmit.bytes) {
-                    Sent::Taken => {}
-                    Sent::PushedOut => self.counted.udp_send_dropped += 1,
-                    Sent::Refused => self.counted.udp_send_errors += 1,
-                }
+    fn transmit(&mut self) {
+        let Self {
+            shard,
+            ports,
+            tcp,
+            counted,
+            budget,
+            has_backlog,
+            ..
+        } = self;
+        loop {
+            if budget.is_spent() {
+                // It may be empty all the same: then the next turn finds out.
+                *has_backlog = true;
+                return;
             }
-            Protocol::Tcp => {
-                let tcp = self.tcp.get(&(transmit.destination, transmit.source));
-                if tcp.is_none_or(|tcp| tcp.frames.try_send(transmit.bytes).is_err()) {
-                    self.counted.tcp_send_dropped += 1;
-                }
-            }
+            let Some(transmit) = shard.poll_transmit() else {
+                *has_backlog = false;
+                return;
+            };
+            let bytes = transmit.bytes.len();
+            send(ports, tcp, counted, transmit);
+            budget.on_sent(bytes, Instant::now);
         }
     }
 
@@ -77,6 +86,20 @@ impl Worker {
                 self.events.push(*event);
             }
             Event::RoomGone { name } => self.directory.gone(&name),
+            Event::StayBegan {
+                room,
+                identity,
+                participant,
+            } => self
+                .directory
+                .stay_began(self.index, &room, identity, participant),
+            Event::StayEnded {
+                room,
+                identity,
+                participant,
+            } => self
+                .directory
+                .stay_ended(self.index, &room, &identity, &participant),
             Event::CloseTcp { remote } => {
                 for candidate in &self.core.candidates {
                     self.tcp.remove(&(remote, candidate.local));
@@ -102,6 +125,31 @@ impl Worker {
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.counted.controls_overflowed += 1;
                 Some(control)
+            }
+        }
+    }
+}
+
+/// Sends by the socket or connection a transmit names.
+pub(super) fn send(
+    ports: &mut [UdpPort],
+    tcp: &HashMap<(SocketAddr, SocketAddr), TcpWriter>,
+    counted: &mut WorkerStats,
+    transmit: Transmit<'_>,
+) {
+    match transmit.protocol {
+        Protocol::Udp => {
+            let Some(port) = ports.iter_mut().find(|p| p.local() == transmit.source) else {
+                counted.udp.send_errors += 1;
+                return;
+            };
+            port.send(transmit.destination, transmit.bytes, transmit.segment_size);
+        }
+        Protocol::Tcp => {
+            let writer = tcp.get(&(transmit.destination, transmit.source));
+            let bytes = transmit.bytes.to_vec();
+            if writer.is_none_or(|tcp| tcp.frames.try_send(bytes).is_err()) {
+                counted.tcp_send_dropped += 1;
             }
         }
     }

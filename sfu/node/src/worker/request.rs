@@ -6,7 +6,7 @@
 use plenum_proto::node::AdminReply;
 use sfu_core::{Command, CommandError, ControlId, Reply};
 
-use super::{Request, turn::Worker};
+use super::{Request, relay, turn::Worker};
 
 impl Worker {
     pub(super) fn on_request(&mut self, request: Request) {
@@ -14,11 +14,17 @@ impl Worker {
             Request::Join {
                 control,
                 join,
+                home,
                 events,
                 reply,
             } => {
                 self.controls.insert(control, events);
-                let outcome = self.command(Command::Join { control, join });
+                let home = home.map(relay::link);
+                let outcome = self.command(Command::Join {
+                    control,
+                    join,
+                    home,
+                });
                 if outcome.is_err() {
                     self.controls.remove(&control);
                 }

@@ -50,6 +50,9 @@ impl Worker {
             let _ = events.try_send(closed());
         }
         self.tcp.clear();
+        // What the other workers know of the failed shard is void.
+        self.outgoing.reset();
+        self.flush_relay();
         for (name, id) in self.directory.lost(self.index) {
             self.events.push(v1::Event {
                 at: Some(SystemTime::now().into()),

@@ -1,4 +1,4 @@
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use plenum_proto::{
     node::{CloseAction, session_event},
@@ -25,17 +25,19 @@ fn fixture() -> Fixture {
         local,
         advertised: local,
     };
-    let directory = Arc::new(Directory::new(1));
+    let directory = Arc::new(Directory::new(1, 300));
     let log = Arc::new(EventLog::new("epoch".into(), EventsConfig::default()));
     let published = Arc::new(Published::default());
     let setup = Setup {
         index: 0,
         core: CoreConfig::new(vec![candidate], Certificate::generate().unwrap()),
         anchor: ClockAnchor::new(Instant::now(), SystemTime::now()),
+        is_pinned: false,
         sockets: vec![socket],
         send_queue: 8,
         directory: Arc::clone(&directory),
         events: Arc::clone(&log),
+        carrier: mesh(1).remove(0),
         stop: CancellationToken::new(),
     };
     let worker = turn::Worker::new(setup, Arc::clone(&published)).unwrap();
@@ -129,13 +131,20 @@ async fn frames_go_to_the_connection_that_is_open_and_no_other() {
         remote,
     };
     let send = |worker: &mut turn::Worker, destination| {
-        let bytes = vec![7];
-        worker.transmit(Transmit {
+        let transmit = Transmit {
             source: local,
             destination,
             protocol: Protocol::Tcp,
-            bytes,
-        });
+            bytes: &[7],
+            segment_size: None,
+        };
+        let turn::Worker {
+            ports,
+            tcp,
+            counted,
+            ..
+        } = worker;
+        output::send(ports, tcp, counted, transmit);
         worker.stats().tcp_send_dropped
     };
     let (first, mut old) = mpsc::channel(1);
@@ -157,4 +166,77 @@ async fn frames_go_to_the_connection_that_is_open_and_no_other() {
     assert_eq!(send(&mut worker, local), 2, "no such connection");
     worker.on_tcp(TcpInput::Closed { link: link(2) });
     assert_eq!(new.recv().await, None);
+}
+
+/// What a worker without a thread waits for; the senders keep it open.
+fn inputs() -> (mpsc::Sender<Request>, mpsc::Sender<TcpInput>, turn::Inputs) {
+    let (requests, requests_in) = mpsc::channel(8);
+    let (frames, frames_in) = mpsc::channel(8);
+    let inputs = turn::Inputs {
+        requests: requests_in,
+        frames: frames_in,
+        relayed: mesh(1).remove(0).take_incoming(),
+        stop: Box::pin(CancellationToken::new().cancelled_owned()),
+    };
+    (requests, frames, inputs)
+}
+
+#[tokio::test]
+async fn a_flood_of_datagrams_leaves_room_for_requests_and_loses_nothing() {
+    const FLOOD: u64 = 2000;
+    let Fixture { mut worker, .. } = fixture();
+    let (requests, _frames, mut inputs) = inputs();
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = worker.ports[0].local();
+    for _ in 0..FLOOD {
+        other.send_to(&[0xff; 20], to).unwrap();
+    }
+    let ready = [reactor::Ready {
+        to_read: true,
+        to_write: false,
+    }];
+    let mut received = 0;
+    let mut turns = 0;
+    while received < FLOOD {
+        let (reply, mut answer) = oneshot::channel();
+        requests.try_send(Request::Stats { reply }).unwrap();
+        worker.turn(None, &mut inputs, &ready);
+        answer.try_recv().expect("answered in the same turn");
+        let now = worker.stats().core.datagrams_received;
+        assert!((1..=512).contains(&(now - received)), "{received} {now}");
+        received = now;
+        turns += 1;
+    }
+    assert_eq!(received, FLOOD);
+    assert_eq!(worker.stats().turns, turns);
+    assert_eq!(worker.stats().udp.received, FLOOD);
+    assert!(worker.stats().udp.receive_calls < FLOOD / 16);
+    assert_ne!(worker.may_sleep(), Some(Duration::ZERO), "all is done");
+}
+
+#[tokio::test]
+async fn a_thread_answers_at_once_and_ends_when_the_node_stops() {
+    let stop = CancellationToken::new();
+    let socket = crate::udp::bind("127.0.0.1:0".parse().unwrap(), &UdpConfig::default()).unwrap();
+    let setup = Setup {
+        index: 1,
+        core: CoreConfig::new(Vec::new(), Certificate::generate().unwrap()),
+        anchor: ClockAnchor::new(Instant::now(), SystemTime::now()),
+        is_pinned: true,
+        sockets: vec![socket],
+        send_queue: 8,
+        directory: Arc::new(Directory::new(2, 300)),
+        events: Arc::new(EventLog::new("epoch".into(), EventsConfig::default())),
+        carrier: mesh(1).remove(0),
+        stop: stop.clone(),
+    };
+    let (handle, thread) = start(setup).await.unwrap();
+    assert_eq!(thread.thread().name(), Some("sfu-worker-1"));
+    for _ in 0..100 {
+        let stats = handle.stats().await.unwrap();
+        assert!(stats.turns > 0);
+    }
+    stop.cancel();
+    thread.join().unwrap();
+    assert_eq!(handle.end_all().await, Err(RequestError::NoAnswer));
 }

@@ -1,29 +1,38 @@
 //! One turn of a worker: bounded batches of inputs into the shard, and its timers.
 //!
 //! Owns the shard and its clock. Must never wait; what the shard has for the world goes out in
-//! [`output`](super::output) after each input.
+//! [`output`](super::output). Datagrams go in by whole batches before anything goes out, so that what
+//! one subscriber gets lies together and leaves in runs.
 
 use std::{
     collections::HashMap,
     io, mem,
     net::SocketAddr,
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use plenum_proto::node::SessionEvent;
-use sfu_core::{ClockAnchor, ControlId, CoreConfig, Datagram, Protocol, Shard};
+use sfu_core::{ClockAnchor, ControlId, CoreConfig, Datagram, LinkKey, Protocol, Shard};
 use tokio::sync::mpsc;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{Request, Setup, TcpInput, TcpLink};
+use super::{
+    Request, Setup, TcpInput, TcpLink,
+    budget::{Budget, select_feed},
+    reactor::Ready,
+    relay::{Incoming, Outgoing, Parcel},
+};
 use crate::{
     directory::Directory,
     events::EventLog,
     stats::{PUBLISH_INTERVAL, Published, WorkerStats, add_core},
-    udp::{ReceiveBuffer, UdpPort},
+    udp::{Batch, UdpPort},
 };
 
-/// Datagrams of each socket, frames and requests in one turn; then the others have their turn.
+/// Requests and frames in one turn; then the others have their turn.
 const BATCH: usize = 64;
 
 /// Calls of the core's timers in one turn.
@@ -42,14 +51,36 @@ const STEP: Duration = Duration::from_micros(1);
 pub(super) struct Inputs {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) frames: mpsc::Receiver<TcpInput>,
+    /// What other workers send.
+    pub(super) relayed: Incoming,
+    /// The node stops.
+    pub(super) stop: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-/// What ended the wait.
+/// What is there besides datagrams.
 pub(super) enum Input {
+    Stop,
     Request(Request),
     Tcp(TcpInput),
-    /// A socket or the clock.
-    Nothing,
+    Relayed(LinkKey, Parcel),
+}
+
+impl Inputs {
+    /// The next input. Without one, the first to come wakes the thread.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Option<Input> {
+        if self.stop.as_mut().poll(context).is_ready() {
+            return Some(Input::Stop);
+        }
+        // A channel without senders has nothing more to say.
+        if let Poll::Ready(Some(request)) = self.requests.poll_recv(context) {
+            return Some(Input::Request(request));
+        }
+        if let Poll::Ready(Some(input)) = self.frames.poll_recv(context) {
+            return Some(Input::Tcp(input));
+        }
+        let (link, parcel) = self.relayed.poll(context)?;
+        Some(Input::Relayed(link, parcel))
+    }
 }
 
 /// The way out to a TCP connection.
@@ -71,9 +102,18 @@ pub(super) struct Worker {
     pub(super) tcp: HashMap<(SocketAddr, SocketAddr), TcpWriter>,
     pub(super) directory: Arc<Directory>,
     pub(super) events: Arc<EventLog>,
+    pub(super) outgoing: Outgoing,
     /// What this worker counts itself; `core` holds the counters of shards that are gone.
     pub(super) counted: WorkerStats,
-    pub(super) buffer: ReceiveBuffer,
+    /// Datagrams received and not yet put to the shard.
+    batch: Batch,
+    /// Datagrams put to the shard before it is asked what to send.
+    feed: usize,
+    /// The port that has the first turn.
+    first_port: usize,
+    pub(super) budget: Budget,
+    /// The shard has something to send that the budget did not cover.
+    pub(super) has_backlog: bool,
     published: Arc<Published>,
     published_at: Instant,
     /// Something has changed since the numbers were published.
@@ -88,7 +128,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Makes the shard and takes over the sockets; needs the runtime of this thread.
+    /// Makes the shard and takes over the sockets.
     pub(super) fn new(setup: Setup, published: Arc<Published>) -> io::Result<Self> {
         let now = Instant::now();
         let ports = setup
@@ -106,8 +146,13 @@ impl Worker {
             tcp: HashMap::new(),
             directory: setup.directory,
             events: setup.events,
+            outgoing: setup.carrier.into_outgoing(),
             counted: WorkerStats::default(),
-            buffer: ReceiveBuffer::new(),
+            batch: Batch::new(),
+            feed: select_feed(0, 0, Duration::ZERO),
+            first_port: 0,
+            budget: Budget::new(now),
+            has_backlog: false,
             published,
             published_at: now,
             dirty: false,
@@ -118,21 +163,30 @@ impl Worker {
         })
     }
 
-    /// When the next turn is due even if nothing comes in.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        self.wake_at
+    /// How long the thread may sleep if nothing comes in; `None` is without end.
+    pub(super) fn may_sleep(&self) -> Option<Duration> {
+        if self.has_backlog || !self.batch.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let wake_at = self.wake_at?;
+        Some(wake_at.saturating_duration_since(Instant::now()))
     }
 
-    /// Takes in what is there, up to the batch, and lets due timers fire.
-    pub(super) fn turn(&mut self, first: Input, inputs: &mut Inputs) {
-        self.dirty = true;
-        for port in &mut self.ports {
-            self.counted.udp_send_errors += port.flush();
+    /// Takes in what is there, up to the budget, and lets due timers fire. Requests and timers have
+    /// their turn even when datagrams alone would fill it.
+    pub(super) fn turn(&mut self, first: Option<Input>, inputs: &mut Inputs, ready: &[Ready]) {
+        let began = self.clock();
+        self.on_turn(began);
+        for (port, ready) in self.ports.iter_mut().zip(ready) {
+            if ready.to_write {
+                port.flush_waiting();
+            }
         }
         match first {
-            Input::Request(request) => self.on_request(request),
-            Input::Tcp(input) => self.on_tcp(input),
-            Input::Nothing => {}
+            Some(Input::Request(request)) => self.on_request(request),
+            Some(Input::Tcp(input)) => self.on_tcp(input),
+            Some(Input::Relayed(link, parcel)) => self.on_relayed(link, parcel),
+            Some(Input::Stop) | None => {}
         }
         for _ in 0..BATCH {
             let Ok(request) = inputs.requests.try_recv() else {
@@ -146,10 +200,29 @@ impl Worker {
             };
             self.on_tcp(input);
         }
-        for port in 0..self.ports.len() {
-            self.receive(port);
-        }
+        self.take_relayed(&mut inputs.relayed);
+        // Frames of TCP wait for this, and what the last turn left.
+        self.drain();
+        self.receive(ready);
         self.fire_timers();
+        self.flush_relay();
+        self.after_turn(began);
+    }
+
+    fn on_turn(&mut self, began: Instant) {
+        self.dirty = true;
+        self.budget = Budget::new(began);
+        self.counted.turns += 1;
+        if let Some(wake_at) = self.wake_at {
+            let lag = began.saturating_duration_since(wake_at);
+            self.counted.lag_max = self.counted.lag_max.max(lag);
+        }
+    }
+
+    fn after_turn(&mut self, began: Instant) {
+        let took = self.clock().saturating_duration_since(began);
+        self.counted.busy += took;
+        self.counted.turn_max = self.counted.turn_max.max(took);
         if self.published_at + PUBLISH_INTERVAL <= self.now {
             self.publish();
         }
@@ -159,13 +232,17 @@ impl Worker {
             .poll_timeout()
             .map(|at| stalled_until.map_or(at, |s| at.max(s)));
         let publish = self.dirty.then(|| self.published_at + PUBLISH_INTERVAL);
-        self.wake_at = [timer, publish].into_iter().flatten().min();
+        let relay = self.outgoing.retry_at(self.now);
+        self.wake_at = [timer, publish, relay].into_iter().flatten().min();
     }
 
     /// The numbers of this moment.
     pub(super) fn stats(&self) -> WorkerStats {
         let mut stats = self.counted.clone();
         add_core(&mut stats.core, &self.shard.stats());
+        for port in &self.ports {
+            stats.udp.add(&port.stats());
+        }
         stats.controls = u64::try_from(self.controls.len()).unwrap_or(u64::MAX);
         stats
     }
@@ -174,6 +251,8 @@ impl Worker {
         self.published.set(self.stats());
         self.published_at = self.now;
         self.dirty = false;
+        self.counted.turn_max = Duration::ZERO;
+        self.counted.lag_max = Duration::ZERO;
     }
 
     /// The time of now; never earlier than a time the shard was told before.
@@ -182,29 +261,57 @@ impl Worker {
         self.now
     }
 
-    fn receive(&mut self, port: usize) {
-        for _ in 0..BATCH {
-            match self.ports[port].receive(&mut self.buffer) {
-                Ok(Some(received)) => {
-                    let now = self.clock();
-                    self.shard.handle_datagram(
-                        now,
-                        Datagram {
-                            source: received.source,
-                            destination: self.ports[port].local(),
-                            protocol: Protocol::Udp,
-                            bytes: self.buffer.bytes(received),
-                        },
-                    );
-                    self.drain();
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "receive failed");
-                    self.counted.udp_receive_errors += 1;
-                    break;
-                }
+    /// Receives from the ports that have something, until they have nothing or the budget is spent.
+    fn receive(&mut self, ready: &[Ready]) {
+        // What the last turn left comes before anything newer.
+        self.feed();
+        let ports = self.ports.len();
+        let first = (self.first_port + 1) % ports.max(1);
+        self.first_port = first;
+        for port in (0..ports).map(|i| (first + i) % ports) {
+            let mut has_more = ready.get(port).is_some_and(|ready| ready.to_read);
+            while has_more && self.may_receive() {
+                // An error may be about one datagram: the next wait shows if there are more.
+                has_more = match self.ports[port].receive(&mut self.batch) {
+                    Ok(has_more) => has_more,
+                    Err(error) => {
+                        tracing::debug!(%error, "receive failed");
+                        false
+                    }
+                };
+                self.feed();
             }
+        }
+    }
+
+    fn may_receive(&self) -> bool {
+        self.batch.is_empty() && !self.has_backlog && self.budget.receivable() > 0
+    }
+
+    /// Puts the datagrams of the batch to the shard, and sends what comes of them, part by part.
+    fn feed(&mut self) {
+        while !self.batch.is_empty() && !self.has_backlog && self.budget.receivable() > 0 {
+            let now = self.clock();
+            let most = self.budget.receivable().min(self.feed);
+            let mut fed = 0;
+            while fed < most
+                && let Some(received) = self.batch.next()
+            {
+                self.shard.handle_datagram(
+                    now,
+                    Datagram {
+                        source: received.source,
+                        destination: received.local,
+                        protocol: Protocol::Udp,
+                        bytes: received.bytes,
+                    },
+                );
+                fed += 1;
+            }
+            self.budget.on_received(now, fed);
+            self.drain();
+            let took = self.clock().saturating_duration_since(now);
+            self.feed = select_feed(self.feed, fed, took);
         }
     }
 
@@ -260,7 +367,6 @@ impl Worker {
                         bytes: &bytes,
                     },
                 );
-                self.drain();
             }
             TcpInput::Closed { link } => {
                 if self.is_open(link) {
@@ -281,6 +387,7 @@ impl Worker {
         // The next turn asks the new shard when it wants to be called.
         self.restless = 0;
         self.stalled_until = None;
+        self.has_backlog = false;
         self.wake_at = Some(self.now);
         let new = Shard::new(self.core.clone(), self.anchor, rand::random());
         mem::replace(&mut self.shard, new)

@@ -6,5 +6,6 @@ mod admin;
 mod config;
 mod network;
 mod session;
+mod spread;
 mod support;
 mod watch;

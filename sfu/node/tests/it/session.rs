@@ -1,6 +1,6 @@
 use plenum_proto::{
     node::{
-        Leave, Ping, SessionEvent, SessionRequest, node_client::NodeClient, session_event,
+        Joined, Leave, Ping, SessionEvent, SessionRequest, node_client::NodeClient, session_event,
         session_request::Kind,
     },
     v1::CloseReason,
@@ -12,13 +12,13 @@ use tonic::{Code, Status, Streaming, transport::Channel};
 use crate::support::{GRACE, join, start};
 
 /// One participant's control connection, as the control plane holds it.
-struct Control {
+pub(crate) struct Control {
     requests: mpsc::Sender<SessionRequest>,
     events: Streaming<SessionEvent>,
 }
 
 impl Control {
-    async fn open(client: &NodeClient<Channel>) -> Self {
+    pub(crate) async fn open(client: &NodeClient<Channel>) -> Self {
         let (requests, stream) = mpsc::channel(8);
         let events = client
             .clone()
@@ -29,14 +29,14 @@ impl Control {
         Self { requests, events }
     }
 
-    async fn send(&self, kind: Kind) {
+    pub(crate) async fn send(&self, kind: Kind) {
         self.requests
             .send(SessionRequest { kind: Some(kind) })
             .await
             .unwrap();
     }
 
-    async fn next(&mut self) -> Result<Option<session_event::Kind>, Status> {
+    pub(crate) async fn next(&mut self) -> Result<Option<session_event::Kind>, Status> {
         Ok(self
             .events
             .message()
@@ -45,18 +45,25 @@ impl Control {
     }
 
     async fn joined(client: &NodeClient<Channel>, room: &str, identity: &str) -> Self {
+        Self::joined_with(client, room, identity).await.0
+    }
+
+    /// The same with what it was told.
+    pub(crate) async fn joined_with(
+        client: &NodeClient<Channel>,
+        room: &str,
+        identity: &str,
+    ) -> (Self, Joined) {
         let mut control = Self::open(client).await;
         control.send(Kind::Join(join(room, identity))).await;
-        let first = control.next().await.unwrap();
-        assert!(
-            matches!(first, Some(session_event::Kind::Joined(_))),
-            "{first:?}"
-        );
-        control
+        match control.next().await.unwrap() {
+            Some(session_event::Kind::Joined(joined)) => (control, joined),
+            first => panic!("not joined: {first:?}"),
+        }
     }
 
     /// Reads up to the end; the reason given, or how it failed.
-    async fn end(mut self) -> Result<Option<CloseReason>, Code> {
+    pub(crate) async fn end(mut self) -> Result<Option<CloseReason>, Code> {
         let mut reason = None;
         while let Some(event) = self.next().await.map_err(|status| status.code())? {
             if let session_event::Kind::Closed(closed) = event {

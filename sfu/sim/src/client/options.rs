@@ -15,6 +15,8 @@ pub struct ClientOptions {
     pub downlink: LinkSettings,
     /// Encodings are switched off when nobody takes them, as a good client does.
     pub heeds_demand: bool,
+    /// Which shard serves it; the first is the home of all rooms.
+    pub shard: usize,
     /// Offers of the node are answered; else nothing ever connects.
     pub answers_offers: bool,
 }
@@ -44,6 +46,7 @@ impl ClientOptions {
             uplink: LinkSettings::default(),
             downlink: LinkSettings::default(),
             heeds_demand: true,
+            shard: 0,
             answers_offers: true,
         }
     }
@@ -52,6 +55,13 @@ impl ClientOptions {
     #[must_use]
     pub fn permitted(mut self, change: impl FnOnce(&mut v1::Permissions)) -> Self {
         change(self.join.permissions.get_or_insert_default());
+        self
+    }
+
+    /// The same on another shard.
+    #[must_use]
+    pub fn on(mut self, shard: usize) -> Self {
+        self.shard = shard;
         self
     }
 

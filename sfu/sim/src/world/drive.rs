@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sfu_core::{Command, Datagram, Event, Protocol};
+use sfu_core::{Command, Datagram, Event, LinkKey, Protocol, Shard};
 
 use super::{ClientKey, Tapped, World, laws};
 use crate::network::{Cargo, Letter};
@@ -31,10 +31,9 @@ impl World {
     /// Goes to the next moment at which anything happens; false when that lies behind `end`.
     fn step(&mut self, end: Duration) -> bool {
         self.settle();
-        let shard = self
-            .shard
-            .poll_timeout()
-            .map(|at| self.clock.since_start(at));
+        let clock = self.clock;
+        let due = self.shards_mut().filter_map(Shard::poll_timeout).min();
+        let shard = due.map(|at| clock.since_start(at));
         let clients = self
             .clients
             .iter()
@@ -56,8 +55,10 @@ impl World {
             self.deliver(cargo);
         }
         let now = self.clock.instant();
-        if self.shard.poll_timeout().is_some_and(|at| at <= now) {
-            self.shard.handle_timeout(now);
+        for shard in self.shards_mut() {
+            if shard.poll_timeout().is_some_and(|at| at <= now) {
+                shard.handle_timeout(now);
+            }
         }
         for client in &mut self.clients {
             if client
@@ -95,8 +96,9 @@ impl World {
                     protocol,
                     bytes: &bytes,
                 };
-                self.shard.handle_datagram(now, datagram);
-                self.settle_shard();
+                let index = self.shard_at_address(destination);
+                self.shard_mut(index).handle_datagram(now, datagram);
+                self.settle_shard(index);
             }
             Cargo::ToClient(Letter {
                 source,
@@ -109,10 +111,15 @@ impl World {
                     self.settle_client(key.unwrap_or(ClientKey(0)));
                 }
             }
-            Cargo::Command(command) => {
+            Cargo::Command { shard, command } => {
                 // A refusal is told on the control connection.
-                let _ = self.shard.handle_command(now, command);
-                self.settle_shard();
+                let _ = self.shard_mut(shard).handle_command(now, command);
+                self.settle_shard(shard);
+            }
+            Cargo::Relay { from, to, frame } => {
+                let link = LinkKey(from as u64);
+                self.shard_mut(to).handle_relay(now, link, frame);
+                self.settle_shard(to);
             }
             Cargo::Event { client, event } => {
                 if let Some(found) = self.clients.get_mut(client.0) {
@@ -124,29 +131,49 @@ impl World {
     }
 
     pub(super) fn settle(&mut self) {
-        self.settle_shard();
+        for index in 0..self.shard_count() {
+            self.settle_shard(index);
+        }
         for index in 0..self.clients.len() {
             self.settle_client(ClientKey(index));
         }
     }
 
-    /// Sends on what the shard has to say.
-    fn settle_shard(&mut self) {
-        while let Some(transmit) = self.shard.poll_transmit() {
-            let Some(key) = self.by_address.get(&transmit.destination) else {
-                self.stray.push(transmit.destination);
+    /// Sends on what a shard has to say.
+    fn settle_shard(&mut self, index: usize) {
+        self.carry_frames(index);
+        let Self {
+            shard,
+            edges,
+            by_address,
+            clients,
+            counts,
+            network,
+            clock,
+            stray,
+            ..
+        } = self;
+        let shard = match index.checked_sub(1) {
+            Some(edge) => &mut edges[edge],
+            None => shard,
+        };
+        while let Some(transmit) = shard.poll_transmit() {
+            let Some(key) = by_address.get(&transmit.destination) else {
+                stray.push(transmit.destination);
                 continue;
             };
-            let link = self.clients[key.0].options.downlink;
-            self.counts.on_sent_by_node(&transmit.bytes);
-            let letter = Letter {
-                source: transmit.source,
-                destination: transmit.destination,
-                bytes: transmit.bytes,
-            };
-            self.network.send(self.clock.now, &link, letter, false);
+            let link = clients[key.0].options.downlink;
+            for bytes in transmit.datagrams() {
+                counts.on_sent_by_node(bytes);
+                let letter = Letter {
+                    source: transmit.source,
+                    destination: transmit.destination,
+                    bytes: bytes.to_vec(),
+                };
+                network.send(clock.now, &link, letter, false);
+            }
         }
-        while let Some(event) = self.shard.poll_event() {
+        while let Some(event) = self.shard_mut(index).poll_event() {
             match event {
                 Event::Session { control, event } => {
                     let Some(client) = self.by_control.get(&control).copied() else {
@@ -168,7 +195,10 @@ impl World {
         client.drain(&self.clock, &mut out);
         let (link, control) = (client.options.uplink, client.control);
         while let Some(request) = client.outbox.pop_front() {
-            let command = Cargo::Command(Command::Session { control, request });
+            let command = Cargo::Command {
+                shard: client.options.shard,
+                command: Command::Session { control, request },
+            };
             self.network
                 .deliver_at(self.clock.now + link.delay, command);
         }

@@ -44,7 +44,7 @@ fn is_rtp(bytes: &[u8]) -> bool {
 }
 
 /// Why a packet was not handed to a subscriber, of those it was offered to.
-const FORWARDING: [DropReason; 7] = [
+const FORWARDING: [DropReason; 8] = [
     DropReason::NotWanted,
     DropReason::AwaitingKeyframe,
     DropReason::TemporalLayer,
@@ -52,6 +52,7 @@ const FORWARDING: [DropReason; 7] = [
     DropReason::Stale,
     DropReason::CodecUnsupported,
     DropReason::NotConnected,
+    DropReason::NotLoudest,
 ];
 
 impl World {
@@ -95,15 +96,17 @@ impl World {
 
     /// Every packet offered to a subscription was forwarded, or dropped for a reason that is counted.
     fn judge_conservation(&mut self) {
-        let stats = self.shard.stats();
-        let dropped: u64 = FORWARDING.iter().map(|reason| stats.dropped(*reason)).sum();
-        let offered = stats.packets_offered;
-        if offered != stats.packets_forwarded + dropped {
-            let forwarded = stats.packets_forwarded;
-            self.breach(
-                "shard",
-                format!("{offered} offered, {forwarded} forwarded, {dropped} dropped"),
-            );
+        for index in 0..self.shard_count() {
+            let stats = self.shard_at(index).stats();
+            let dropped: u64 = FORWARDING.iter().map(|reason| stats.dropped(*reason)).sum();
+            let offered = stats.packets_offered;
+            if offered != stats.packets_forwarded + dropped {
+                let forwarded = stats.packets_forwarded;
+                self.breach(
+                    &format!("shard {index}"),
+                    format!("{offered} offered, {forwarded} forwarded, {dropped} dropped"),
+                );
+            }
         }
     }
 
@@ -112,7 +115,7 @@ impl World {
     pub fn assert_all_accounted(&mut self) {
         let lossless = self.network.lost == 0;
         assert!(lossless, "with loss nothing can be said");
-        let stats = self.shard.stats();
+        let stats = self.stats();
         let sent: u64 = self.clients.iter().map(|client| client.media_sent).sum();
         let refused = [
             DropReason::UnknownStream,
@@ -212,7 +215,7 @@ impl World {
 
     /// The counters of the shard in one line, drops by name.
     pub fn summary(&self) -> String {
-        let stats = self.shard.stats();
+        let stats = self.stats();
         let drops = DropReason::ALL
             .iter()
             .filter(|reason| stats.dropped(**reason) > 0);
@@ -235,7 +238,7 @@ impl World {
         )
     }
 
-    fn breach(&mut self, place: &str, what: String) {
+    pub(super) fn breach(&mut self, place: &str, what: String) {
         self.violations.push(Violation {
             at: self.clock.now,
             place: place.to_owned(),

@@ -1,9 +1,10 @@
-//! The world: one shard, its clients and the network, driven from one event to the next. Owns virtual
+//! The world: a shard or several, their clients and the network, driven from one event to the next. Owns virtual
 //! time and all randomness. Must not judge; `world/laws.rs` and the oracles do.
 
 mod drive;
 mod laws;
 mod play;
+mod shards;
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +17,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sfu_core::{
     CandidateAddress, Certificate, ClockAnchor, Command, ControlId, CoreConfig, Datagram, Event,
-    Protocol, Shard,
+    LinkKey, Protocol, Shard,
 };
 use str0m::config::DtlsCert;
 
@@ -62,8 +63,14 @@ pub struct Tapped {
 
 /// A simulated world.
 pub struct World {
-    /// The machine under test.
+    /// The machine under test; with several, the home of all rooms.
     pub shard: Shard,
+    /// The others, linked to it and to each other.
+    edges: Vec<Shard>,
+    /// How long a frame is under way between two shards.
+    relay_delay: Duration,
+    /// Relayed media packets, by the shards they went from and to.
+    relayed: BTreeMap<(usize, usize), u64>,
     seed: u64,
     clock: Clock,
     rng: ChaCha8Rng,
@@ -85,8 +92,11 @@ pub struct World {
     violations: Vec<Violation>,
 }
 
-/// The address of the node.
-const NODE: ([u8; 4], u16) = ([10, 1, 0, 1], 7882);
+/// The address of a shard.
+fn shard_address(index: usize) -> SocketAddr {
+    let last = u8::try_from(index + 1).expect("at most 254 shards");
+    SocketAddr::from(([10, 1, 0, last], 7882))
+}
 
 impl World {
     /// A world with a shard of default settings.
@@ -95,27 +105,39 @@ impl World {
     }
 
     /// A world whose shard has other settings.
-    pub fn with(seed: u64, change: impl FnOnce(&mut CoreConfig)) -> Self {
+    pub fn with(seed: u64, change: impl Fn(&mut CoreConfig)) -> Self {
+        Self::spanning(seed, 1, change)
+    }
+
+    /// A world with several shards, of other settings.
+    pub fn spanning(seed: u64, shards: usize, change: impl Fn(&mut CoreConfig)) -> Self {
         // The engine draws ids from this generator of its thread.
         fastrand::seed(seed);
         let start = Instant::now();
         let wall_origin = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let address = SocketAddr::from(NODE);
-        let candidate = CandidateAddress {
-            protocol: Protocol::Udp,
-            local: address,
-            advertised: address,
-        };
         let node = Certificate::generate().expect("a certificate of the node");
         let certificate = str0m::crypto::from_feature_flags()
             .dtls_provider
             .generate_certificate()
             .expect("a certificate of the clients");
-        let mut config = CoreConfig::new(vec![candidate], node);
-        config.contain_faults = false;
-        change(&mut config);
+        let anchor = ClockAnchor::new(start, wall_origin);
+        let mut shards = (0..shards).map(|index| {
+            let address = shard_address(index);
+            let candidate = CandidateAddress {
+                protocol: Protocol::Udp,
+                local: address,
+                advertised: address,
+            };
+            let mut config = CoreConfig::new(vec![candidate], node.clone());
+            config.contain_faults = false;
+            change(&mut config);
+            Shard::new(config, anchor, seed ^ index as u64)
+        });
         Self {
-            shard: Shard::new(config, ClockAnchor::new(start, wall_origin), seed),
+            shard: shards.next().expect("at least one shard"),
+            edges: shards.collect(),
+            relay_delay: Duration::from_micros(200),
+            relayed: BTreeMap::new(),
             seed,
             clock: Clock {
                 start,
@@ -152,7 +174,7 @@ impl World {
 
     /// The address of the node.
     pub fn node_address(&self) -> SocketAddr {
-        SocketAddr::from(NODE)
+        shard_address(0)
     }
 
     /// A client.
@@ -186,6 +208,7 @@ impl World {
         let control = self.open_control(key);
         let number = u16::try_from(key.0 + 1).expect("at most 65,534 clients");
         let join = Box::new(options.join.clone());
+        let (shard, home) = (options.shard, home_of(&options));
         let delay = options.uplink.delay;
         let (now, certificate) = (self.clock.instant(), self.certificate.clone());
         let client = Client::new(
@@ -204,7 +227,14 @@ impl World {
         self.control_links.insert(control, delay);
         self.network.deliver_at(
             self.clock.now + delay,
-            Cargo::Command(Command::Join { control, join }),
+            Cargo::Command {
+                shard,
+                command: Command::Join {
+                    control,
+                    join,
+                    home,
+                },
+            },
         );
         key
     }
@@ -232,7 +262,7 @@ impl World {
     pub fn inject(&mut self, source: SocketAddr, bytes: &[u8]) {
         let datagram = Datagram {
             source,
-            destination: SocketAddr::from(NODE),
+            destination: shard_address(0),
             protocol: Protocol::Udp,
             bytes,
         };
@@ -277,4 +307,9 @@ impl World {
             self.clients.iter_mut().for_each(Client::allow_loss);
         }
     }
+}
+
+/// The way to the home of a client's room; none where the home serves it.
+fn home_of(options: &ClientOptions) -> Option<LinkKey> {
+    (options.shard != 0).then_some(LinkKey(0))
 }

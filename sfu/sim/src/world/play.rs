@@ -176,10 +176,10 @@ impl World {
             self.client(key).options.uplink.delay,
         );
         self.by_control.remove(&control);
-        self.network.deliver_at(
-            self.clock.now + delay,
-            Cargo::Command(Command::ControlLost { control }),
-        );
+        let shard = self.client(key).options.shard;
+        let command = Command::ControlLost { control };
+        self.network
+            .deliver_at(self.clock.now + delay, Cargo::Command { shard, command });
     }
 
     /// A client whose control connection is lost takes its stay up again.
@@ -190,8 +190,14 @@ impl World {
         client.control = control;
         let join = Box::new(client.resume_message());
         let at = self.clock.now + client.options.uplink.delay;
+        let (shard, home) = (client.options.shard, super::home_of(&client.options));
+        let command = Command::Join {
+            control,
+            join,
+            home,
+        };
         self.network
-            .deliver_at(at, Cargo::Command(Command::Join { control, join }));
+            .deliver_at(at, Cargo::Command { shard, command });
     }
 
     /// Restarts ICE of what a client publishes.

@@ -49,7 +49,7 @@ impl Source {
             timestamp,
             true,
             Arc::from(payload),
-            extensions,
+            &extensions,
             arrival,
         )
     }

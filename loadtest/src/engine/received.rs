@@ -1,0 +1,101 @@
+//! What some participants received, before it goes to the collector.
+//!
+//! Owns the sums of one thread, so that nothing is shared per packet. Must not know transports.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::collect::nanoseconds_histogram;
+use super::{Collector, Interval};
+use crate::measure::TrackMeasure;
+use crate::media::Codec;
+
+/// What the participants of a thread received, before it goes to the collector.
+pub(super) struct Received {
+    collector: Arc<Collector>,
+    interval: Interval,
+    tracks: Vec<TrackLatency>,
+    by_track: HashMap<String, usize>,
+}
+
+struct TrackLatency {
+    track: String,
+    codec: Codec,
+    latency: Histogram<u64>,
+}
+
+impl Received {
+    /// Nothing received yet.
+    pub(super) fn new(collector: Arc<Collector>) -> Self {
+        Self {
+            collector,
+            interval: Interval::default(),
+            tracks: Vec::new(),
+            by_track: HashMap::new(),
+        }
+    }
+
+    /// Counts a packet; `measured` is the track's index when the measured window is open.
+    pub(super) fn on_packet(
+        &mut self,
+        payload_bytes: usize,
+        latency_ns: Option<u64>,
+        measured: Option<usize>,
+    ) {
+        self.interval.on_packet(payload_bytes, latency_ns);
+        if let (Some(latency), Some(track)) = (latency_ns, measured) {
+            self.tracks[track].latency.saturating_record(latency);
+        }
+    }
+
+    /// Counts a packet that was sent.
+    pub(super) fn on_sent(&mut self, payload_bytes: usize) {
+        self.interval.on_sent(payload_bytes);
+    }
+
+    /// Notes that a frame was made this much too late.
+    pub(super) fn on_late(&mut self, by: Duration) {
+        self.interval.on_late(by);
+    }
+
+    /// Index of the track for [`Self::on_packet`].
+    pub(super) fn latency_of(&mut self, track: &str, codec: Codec) -> usize {
+        if let Some(index) = self.by_track.get(track) {
+            return *index;
+        }
+        let index = self.tracks.len();
+        self.by_track.insert(track.to_owned(), index);
+        self.tracks.push(TrackLatency {
+            track: track.to_owned(),
+            codec,
+            latency: nanoseconds_histogram(),
+        });
+        index
+    }
+
+    /// Hands in what one subscription measured.
+    pub(super) fn add_subscription(&self, track: &str, codec: Codec, measure: &TrackMeasure) {
+        self.collector.add_subscription(track, codec, measure);
+    }
+
+    /// Hands in what was counted since the last call.
+    pub(super) fn hand_in(&mut self) {
+        self.collector.add_interval(&mut self.interval);
+    }
+
+    /// Hands in the latencies of tracks since the last call: larger, to be done less often.
+    pub(super) fn hand_in_tracks(&mut self) {
+        for track in self
+            .tracks
+            .iter_mut()
+            .filter(|track| !track.latency.is_empty())
+        {
+            self.collector
+                .add_latency(&track.track, track.codec, &track.latency);
+            track.latency.reset();
+        }
+    }
+}

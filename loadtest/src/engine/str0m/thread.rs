@@ -1,0 +1,218 @@
+//! One thread of the engine: an event loop that owns many participants.
+//!
+//! Owns readiness, timers and commands. Participants live on one thread and are touched by no other;
+//! what they received goes to the shared collector some times a second. Must not know signalling.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::member::Member;
+use super::socket::ReadBuffers;
+use crate::engine::received::Received;
+use crate::engine::{Collector, Command, Event, ParticipantSetup, Target, unix_ns};
+
+/// Token of the waker.
+pub(super) const WAKE: Token = Token(usize::MAX);
+/// Least time from one turn of the loop to the next. What arrives meanwhile is read together, which
+/// halves the cost of a packet; it is timed by the kernel as it arrives, so no delay shows.
+const TURN: Duration = Duration::from_millis(1);
+/// How often what was received is handed to the collector.
+const HAND_IN: Duration = Duration::from_millis(100);
+/// How often the (larger) histograms per track are.
+const HAND_IN_TRACKS: Duration = Duration::from_secs(1);
+/// Readiness taken in one turn.
+const EVENTS: usize = 1024;
+
+/// To a thread.
+pub(super) enum Order {
+    /// A new participant.
+    Open {
+        /// Number of it.
+        id: usize,
+        setup: ParticipantSetup,
+        events: UnboundedSender<Event>,
+    },
+    /// A command to a participant.
+    Command { id: usize, command: Command },
+    /// The engine ends.
+    End,
+}
+
+/// See the module.
+pub(super) struct Thread {
+    poll: Poll,
+    orders: Receiver<Order>,
+    members: HashMap<usize, Member>,
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    received: Received,
+    buffers: ReadBuffers,
+    hand_in_at: Instant,
+    hand_in_tracks_at: Instant,
+    ended: bool,
+}
+
+impl Thread {
+    pub(super) fn new(poll: Poll, orders: Receiver<Order>, collector: Arc<Collector>) -> Self {
+        let now = Instant::now();
+        Self {
+            poll,
+            orders,
+            members: HashMap::new(),
+            timers: BinaryHeap::new(),
+            received: Received::new(collector),
+            buffers: ReadBuffers::new(),
+            hand_in_at: now + HAND_IN,
+            hand_in_tracks_at: now + HAND_IN_TRACKS,
+            ended: false,
+        }
+    }
+
+    /// Runs until the engine ends.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.ended {
+            match self.poll.poll(&mut events, Some(self.patience())) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Nothing can be waited for any more; participants see their channel close.
+                Err(_) => return,
+            }
+            let turn = Instant::now();
+            let mut now = turn;
+            for event in &events {
+                if event.token() == WAKE {
+                    self.take_orders();
+                    now = Instant::now();
+                } else {
+                    self.handle_readable(now, event.token());
+                }
+            }
+            self.handle_timers();
+            std::thread::sleep(TURN.saturating_sub(turn.elapsed()));
+        }
+        for (_, mut member) in self.members.drain() {
+            member.close(Instant::now(), unix_ns(), &mut self.received);
+        }
+        self.received.hand_in();
+        self.received.hand_in_tracks();
+    }
+
+    /// How long to wait for something to happen.
+    fn patience(&self) -> Duration {
+        let due = self
+            .timers
+            .peek()
+            .map_or(self.hand_in_at, |Reverse((at, _))| *at);
+        due.min(self.hand_in_at)
+            .saturating_duration_since(Instant::now())
+    }
+
+    fn handle_readable(&mut self, now: Instant, token: Token) {
+        let id = token.0 / 2;
+        let target = if token.0.is_multiple_of(2) {
+            Target::Publisher
+        } else {
+            Target::Subscriber
+        };
+        if let Some(member) = self.members.get_mut(&id) {
+            member.handle_readable(now, target, &mut self.buffers, &mut self.received);
+            arm(&mut self.timers, id, member);
+        }
+    }
+
+    fn handle_timers(&mut self) {
+        let now = Instant::now();
+        let now_ns = unix_ns();
+        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            let Some(member) = self
+                .members
+                .get_mut(&id)
+                .filter(|member| member.armed == Some(at))
+            else {
+                continue;
+            };
+            member.armed = None;
+            member.handle_timeout(now, now_ns, &mut self.received);
+            arm(&mut self.timers, id, member);
+        }
+        if self.hand_in_at <= now {
+            self.hand_in_at = now + HAND_IN;
+            self.received.hand_in();
+        }
+        if self.hand_in_tracks_at <= now {
+            self.hand_in_tracks_at = now + HAND_IN_TRACKS;
+            self.received.hand_in_tracks();
+        }
+    }
+
+    /// Does what is ordered. Who has closed is told so only when all it measured is handed in.
+    fn take_orders(&mut self) {
+        let mut closed = Vec::new();
+        let mut ended = false;
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Open { id, setup, events }) => {
+                    self.members.insert(id, Member::new(id, setup, events));
+                }
+                Ok(Order::Command {
+                    id,
+                    command: Command::Close,
+                }) => {
+                    if let Some(mut member) = self.members.remove(&id) {
+                        member.close(Instant::now(), unix_ns(), &mut self.received);
+                        closed.push(member);
+                    }
+                }
+                Ok(Order::Command { id, command }) => {
+                    let Some(member) = self.members.get_mut(&id) else {
+                        continue;
+                    };
+                    ended |= matches!(command, Command::End);
+                    let registry = self.poll.registry();
+                    member.handle(
+                        Instant::now(),
+                        unix_ns(),
+                        registry,
+                        &mut self.received,
+                        command,
+                    );
+                    arm(&mut self.timers, id, member);
+                }
+                Ok(Order::End) | Err(TryRecvError::Disconnected) => {
+                    self.ended = true;
+                    break;
+                }
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        if ended || !closed.is_empty() {
+            self.received.hand_in();
+            self.received.hand_in_tracks();
+        }
+        for member in closed {
+            member.tell(Event::Closed);
+        }
+    }
+}
+
+/// Sets a participant's timer if it is due earlier than it is set for.
+fn arm(timers: &mut BinaryHeap<Reverse<(Instant, usize)>>, id: usize, member: &mut Member) {
+    let Some(due) = member.due() else {
+        return;
+    };
+    if member.armed.is_none_or(|at| due < at) {
+        member.armed = Some(due);
+        timers.push(Reverse((due, id)));
+    }
+}

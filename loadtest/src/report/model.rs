@@ -1,0 +1,327 @@
+//! What a run found, as data: the JSON that scripts read and that `loadtest report` and
+//! `loadtest compare` read back.
+//!
+//! Owns the names and units of that file. Names at the top level are fixed: scripts rely on them. A
+//! number that could not be taken is `null`, never 0, and `notes` says why. Must not measure, judge or
+//! draw: `crate::measure` and `crate::run` fill it, `super::thresholds` judges, `super::html` and
+//! `super::table` draw.
+
+use serde::{Deserialize, Serialize};
+
+use super::Quantiles;
+
+/// Version of the file; raised when a name changes its meaning.
+pub const FORMAT: u32 = 1;
+
+/// Share of the machine's processors from which on a report says that it was busy.
+const BUSY: f64 = 0.85;
+
+/// One run. Packets and frames count from the end of the warm-up to the end of the run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Name of the scenario.
+    pub scenario: String,
+    /// What the scenario is for, one line.
+    #[serde(default)]
+    pub description: String,
+    /// Where the server was, without user, password and query.
+    pub url: String,
+    /// What answered.
+    #[serde(default)]
+    pub server: Server,
+    /// Where the harness ran.
+    #[serde(default)]
+    pub environment: Environment,
+    /// Wall time at which the first participant set out to join, RFC 3339, UTC.
+    pub started_at: String,
+    /// Length of the measured window, seconds.
+    pub duration_s: f64,
+    /// From the start to the measured window: joining and warm-up, seconds.
+    #[serde(default)]
+    pub warm_up_s: f64,
+    /// Name of the WebRTC stack of the participants: `str0m` or `webrtc`.
+    pub engine: String,
+    /// Rooms.
+    pub rooms: u32,
+    /// Participants who publish, per room.
+    pub publishers: u32,
+    /// Participants who only subscribe, per room.
+    pub subscribers: u32,
+
+    /// Media packets that reached subscribers, over all subscriptions. Retransmissions that filled a
+    /// hole count; duplicates and padding do not.
+    pub packets_forwarded: u64,
+    /// Packets that subscribers should have had and never got.
+    pub packets_lost: u64,
+    /// `packets_lost` over what was expected (`packets_forwarded + packets_lost`); `null` when nothing was.
+    pub packets_lost_ratio: Option<f64>,
+    /// Packets that came after a packet sent later (reordered, or retransmitted).
+    pub packets_late: u64,
+    /// Packets that came twice.
+    pub packets_duplicated: u64,
+    /// Video frames that subscribers should have had.
+    pub frames_expected: u64,
+    /// Video frames that came whole and whose references came whole.
+    pub frames_decodable: u64,
+    /// `frames_decodable / frames_expected`; `null` without video.
+    pub frames_decodable_ratio: Option<f64>,
+    /// Times a subscriber's picture stood still (the rule: `crate::measure`).
+    pub freezes: u64,
+    /// Sum of those times, seconds.
+    pub freeze_seconds: f64,
+
+    /// CPU time of the server in the measured window, seconds; `null` without `--server-pid`.
+    pub cpu_seconds: Option<f64>,
+    /// `cpu_seconds / packets_forwarded`, nanoseconds; `null` without `--server-pid`.
+    pub cpu_ns_per_forwarded_packet: Option<f64>,
+    /// Resident memory of the server, bytes; `null` inside without `--server-pid`.
+    pub rss_bytes: Rss,
+    /// CPU time of this harness in the measured window, seconds.
+    pub client_cpu_seconds: f64,
+
+    /// From handing a packet to the publisher's socket to its arrival at the subscriber's (the kernel's
+    /// time stamp; engine `webrtc`: when it is read), milliseconds: both networks and the server.
+    pub forward_latency_ms: Quantiles,
+    /// Interarrival jitter (RFC 3550, 6.4.1) of each subscription, milliseconds.
+    pub jitter_ms: Quantiles,
+    /// From opening the WebSocket to every needed transport being connected, milliseconds.
+    pub join_ms: Quantiles,
+    /// From subscribing to a video track (or, when later, its publishing) to its first whole keyframe,
+    /// milliseconds.
+    pub first_frame_ms: Quantiles,
+    /// From asking for another layer to the first frame of it, milliseconds.
+    pub switch_ms: Quantiles,
+
+    /// Payload bits per second into the server and out of it.
+    pub bitrate_bps: Bitrates,
+    /// `packets_forwarded / duration_s`.
+    pub packets_per_second: f64,
+    /// How joining went, from the first participant to the last, churn included.
+    #[serde(default)]
+    pub joins: Joins,
+
+    /// The scenario's limits against what was found.
+    pub thresholds: Vec<ThresholdResult>,
+    /// Whether every threshold passed.
+    pub passed: bool,
+    /// Each published track, over all its subscribers.
+    pub tracks: Vec<TrackReport>,
+    /// One point per second of the run, warm-up included.
+    pub timeline: Vec<TimelinePoint>,
+    /// What went wrong, once each with how often.
+    pub errors: Vec<ErrorCount>,
+    /// Which numbers could not be taken, and anything else a reader must know to read them.
+    pub notes: Vec<String>,
+    /// The scenario as it ran, overrides applied: a file made from it repeats the run.
+    #[serde(default)]
+    pub scenario_toml: String,
+}
+
+/// What answered, as far as it says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Server {
+    /// Name or edition, from the join response.
+    pub name: Option<String>,
+    /// Version, from the join response.
+    pub version: Option<String>,
+    /// Process whose CPU and memory were taken.
+    pub pid: Option<u32>,
+    /// First word of the process's command line, without its folder.
+    pub process: Option<String>,
+}
+
+/// The machine the harness ran on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of the harness.
+    pub loadtest: String,
+    /// Operating system and kernel.
+    pub os: String,
+    /// Model of the processor.
+    pub cpu: String,
+    /// Processors that the harness may use.
+    pub cores: u32,
+    /// Memory, bytes.
+    pub memory_bytes: u64,
+}
+
+/// Memory of the server over the measured window, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rss {
+    /// At its start.
+    pub start: Option<u64>,
+    /// At its end.
+    pub end: Option<u64>,
+    /// The largest seen.
+    pub max: Option<u64>,
+}
+
+/// Bits per second of RTP payload, seen from the server.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Bitrates {
+    /// From publishers.
+    #[serde(rename = "in")]
+    pub ingress: f64,
+    /// To subscribers.
+    #[serde(rename = "out")]
+    pub egress: f64,
+}
+
+/// How joining went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Joins {
+    /// Joins begun.
+    pub attempted: u64,
+    /// Joins whose transports all connected.
+    pub succeeded: u64,
+    /// Joins refused or not done in time.
+    pub failed: u64,
+    /// Participants who left because the scenario says so (churn).
+    pub left: u64,
+    /// Participants who were in and were cut off.
+    pub lost: u64,
+}
+
+/// A limit and what was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdResult {
+    /// Key of the limit in the scenario's `[thresholds]`.
+    pub name: String,
+    /// The limit, in `unit`.
+    pub limit: f64,
+    /// What was found, in `unit`; `null` when the number could not be taken, which fails.
+    pub value: Option<f64>,
+    /// Unit of both: `%`, `ms`, `ns`, `bytes`, or empty for a count.
+    pub unit: String,
+    /// Whether it holds.
+    pub passed: bool,
+}
+
+/// One published track, over all its subscribers, in the measured window.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TrackReport {
+    /// Room.
+    pub room: String,
+    /// Identity of who publishes it.
+    pub publisher: String,
+    /// Name of the track.
+    pub name: String,
+    /// `audio` or `video`.
+    pub kind: String,
+    /// `opus`, `vp8`, …
+    pub codec: String,
+    /// Whether its packets carry the harness's stamp; without it latency is unknown.
+    pub stamped: bool,
+    /// Subscriptions that were measured.
+    pub subscribers: u32,
+    /// Packets that its subscribers should have had.
+    pub packets_expected: u64,
+    /// Packets that came, duplicates aside.
+    pub packets_received: u64,
+    /// Packets that never came.
+    pub packets_lost: u64,
+    /// Packets that came after one sent later.
+    pub packets_late: u64,
+    /// Packets that came twice.
+    pub packets_duplicated: u64,
+    /// The largest share of lost packets that one subscriber saw, 0 to 1.
+    pub worst_lost_ratio: Option<f64>,
+    /// Video frames that should have come.
+    pub frames_expected: u64,
+    /// Video frames that could be decoded.
+    pub frames_decodable: u64,
+    /// Times a picture stood still.
+    pub freezes: u64,
+    /// Sum of those times, seconds.
+    pub freeze_seconds: f64,
+    /// Bits per second of payload that one subscriber got, on average.
+    pub bitrate_bps: f64,
+    /// See [`Report::forward_latency_ms`].
+    pub latency_ms: Quantiles,
+    /// See [`Report::jitter_ms`].
+    pub jitter_ms: Quantiles,
+    /// See [`Report::first_frame_ms`].
+    pub first_frame_ms: Quantiles,
+    /// Packets that came of each encoding, lowest first; empty where that is unknown.
+    pub received_by_encoding: Vec<u64>,
+}
+
+/// One second of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct TimelinePoint {
+    /// End of this second, since the start of the run, seconds.
+    pub t_s: f64,
+    /// Whether it lies in the measured window.
+    pub measured: bool,
+    /// Packets that reached subscribers, per second.
+    pub packets_per_s: f64,
+    /// Payload bits that reached subscribers, per second.
+    pub bits_per_s: f64,
+    /// Processors that the server kept busy; `null` without `--server-pid`.
+    pub cpu_cores: Option<f64>,
+    /// Processors that the harness kept busy.
+    pub client_cpu_cores: f64,
+    /// Resident memory of the server, bytes; `null` without `--server-pid`.
+    pub rss_bytes: Option<u64>,
+    /// Half of the packets were faster, milliseconds; `null` when none came.
+    pub latency_p50_ms: Option<f64>,
+    /// 99 of 100 packets were faster, milliseconds.
+    pub latency_p99_ms: Option<f64>,
+    /// Participants who are in.
+    pub connected: u32,
+}
+
+/// One kind of error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorCount {
+    /// What went wrong.
+    pub message: String,
+    /// How often.
+    pub count: u64,
+}
+
+impl Report {
+    /// Puts together the numbers that follow from others, so that they are computed in one place:
+    /// ratios, CPU per packet, packets per second, and the thresholds. Call it last.
+    pub fn conclude(&mut self, limits: &crate::scenario::Thresholds) {
+        self.format = FORMAT;
+        self.packets_lost_ratio = ratio(
+            self.packets_lost,
+            self.packets_forwarded + self.packets_lost,
+        );
+        self.frames_decodable_ratio = ratio(self.frames_decodable, self.frames_expected);
+        self.cpu_ns_per_forwarded_packet = self
+            .cpu_seconds
+            .filter(|_| self.packets_forwarded > 0)
+            .map(|seconds| seconds * 1e9 / self.packets_forwarded as f64);
+        self.packets_per_second = if self.duration_s > 0.0 {
+            self.packets_forwarded as f64 / self.duration_s
+        } else {
+            0.0
+        };
+        self.note_a_busy_machine();
+        self.thresholds = super::thresholds::evaluate(limits, self);
+        self.passed = self.thresholds.iter().all(|threshold| threshold.passed);
+    }
+
+    /// A machine with nothing to spare makes everything late: the reader has to know.
+    fn note_a_busy_machine(&mut self) {
+        let spent = self.client_cpu_seconds + self.cpu_seconds.unwrap_or(0.0);
+        let busy = spent / self.duration_s.max(1e-9);
+        let cores = f64::from(self.environment.cores);
+        if cores > 0.0 && self.duration_s > 0.0 && busy > cores * BUSY {
+            self.notes.push(format!(
+                "The harness and the server it shares the machine with kept {busy:.1} of {cores} processors busy: \
+                 latencies and losses are partly those of the harness."
+            ));
+        }
+    }
+}
+
+/// `part / whole`, `None` of nothing.
+#[must_use]
+pub fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}

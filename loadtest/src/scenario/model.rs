@@ -1,0 +1,224 @@
+//! A scenario: what a run does, as plain data with types for units.
+//!
+//! Owns the fields and what they mean. Must not read files (`super::read`), print (`super::write`) or
+//! run anything (`crate::run`).
+
+use std::time::Duration;
+
+use super::{Bitrate, ByteSize, Share};
+use crate::media::Codec;
+
+/// What a run does. Numbers of participants are per room.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Name: letters, digits, `-`, `_`.
+    pub name: String,
+    /// What it is for, one line.
+    pub description: String,
+    /// Rooms, all alike.
+    pub rooms: u32,
+    /// Participants who publish, per room.
+    pub publishers: u32,
+    /// Participants who only subscribe, per room; on top of `publishers`.
+    pub subscribers: u32,
+    /// Whether publishers subscribe to one another.
+    pub publishers_subscribe: bool,
+    /// Length of the measured window.
+    pub duration: Duration,
+    /// Between the last join and the measured window.
+    pub warm_up: Duration,
+    /// WebRTC stack of the participants.
+    pub engine: EngineKind,
+    /// The exact name of the only room, for one that others publish in.
+    pub room: Option<String>,
+    /// Else rooms are called `PREFIX-0`, `PREFIX-1`, …
+    pub room_prefix: String,
+    /// Everything random follows from it: who talks, who leaves, sizes of frames, losses.
+    pub seed: u64,
+    /// How participants come.
+    pub join: Join,
+    /// What publishers send as video; `None`: no video.
+    pub video: Option<Video>,
+    /// What publishers send as audio; `None`: no audio.
+    pub audio: Option<Audio>,
+    /// What participants subscribe to.
+    pub subscribe: Subscribe,
+    /// Participants who come and go; `None`: all stay.
+    pub churn: Option<Churn>,
+    /// Subscribers who ask for other sizes; `None`: nobody does.
+    pub layer_changes: Option<LayerChanges>,
+    /// Network between each participant and the server; `None`: as it is.
+    pub network: Option<Network>,
+    /// What must hold for the run to pass.
+    pub thresholds: Thresholds,
+}
+
+/// Which WebRTC stack takes the part of the participants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// `str0m`: for scale.
+    Str0m,
+    /// `webrtc` (webrtc-rs): an independent stack, for some dozens of participants.
+    Webrtc,
+}
+
+/// How participants come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Join {
+    /// Joins begun per second, over all rooms.
+    pub rate: f64,
+    /// A join not done by then has failed.
+    pub timeout: Duration,
+}
+
+/// Video of each publisher.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Video {
+    /// Codec; never audio.
+    pub codec: Codec,
+    /// Publishers who send video, per room; `None`: all.
+    pub publishers: Option<u32>,
+    /// Simulcast encodings, lowest first; one is no simulcast.
+    pub layers: Vec<VideoLayer>,
+}
+
+/// One encoding of a video track.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoLayer {
+    /// RID: `q`, `h`, `f`.
+    pub rid: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// What the encoder aims at.
+    pub bitrate: Bitrate,
+    /// Temporal layers, 1 to 3.
+    pub temporal_layers: u8,
+}
+
+/// Audio of each publisher.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Audio {
+    /// While talking.
+    pub bitrate: Bitrate,
+    /// Publishers of a room who talk at a time; the others send silence.
+    pub talkers: u32,
+    /// How long one talks before another's turn.
+    pub turn: Duration,
+}
+
+/// What a participant subscribes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Whether to subscribe to audio.
+    pub audio: bool,
+    /// Video tracks at most; `None`: all. The first publishers' tracks are taken.
+    pub video_tracks: Option<u32>,
+    /// Ask the server for the size that is shown, as SDKs with adaptive stream do; else for all there is.
+    pub adaptive: bool,
+    /// Size that is shown when `adaptive`, pixels.
+    pub width: u32,
+    /// Size that is shown when `adaptive`, pixels.
+    pub height: u32,
+}
+
+/// Participants who come and go. Each who leaves is replaced by another with a new identity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Churn {
+    /// Participants who leave per minute, over all rooms.
+    pub per_minute: f64,
+    /// Nobody leaves sooner after joining.
+    pub stay: Duration,
+    /// Who leaves.
+    pub who: ChurnWho,
+}
+
+/// Who leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChurnWho {
+    /// Those who only subscribe.
+    Subscribers,
+    /// Those who publish.
+    Publishers,
+    /// Anyone.
+    All,
+}
+
+/// Subscribers who ask for another size now and then, among those of the layers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerChanges {
+    /// Changes per minute of each subscriber.
+    pub per_minute: f64,
+}
+
+/// A worse network than there is, made by the harness on what each participant sends and receives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Network {
+    /// Packets dropped at random, each way.
+    pub loss: Share,
+    /// Added each way.
+    pub delay: Duration,
+    /// Added at random on top of `delay`, from zero to this, each way.
+    pub jitter: Duration,
+}
+
+/// What must hold for the run to pass. `None`: not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Thresholds {
+    /// Packets that never reached a subscriber, of those expected.
+    pub max_lost: Option<Share>,
+    /// Video frames that a subscriber could decode, of those expected.
+    pub min_decodable_frames: Option<Share>,
+    /// Times a picture stood still, over all subscribers.
+    pub max_freezes: Option<u64>,
+    /// 99 of 100 packets were forwarded faster.
+    pub max_latency_p99: Option<Duration>,
+    /// 95 of 100 joins were faster.
+    pub max_join_p95: Option<Duration>,
+    /// 95 of 100 first frames were faster.
+    pub max_first_frame_p95: Option<Duration>,
+    /// 95 of 100 switches were faster.
+    pub max_switch_p95: Option<Duration>,
+    /// Joins that failed, of those begun.
+    pub max_failed_joins: Option<Share>,
+    /// CPU time of the server per forwarded packet; needs `--server-pid`.
+    pub max_cpu_per_packet: Option<Duration>,
+    /// Memory of the server at its largest; needs `--server-pid`.
+    pub max_rss: Option<ByteSize>,
+}
+
+impl Scenario {
+    /// The name of a room, counted from 0.
+    #[must_use]
+    pub fn room_name(&self, room: u32) -> String {
+        self.room
+            .clone()
+            .unwrap_or_else(|| format!("{}-{room}", self.room_prefix))
+    }
+
+    /// Participants in one room at a time.
+    #[must_use]
+    pub fn participants_per_room(&self) -> u32 {
+        self.publishers + self.subscribers
+    }
+
+    /// Participants at a time, over all rooms.
+    #[must_use]
+    pub fn participants(&self) -> u32 {
+        self.rooms * self.participants_per_room()
+    }
+
+    /// Publishers of a room who send video.
+    #[must_use]
+    pub fn video_publishers(&self) -> u32 {
+        self.video.as_ref().map_or(0, |video| {
+            video
+                .publishers
+                .unwrap_or(self.publishers)
+                .min(self.publishers)
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! What a client says of what we send it (RFC 3550, RFC 4585, RFC 5104, RFC 8888): turned into requests
+//! that the shard serves, and into what the estimate is made of. Must not send.
+
+use std::time::{Duration, Instant};
+
+use super::{Egress, SlotIndex};
+use crate::{
+    ClockAnchor,
+    key::SubscriptionKey,
+    rtcp::{self, NtpTime, Part, ReportBlock},
+    session::StreamReport,
+};
+
+/// What a client wants, or says of a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Feedback {
+    /// Its decoder needs a keyframe.
+    KeyframeRequest(SubscriptionKey),
+    /// A packet did not arrive.
+    Missing {
+        slot: SlotIndex,
+        /// As it stood in the header.
+        sequence: u16,
+    },
+    /// How a stream fares.
+    Report(StreamReport),
+}
+
+/// Nobody this transport knows wrote that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadFeedback;
+
+/// Missing packets of one datagram that are looked at: what a client may ask for at once.
+const MISSING_MAX: usize = 512;
+
+impl Egress {
+    /// Takes a protected compound packet, which is overwritten. What it wants is added to `told`.
+    pub(crate) fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        anchor: &ClockAnchor,
+        bytes: &mut [u8],
+        told: &mut Vec<Feedback>,
+    ) -> Result<(), BadFeedback> {
+        let plain = self.lane.open(bytes).ok_or(BadFeedback)?;
+        let mut missing = 0;
+        for part in rtcp::Parts::new(plain) {
+            // What was read before a malformed part holds.
+            let Ok(part) = part else { break };
+            match part {
+                Part::SenderReport(report) => {
+                    self.on_blocks(now, anchor, report.blocks.iter(), told)
+                }
+                Part::ReceiverReport(report) => {
+                    self.on_blocks(now, anchor, report.blocks.iter(), told);
+                }
+                Part::Nack(nack) => {
+                    let Some(slot) = self.slot_of(nack.media) else {
+                        continue;
+                    };
+                    let left = MISSING_MAX.saturating_sub(missing);
+                    for sequence in nack.sequences().take(left) {
+                        missing += 1;
+                        told.push(Feedback::Missing { slot, sequence });
+                    }
+                }
+                Part::Pli(pli) => self.on_keyframe_request(pli.media, told),
+                Part::Fir(fir) => {
+                    for entry in fir.entries() {
+                        self.on_keyframe_request(entry.ssrc, told);
+                    }
+                }
+                Part::Remb(remb) => self.lane.bandwidth.on_remb(now, remb.bitrate),
+                Part::Twcc(twcc) => {
+                    let arrivals = twcc
+                        .statuses()
+                        .map(|(sequence, delta)| (sequence, delta.is_some()));
+                    self.lane.bandwidth.on_transport_feedback(now, arrivals);
+                }
+                Part::Sdes(_) | Part::Bye(_) | Part::Ccfb(_) | Part::ExtendedReport(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn on_blocks(
+        &mut self,
+        now: Instant,
+        anchor: &ClockAnchor,
+        blocks: impl Iterator<Item = ReportBlock>,
+        told: &mut Vec<Feedback>,
+    ) {
+        let clock = NtpTime::from_unix(anchor.unix(now)).compact();
+        for block in blocks {
+            let Some(slot) = self.slot_of(block.ssrc) else {
+                continue;
+            };
+            let Some(stream) = self.stream_mut(slot).filter(|s| s.ssrc == block.ssrc) else {
+                continue;
+            };
+            let (expected, lost) = stream.on_block(&block);
+            let rate = u64::from(stream.rate().max(1));
+            let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000_000 / rate);
+            let rtt = rtcp::rtt(clock, block.last_sr, block.delay);
+            self.lane.rtt = rtt.or(self.lane.rtt);
+            self.lane.bandwidth.on_report(now, expected, lost);
+            told.push(Feedback::Report(StreamReport {
+                loss: Some(f32::from(block.fraction_lost) / 256.0),
+                rtt,
+                jitter,
+            }));
+        }
+    }
+
+    fn on_keyframe_request(&self, ssrc: u32, told: &mut Vec<Feedback>) {
+        let tenant = self.slot_of(ssrc).and_then(|slot| self.tenant(slot));
+        told.extend(tenant.map(Feedback::KeyframeRequest));
+    }
+}

@@ -1,0 +1,235 @@
+//! What was sent of a stream lately, without payloads: from which packet it was made and with which
+//! numbers, so that it can be sent again from the track's cache (RFC 4588). Also what keeps a number
+//! from being used twice. Must not hold payloads.
+
+use std::time::Duration;
+
+use crate::rtp::{Patch, Rewritten};
+
+/// A packet that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Extended, its low 32 bits.
+    pub(super) sequence: u32,
+    pub(super) timestamp: u32,
+    /// Low bits of its number in the encoding that it came from.
+    pub(super) origin: u32,
+    pub(super) patch: Patch,
+    pub(super) encoding: u8,
+    pub(super) payload_type: u8,
+    pub(super) marker: bool,
+    /// Milliseconds of the lane's clock at which it was sent last, kept to 16 bits.
+    again_at: u16,
+    is_used: bool,
+}
+
+/// Numbers that were used, and for video what was sent with them.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    highest: Option<u64>,
+    /// Bit `n`: the number `n` below the highest was used.
+    seen: u64,
+    /// By the low bits of the sequence number; empty for streams of which nothing is sent again.
+    ring: Vec<Sent>,
+    keeps: bool,
+}
+
+impl History {
+    /// Packets that can be sent again. A power of two.
+    const PACKETS: usize = 512;
+
+    /// With `keeps`, packets are kept to be sent again.
+    pub(super) fn new(keeps: bool) -> Self {
+        Self {
+            keeps,
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of a packet that is about to be sent; false when its number was used before, or is
+    /// so old that nobody knows.
+    #[must_use]
+    pub(super) fn admit(
+        &mut self,
+        rewritten: &Rewritten,
+        origin: u64,
+        encoding: u8,
+        payload_type: u8,
+    ) -> bool {
+        let sequence = rewritten.sequence;
+        if !self.is_new(sequence) {
+            return false;
+        }
+        if self.keeps {
+            if self.ring.is_empty() {
+                self.ring = vec![Sent::NONE; Self::PACKETS];
+            }
+            if let Some(place) = self.ring.get_mut(place(sequence)) {
+                *place = Sent {
+                    sequence: sequence as u32,
+                    timestamp: rewritten.timestamp,
+                    origin: origin as u32,
+                    patch: rewritten.patch,
+                    encoding,
+                    payload_type,
+                    marker: rewritten.marker,
+                    again_at: 0,
+                    is_used: true,
+                };
+            }
+        }
+        true
+    }
+
+    fn is_new(&mut self, sequence: u64) -> bool {
+        let Some(highest) = self.highest else {
+            self.highest = Some(sequence);
+            self.seen = 1;
+            return true;
+        };
+        if sequence > highest {
+            let ahead = sequence - highest;
+            self.seen = u32::try_from(ahead)
+                .ok()
+                .and_then(|ahead| self.seen.checked_shl(ahead))
+                .unwrap_or(0)
+                | 1;
+            self.highest = Some(sequence);
+            return true;
+        }
+        let behind = highest - sequence;
+        if behind < 64 {
+            let bit = 1 << behind;
+            let is_new = self.seen & bit == 0;
+            self.seen |= bit;
+            return is_new;
+        }
+        // The ring knows further back: a place that holds an older number was not used for this one.
+        self.keeps
+            && behind < Self::PACKETS as u64
+            && self
+                .ring
+                .get(place(sequence))
+                .is_some_and(|held| !held.is_used || held.sequence != sequence as u32)
+    }
+
+    /// What was sent with a number, if it may be sent again now: not within `interval` of the last time.
+    /// `clock` is the time of now in milliseconds of any origin.
+    pub(super) fn again(&mut self, sequence: u16, clock: u64, interval: Duration) -> Option<Sent> {
+        let highest = self.highest?;
+        // The nearest number at or below the highest that ends in these bits.
+        let behind = (highest as u16).wrapping_sub(sequence);
+        let full = highest.checked_sub(u64::from(behind))?;
+        let sent = self
+            .ring
+            .get_mut(place(full))
+            .filter(|sent| sent.is_used && sent.sequence == full as u32)?;
+        // 0 stands for never.
+        let now = (clock as u16).max(1);
+        let since = u64::from(now.wrapping_sub(sent.again_at));
+        if sent.again_at != 0 && u128::from(since) < interval.as_millis() {
+            return None;
+        }
+        sent.again_at = now;
+        Some(*sent)
+    }
+}
+
+impl Sent {
+    const NONE: Self = Self {
+        sequence: 0,
+        timestamp: 0,
+        origin: 0,
+        patch: Patch {
+            picture_id: None,
+            tl0_pic_idx: None,
+            key_idx: None,
+            frame_number: None,
+        },
+        encoding: 0,
+        payload_type: 0,
+        marker: false,
+        again_at: 0,
+        is_used: false,
+    };
+}
+
+fn place(sequence: u64) -> usize {
+    (sequence % History::PACKETS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rewritten(sequence: u64) -> Rewritten {
+        Rewritten {
+            sequence,
+            timestamp: sequence as u32 * 10,
+            marker: false,
+            patch: Patch::default(),
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_found_until_it_is_too_old() {
+        let mut history = History::new(true);
+        let round_trip = Duration::from_millis(50);
+        for sequence in 65_000..66_000 {
+            assert!(history.admit(&rewritten(sequence), sequence + 7, 1, 96));
+        }
+        let sent = history.again(65_999_u64 as u16, 5, round_trip).unwrap();
+        assert_eq!((sent.sequence, sent.origin), (65_999, 66_006));
+        assert_eq!((sent.encoding, sent.timestamp), (1, 659_990));
+        // Not twice within a round trip.
+        assert_eq!(history.again(65_999_u64 as u16, 54, round_trip), None);
+        assert!(history.again(65_999_u64 as u16, 55, round_trip).is_some());
+        assert!(history.again(65_488_u64 as u16, 5, round_trip).is_some());
+        for too_old_or_never_sent in [65_487_u64, 65_000, 66_000, 70_000] {
+            assert_eq!(
+                history.again(too_old_or_never_sent as u16, 5, round_trip),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn a_late_packet_takes_its_own_number_once() {
+        for keeps in [false, true] {
+            let mut history = History::new(keeps);
+            for sequence in [100, 101, 103, 160] {
+                assert!(history.admit(&rewritten(sequence), 0, 0, 0));
+                assert!(!history.admit(&rewritten(sequence), 0, 0, 0));
+            }
+            assert!(history.admit(&rewritten(102), 0, 0, 0));
+            assert!(!history.admit(&rewritten(102), 0, 0, 0));
+            assert!(history.admit(&rewritten(300), 0, 0, 0));
+            // 200 below: only a ring knows that it is free.
+            assert_eq!(history.admit(&rewritten(105), 0, 0, 0), keeps);
+            assert!(!history.admit(&rewritten(103), 0, 0, 0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_number_is_used_twice(
+            keeps in any::<bool>(),
+            steps in prop::collection::vec(-700_i64..40, 1..600),
+        ) {
+            let mut history = History::new(keeps);
+            let mut used = BTreeSet::new();
+            let mut head = 10_000_u64;
+            for step in steps {
+                let sequence = head.saturating_add_signed(step);
+                head = head.max(sequence);
+                if history.admit(&rewritten(sequence), 0, 0, 0) {
+                    prop_assert!(used.insert(sequence), "{sequence} twice");
+                }
+            }
+        }
+    }
+}

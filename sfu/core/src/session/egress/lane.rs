@@ -1,0 +1,389 @@
+//! Protects and queues what goes out on one subscribe transport: media, what is sent again, and sender
+//! reports (RFC 3550, RFC 3711, RFC 4588). Owns the keys, the address media goes to, and the
+//! transport-wide numbers. Must not know sections or tracks.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    bandwidth::Bandwidth,
+    header::{self, Fixed, Own},
+    history::Sent,
+    pacer::Pacer,
+    stream::{PayloadType, Stream},
+};
+use crate::{
+    ClockAnchor,
+    outbox::{Outbox, Route},
+    rtcp::{self, NtpTime},
+    rtp::{Packet, Patch, Rewritten, extension_id},
+    srtp::{SrtcpReceiver, SrtpSender},
+};
+
+/// What is sent to a client, and how.
+pub(crate) struct Lane {
+    keys: Option<(SrtpSender, SrtcpReceiver)>,
+    route: Option<Route>,
+    transport_sequence: u16,
+    /// What may be spent on sending again, in bytes.
+    spare: u32,
+    origin: Instant,
+    pub(super) rtt: Option<Duration>,
+    pub(super) bandwidth: Bandwidth,
+    pub(super) pacer: Pacer<Waiting>,
+    report_at: Option<Instant>,
+}
+
+/// A packet of a stream, with what it was made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Media<'a> {
+    pub(crate) packet: &'a Arc<Packet>,
+    /// Its payload, or the part of it that the client takes.
+    pub(crate) payload: &'a [u8],
+    /// Which encoding of its track it belongs to.
+    pub(crate) encoding: u8,
+    pub(crate) payload_type: PayloadType,
+    pub(crate) rewritten: Rewritten,
+    /// When it was captured, on our clock.
+    pub(crate) captured: Instant,
+}
+
+/// A packet that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) slot: usize,
+    /// Of the stream it was numbered for.
+    pub(super) ssrc: u32,
+    packet: Arc<Packet>,
+    payload_type: PayloadType,
+    rewritten: Rewritten,
+    captured: Instant,
+}
+
+impl Waiting {
+    /// Whole packets only wait: what is cut is sound.
+    pub(super) fn new(slot: usize, ssrc: u32, media: &Media<'_>) -> Self {
+        Self {
+            slot,
+            ssrc,
+            packet: Arc::clone(media.packet),
+            payload_type: media.payload_type,
+            rewritten: media.rewritten,
+            captured: media.captured,
+        }
+    }
+}
+
+impl Lane {
+    /// Time between two sender reports, and from a stream's first packet to its first.
+    const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+    const FIRST_REPORT: Duration = Duration::from_millis(50);
+
+    /// Of each byte of media, one fourth may be spent on sending again; up to this much is saved up.
+    const SPARE_SHARE: u32 = 4;
+    const SPARE_MAX: u32 = 128 * 1024;
+
+    /// Bytes of reports in one datagram.
+    const REPORT_BYTES: usize = 1_100;
+
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            keys: None,
+            route: None,
+            transport_sequence: 0,
+            spare: Self::SPARE_MAX,
+            origin: now,
+            rtt: None,
+            bandwidth: Bandwidth::new(now),
+            pacer: Pacer::new(),
+            report_at: None,
+        }
+    }
+
+    /// The handshake is done: these keys protect all that follows.
+    pub(crate) fn connect(&mut self, sender: SrtpSender, receiver: SrtcpReceiver) {
+        // A second set for one handshake would count from the beginning again.
+        self.keys.get_or_insert((sender, receiver));
+    }
+
+    /// The client nominated this pair of addresses in an authenticated check (RFC 8445 section 8).
+    pub(crate) fn set_route(&mut self, route: Route) {
+        self.route = Some(route);
+    }
+
+    /// Whether media can go out.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.keys.is_some() && self.route.is_some()
+    }
+
+    /// When [`Lane::report`] or the pacer wants to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.report_at
+            .into_iter()
+            .chain(self.pacer.deadline())
+            .min()
+    }
+
+    /// Sends a packet now. True when the lane's deadline was set by it.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        stream: &mut Stream,
+        media: &Media<'_>,
+    ) -> bool {
+        let bytes = self.seal(
+            now,
+            outbox,
+            stream,
+            &Outgoing {
+                packet: media.packet,
+                payload: media.payload,
+                payload_type: media.payload_type.media,
+                rewritten: media.rewritten,
+                repairs: None,
+            },
+        );
+        if bytes == 0 {
+            return false;
+        }
+        self.spare = (self.spare + bytes as u32 / Self::SPARE_SHARE).min(Self::SPARE_MAX);
+        let rate = media.packet.codec.clock_rate();
+        let is_first = !stream.has_sent();
+        stream.on_sent(
+            media.rewritten.timestamp,
+            media.captured,
+            rate,
+            media.payload.len(),
+        );
+        let wanted = if is_first {
+            Self::FIRST_REPORT
+        } else {
+            Self::REPORT_INTERVAL
+        };
+        let at = now + wanted;
+        if self.report_at.is_none_or(|set| is_first && at < set) {
+            self.report_at = Some(at);
+            return true;
+        }
+        false
+    }
+
+    /// Sends what waited and has its turn now.
+    pub(super) fn send_waiting(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        stream: &mut Stream,
+        waiting: &Waiting,
+    ) {
+        self.send(
+            now,
+            outbox,
+            stream,
+            &Media {
+                packet: &waiting.packet,
+                payload: &waiting.packet.payload,
+                encoding: 0,
+                payload_type: waiting.payload_type,
+                rewritten: waiting.rewritten,
+                captured: waiting.captured,
+            },
+        );
+    }
+
+    /// Sends a packet again, as a packet of the stream that repairs (RFC 4588); false where that would
+    /// cost more than is spared for it.
+    pub(super) fn send_again(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        stream: &mut Stream,
+        repair_type: u8,
+        sent: &Sent,
+        packet: &Arc<Packet>,
+    ) -> bool {
+        let cost = packet.payload.len() as u32;
+        let (Some(_), Some(left)) = (stream.repair_ssrc, self.spare.checked_sub(cost)) else {
+            return false;
+        };
+        let rewritten = Rewritten {
+            sequence: stream.take_repair_number(),
+            ..Stream::rewritten(sent)
+        };
+        let outgoing = Outgoing {
+            packet,
+            payload: &packet.payload,
+            payload_type: repair_type,
+            rewritten,
+            repairs: Some(sent.sequence as u16),
+        };
+        let is_sent = self.seal(now, outbox, stream, &outgoing) > 0;
+        if is_sent {
+            self.spare = left;
+        }
+        is_sent
+    }
+
+    /// Milliseconds since the lane was made.
+    pub(super) fn clock(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.origin).as_millis() as u64
+    }
+
+    /// Writes, protects and queues a packet. Returns its bytes on the wire, 0 when it was not sent.
+    fn seal(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        stream: &Stream,
+        outgoing: &Outgoing<'_>,
+    ) -> usize {
+        let (Some((sender, _)), Some(route)) = (&self.keys, self.route) else {
+            return 0;
+        };
+        let ssrc = match (outgoing.repairs, stream.repair_ssrc) {
+            (None, _) => stream.ssrc,
+            (Some(_), Some(ssrc)) => ssrc,
+            // Under the media's own SSRC the number would be used twice.
+            (Some(_), None) => return 0,
+        };
+        let is_transport_wide = stream.ids.id(extension_id::TRANSPORT_SEQUENCE).is_some();
+        let own = Own {
+            transport_sequence: is_transport_wide.then_some(self.transport_sequence),
+            abs_send_time: (!is_transport_wide).then(|| abs_send_time(now - self.origin)),
+            mid: stream.mid.as_deref(),
+        };
+        let fixed = Fixed {
+            payload_type: outgoing.payload_type,
+            marker: outgoing.rewritten.marker,
+            sequence: outgoing.rewritten.sequence as u16,
+            timestamp: outgoing.rewritten.timestamp,
+            ssrc,
+        };
+        let out = outbox.arena();
+        let start = out.len();
+        let patch: &Patch = &outgoing.rewritten.patch;
+        let elements = Some(&outgoing.packet.elements);
+        let header = header::write(out, fixed, &stream.ids, own, elements, patch);
+        if let Some(original) = outgoing.repairs {
+            out.extend_from_slice(&original.to_be_bytes());
+        }
+        let payload = out.len();
+        out.extend_from_slice(outgoing.payload);
+        if let Some(bytes) = out.get_mut(payload..) {
+            patch.apply(&outgoing.packet.descriptor, bytes);
+        }
+        out.resize(out.len() + sender.overhead(), 0);
+        let index = outgoing.rewritten.sequence;
+        let protected = out
+            .get_mut(start..)
+            .is_some_and(|packet| sender.protect(packet, header, ssrc, index).is_ok());
+        if !protected {
+            out.truncate(start);
+            return 0;
+        }
+        let bytes = out.len() - start;
+        outbox.commit(route, start);
+        self.bandwidth.on_sent(own.transport_sequence, bytes);
+        if is_transport_wide {
+            self.transport_sequence = self.transport_sequence.wrapping_add(1);
+        }
+        bytes
+    }
+
+    /// Sends the sender reports that are due (RFC 3550 section 6.4.1).
+    pub(super) fn report<'a>(
+        &mut self,
+        now: Instant,
+        anchor: &ClockAnchor,
+        outbox: &mut Outbox,
+        streams: impl Iterator<Item = (&'a mut Stream, &'a str)>,
+    ) {
+        if self.report_at.is_none_or(|at| at > now) {
+            return;
+        }
+        // Set again by the next packet: a silent stream has nothing to report.
+        self.report_at = None;
+        let (Some((sender, _)), Some(route)) = (&mut self.keys, self.route) else {
+            return;
+        };
+        let wall = NtpTime::from_unix(anchor.unix(now));
+        let mut start = outbox.arena().len();
+        for (stream, name) in streams.filter(|(stream, _)| stream.owes_report()) {
+            let Some(info) = stream.report(now, wall) else {
+                continue;
+            };
+            let out = outbox.arena();
+            rtcp::write_sender_report(out, &info, &[]);
+            rtcp::write_sdes(out, info.ssrc, name);
+            if out.len() - start > Self::REPORT_BYTES {
+                start = protect_report(sender, outbox, route, start);
+            }
+        }
+        if outbox.arena().len() > start {
+            protect_report(sender, outbox, route, start);
+        }
+    }
+
+    /// Decrypts a compound RTCP packet in place. `None` when it is not authentic, a copy, or came too
+    /// early.
+    pub(super) fn open<'a>(&mut self, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
+        let (_, receiver) = self.keys.as_mut()?;
+        let length = receiver.unprotect(bytes).ok()?;
+        bytes.get(..length)
+    }
+}
+
+/// A packet about to be written.
+struct Outgoing<'a> {
+    packet: &'a Packet,
+    payload: &'a [u8],
+    payload_type: u8,
+    rewritten: Rewritten,
+    /// The sequence number of the packet that this one repairs.
+    repairs: Option<u16>,
+}
+
+/// Queues the reports written since `start`; returns where the next may begin.
+fn protect_report(
+    sender: &mut SrtpSender,
+    outbox: &mut Outbox,
+    route: Route,
+    start: usize,
+) -> usize {
+    let out = outbox.arena();
+    if sender.protect_rtcp(out, start).is_ok() {
+        outbox.commit(route, start);
+    } else {
+        out.truncate(start);
+    }
+    outbox.arena().len()
+}
+
+/// Seconds modulo 64, in 24 bits with 18 of the fraction
+/// (draft-alvestrand-rmcat-remb-03 section 2.2, abs-send-time).
+fn abs_send_time(since: Duration) -> u32 {
+    let fraction = u64::from(since.subsec_nanos()) << 18;
+    let ticks = (since.as_secs() << 18) | (fraction / 1_000_000_000);
+    (ticks & 0x00ff_ffff) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn send_times_wrap_after_64_seconds() {
+        for (millis, expected) in [
+            (0, 0),
+            (500, 1 << 17),
+            (1_000, 1 << 18),
+            (63_999, (64 << 18) - 263),
+            (64_250, 1 << 16),
+        ] {
+            assert_eq!(abs_send_time(Duration::from_millis(millis)), expected);
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! Media toward one participant: sections of its subscribe transport, used for one subscription after
+//! another, and the lane that protects and queues what goes out on them. Nothing else sends media.
+//! The engine knows the sections alone, and no stream of ours. Must not choose what is sent.
+
+mod bandwidth;
+mod feedback;
+mod header;
+mod history;
+mod lane;
+mod pacer;
+mod stream;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use str0m::{
+    change::{SdpApi, SdpOffer},
+    format::PayloadParams,
+    media::Direction,
+};
+
+pub(crate) use feedback::Feedback;
+pub(crate) use lane::{Lane, Media};
+pub(crate) use stream::PayloadType;
+
+use self::{header::ElementIds, lane::Waiting, stream::Stream};
+use super::{
+    sdp::StreamName,
+    transport::{Transport, engine_kind},
+};
+use crate::{
+    ClockAnchor,
+    key::SubscriptionKey,
+    outbox::Outbox,
+    rtp::{Mid, Packet},
+};
+
+/// Which section a subscription sends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SlotIndex(usize);
+
+/// A section of the subscribe transport.
+#[derive(Debug)]
+struct Slot {
+    is_video: bool,
+    /// Absent until it was first offered.
+    mid: Option<Mid>,
+    /// Whom it is to serve.
+    wish: Option<Tenant>,
+    /// Tracks it has carried.
+    history: Vec<String>,
+    /// Whom the newest offer gave it to.
+    offered: Option<SubscriptionKey>,
+    /// The offer was answered.
+    is_answered: bool,
+    stream: Option<Stream>,
+    /// By codec of the track (its index there): the payload types here, or that there are none.
+    payload_types: Vec<Option<Option<PayloadType>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Tenant {
+    subscription: SubscriptionKey,
+    stream: String,
+    track: String,
+}
+
+/// Tracks remembered per section.
+const HISTORY_MAX: usize = 16;
+
+/// Free sections of a kind from which on any is reused, so that a client that takes a track up again and
+/// again does not make its description grow for ever.
+const FREE_MAX: usize = 16;
+
+/// The sections of one subscribe transport, and what is sent on them.
+pub(crate) struct Egress {
+    slots: Vec<Slot>,
+    pub(crate) lane: Lane,
+    /// The next SSRC: they count up from a random one, so that none comes twice.
+    next_ssrc: u32,
+    /// Sections by the SSRCs of their streams, in ascending order.
+    by_ssrc: Vec<(u32, SlotIndex)>,
+}
+
+/// Why a packet was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    /// The section does not serve (yet).
+    NotServing,
+    /// Its number was used before.
+    Used,
+    /// Too much waits already.
+    QueueFull,
+}
+
+/// What became of a request for a packet that did not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// It was sent again.
+    Sent,
+    /// It is kept no longer.
+    Gone,
+    /// It was sent again a moment ago, was never sent, or sending again costs too much already.
+    Refused,
+}
+
+impl Egress {
+    /// Without sections. `first_ssrc` is random.
+    pub(super) fn new(now: Instant, first_ssrc: u32) -> Self {
+        Self {
+            slots: Vec::new(),
+            lane: Lane::new(now),
+            next_ssrc: first_ssrc,
+            by_ssrc: Vec::new(),
+        }
+    }
+
+    /// Reserves a section for a subscription; it serves after the next offer and its answer.
+    pub(crate) fn open(
+        &mut self,
+        subscription: SubscriptionKey,
+        is_video: bool,
+        stream: String,
+        track: String,
+    ) -> SlotIndex {
+        let is_free = |slot: &Slot| slot.is_video == is_video && slot.is_free();
+        // SDKs on native WebRTC announce a track once per section: the same track needs another one.
+        let fresh = self
+            .slots
+            .iter()
+            .position(|s| is_free(s) && !s.history.contains(&track));
+        let free = self.slots.iter().filter(|slot| is_free(slot)).count();
+        let index = fresh
+            .or_else(|| {
+                self.slots
+                    .iter()
+                    .position(is_free)
+                    .filter(|_| free >= FREE_MAX)
+            })
+            .unwrap_or_else(|| {
+                self.slots.push(Slot::new(is_video));
+                self.slots.len() - 1
+            });
+        if let Some(slot) = self.slots.get_mut(index) {
+            if slot.history.len() >= HISTORY_MAX {
+                slot.history.remove(0);
+            }
+            slot.history.push(track.clone());
+            slot.wish = Some(Tenant {
+                subscription,
+                stream,
+                track,
+            });
+        }
+        SlotIndex(index)
+    }
+
+    /// Gives a section back.
+    pub(crate) fn close(&mut self, subscription: SubscriptionKey) {
+        for slot in &mut self.slots {
+            if slot
+                .wish
+                .as_ref()
+                .is_some_and(|tenant| tenant.subscription == subscription)
+            {
+                slot.wish = None;
+            }
+        }
+    }
+
+    /// Whether an offer is wanted.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.slots.iter().any(Slot::is_changed)
+    }
+
+    /// Puts what changed into an offer that is being made.
+    pub(super) fn offer(&mut self, api: &mut SdpApi<'_>) {
+        for slot in &mut self.slots {
+            if !slot.is_changed() {
+                continue;
+            }
+            match (&slot.wish, slot.mid) {
+                (Some(tenant), None) => {
+                    let kind = engine_kind(slot.is_video);
+                    let (stream, track) = (tenant.stream.clone(), tenant.track.clone());
+                    let mid =
+                        api.add_media(kind, Direction::SendOnly, Some(stream), Some(track), None);
+                    slot.mid = Some(mid);
+                }
+                (Some(_), Some(mid)) => api.set_direction(mid, Direction::SendOnly),
+                (None, Some(mid)) => api.set_direction(mid, Direction::Inactive),
+                (None, None) => {}
+            }
+            slot.offered = slot.wish.as_ref().map(|tenant| tenant.subscription);
+            slot.is_answered = false;
+            slot.payload_types.clear();
+        }
+    }
+
+    /// Before an offer: a section that changes hands gets a new stream, so that no sequence number or
+    /// timestamp of the one before reaches the decoder of the one after.
+    pub(super) fn renew_streams(&mut self) {
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(index).filter(|slot| slot.is_changed()) else {
+                continue;
+            };
+            let (is_wanted, is_video) = (slot.wish.is_some(), slot.is_video);
+            let stream = is_wanted.then(|| {
+                let ssrc = self.take_ssrc();
+                let repair = is_video.then(|| self.take_ssrc());
+                Stream::new(ssrc, repair, (ssrc >> 7) as u16)
+            });
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.stream = stream;
+            }
+        }
+        self.by_ssrc.clear();
+        for (index, slot) in self.slots.iter().enumerate() {
+            let stream = slot.stream.iter();
+            let entry = stream.map(|stream| (stream.ssrc, SlotIndex(index)));
+            self.by_ssrc.extend(entry);
+        }
+        self.by_ssrc.sort_unstable_by_key(|(ssrc, _)| *ssrc);
+    }
+
+    fn take_ssrc(&mut self) -> u32 {
+        let ssrc = self.next_ssrc;
+        self.next_ssrc = ssrc.wrapping_add(1);
+        // 0 is no name some clients take.
+        if ssrc == 0 { self.take_ssrc() } else { ssrc }
+    }
+
+    /// The answer to the newest offer was taken: what it gave out serves now. Returns the subscriptions
+    /// that begin.
+    pub(super) fn on_answer(&mut self, transport: &mut Transport) -> Vec<SubscriptionKey> {
+        let mut begun = Vec::new();
+        for slot in &mut self.slots {
+            let Some(mid) = slot.mid else { continue };
+            // The engine makes a stream for each section that sends; a silent one costs sender reports.
+            let mut api = transport.engine().direct_api();
+            if let Some(engines) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
+                api.remove_stream_tx(engines);
+            }
+            if slot.is_answered {
+                continue;
+            }
+            slot.is_answered = true;
+            let media = transport.engine_ref().media(mid);
+            if let (Some(stream), Some(media)) = (&mut slot.stream, media) {
+                stream.ids = ElementIds::of(media.remote_extmap());
+                stream.mid = Some(mid);
+            }
+            begun.extend(slot.offered);
+        }
+        begun
+    }
+
+    /// What a section is called in an offer.
+    pub(super) fn name_of(&self, mid: &str) -> StreamName {
+        let Some(slot) = self
+            .slots
+            .iter()
+            .find(|slot| slot.mid.as_deref() == Some(mid))
+        else {
+            return StreamName::Unknown;
+        };
+        match &slot.wish {
+            Some(Tenant { stream, track, .. }) => StreamName::Is {
+                stream: stream.clone(),
+                track: track.clone(),
+                ssrc: slot.stream.as_ref().map_or(0, |stream| stream.ssrc),
+                repair: slot.stream.as_ref().and_then(|stream| stream.repair_ssrc),
+            },
+            None => StreamName::Vacant,
+        }
+    }
+
+    /// Track names by mid, of what is being served.
+    pub(super) fn tracks_by_mid(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.slots.iter().filter_map(|slot| {
+            let mid = slot.mid?;
+            slot.wish
+                .as_ref()
+                .map(|tenant| (mid.to_string(), tenant.track.clone()))
+        })
+    }
+
+    /// The subscription whose media goes out on a section.
+    pub(crate) fn tenant(&self, slot: SlotIndex) -> Option<SubscriptionKey> {
+        let slot = self.slots.get(slot.0)?;
+        slot.wish.as_ref().map(|tenant| tenant.subscription)
+    }
+
+    fn slot_of(&self, ssrc: u32) -> Option<SlotIndex> {
+        let found = self
+            .by_ssrc
+            .binary_search_by_key(&ssrc, |(known, _)| *known);
+        // A stream that repairs follows the one it repairs.
+        let index = match found {
+            Ok(index) => index,
+            Err(after) => after.checked_sub(1)?,
+        };
+        let (_, slot) = *self.by_ssrc.get(index)?;
+        let stream = self.slots.get(slot.0)?.stream.as_ref()?;
+        (stream.ssrc == ssrc || stream.repair_ssrc == Some(ssrc)).then_some(slot)
+    }
+
+    fn stream_mut(&mut self, slot: SlotIndex) -> Option<&mut Stream> {
+        self.slots.get_mut(slot.0)?.stream.as_mut()
+    }
+
+    /// Payload type of a codec on a section, or none where the client did not take it. `format` is the
+    /// index of the codec in the track; the answer is kept until the section is renegotiated.
+    pub(crate) fn payload_type(
+        &mut self,
+        transport: &Transport,
+        slot: SlotIndex,
+        format: usize,
+        params: &PayloadParams,
+        is_red: bool,
+    ) -> Option<PayloadType> {
+        let slot = self.slots.get_mut(slot.0)?;
+        if !slot.is_serving() {
+            return None;
+        }
+        if let Some(Some(known)) = slot.payload_types.get(format) {
+            return *known;
+        }
+        let rtc = transport.engine_ref();
+        let media = rtc.media(slot.mid?)?;
+        let found = rtc.codec_config().match_params(*params).and_then(|own| {
+            let taken = |pt| media.remote_pts().contains(&pt);
+            let pt = if is_red { own.red()? } else { own.pt() };
+            let repair = own.resend().filter(|_| !is_red);
+            // RED rides on the codec it wraps; the engine lists the wrapped one alone.
+            taken(own.pt()).then(|| PayloadType {
+                media: *pt,
+                repair: repair.map(|pt| *pt),
+            })
+        });
+        if slot.payload_types.len() <= format {
+            slot.payload_types.resize(format + 1, None);
+        }
+        if let Some(entry) = slot.payload_types.get_mut(format) {
+            *entry = Some(found);
+        }
+        found
+    }
+
+    /// Sends a packet, or lets it wait for its turn. True when the deadline changed by it.
+    pub(crate) fn write(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        slot: SlotIndex,
+        media: &Media<'_>,
+    ) -> Result<bool, Unsent> {
+        let Self { slots, lane, .. } = self;
+        let stream = slots
+            .get_mut(slot.0)
+            .filter(|slot| slot.is_serving())
+            .and_then(|slot| slot.stream.as_mut())
+            .ok_or(Unsent::NotServing)?;
+        let Media {
+            packet,
+            encoding,
+            payload_type,
+            rewritten,
+            ..
+        } = media;
+        if !stream.admit(rewritten, packet, *encoding, *payload_type) {
+            return Err(Unsent::Used);
+        }
+        if !packet.codec.is_video() || lane.pacer.admits(now) {
+            return Ok(lane.send(now, outbox, stream, media));
+        }
+        lane.pacer
+            .push(Waiting::new(slot.0, stream.ssrc, media))
+            .map_err(|_| Unsent::QueueFull)?;
+        Ok(true)
+    }
+
+    /// Sends again what did not arrive. `find` looks up a packet of an encoding of the track by the low
+    /// bits of its number.
+    pub(crate) fn repair(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        slot: SlotIndex,
+        sequence: u16,
+        find: impl FnOnce(u8, u32) -> Option<Arc<Packet>>,
+    ) -> Repair {
+        /// On a link without delay: a client asks each few milliseconds.
+        const INTERVAL_MIN: Duration = Duration::from_millis(10);
+        let Self { slots, lane, .. } = self;
+        let Some(slot) = slots.get_mut(slot.0).filter(|slot| slot.is_serving()) else {
+            return Repair::Refused;
+        };
+        let Some(stream) = slot.stream.as_mut() else {
+            return Repair::Refused;
+        };
+        // A little less than a round trip: what is estimated must not refuse who waited for one.
+        let interval = (lane.rtt.unwrap_or_default() * 3 / 4).max(INTERVAL_MIN);
+        let Some(sent) = stream.history.again(sequence, lane.clock(now), interval) else {
+            return Repair::Refused;
+        };
+        let mut types = slot.payload_types.iter().flatten().flatten();
+        let Some(repair_type) = types
+            .find(|known| known.media == sent.payload_type)
+            .and_then(|known| known.repair)
+        else {
+            return Repair::Refused;
+        };
+        let Some(packet) = find(sent.encoding, sent.origin) else {
+            return Repair::Gone;
+        };
+        if lane.send_again(now, outbox, stream, repair_type, &sent, &packet) {
+            Repair::Sent
+        } else {
+            Repair::Refused
+        }
+    }
+
+    /// Sends what waited for its turn, and sender reports.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        anchor: &ClockAnchor,
+        outbox: &mut Outbox,
+    ) {
+        let Self { slots, lane, .. } = self;
+        while let Some(waiting) = lane.pacer.pop(now) {
+            let stream = slots
+                .get_mut(waiting.slot)
+                .and_then(|slot| slot.stream.as_mut())
+                // The section may have changed hands meanwhile.
+                .filter(|stream| stream.ssrc == waiting.ssrc);
+            if let Some(stream) = stream {
+                lane.send_waiting(now, outbox, stream, &waiting);
+            }
+        }
+        let streams = slots.iter_mut().filter_map(|slot| {
+            let name = slot.wish.as_ref()?.stream.as_str();
+            Some((slot.stream.as_mut()?, name))
+        });
+        lane.report(now, anchor, outbox, streams);
+    }
+
+    /// When [`Egress::handle_timeout`] is wanted.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.lane.deadline()
+    }
+
+    /// Bits per second the link takes; `None` while nothing is known against it.
+    pub(crate) fn budget(&self, now: Instant) -> Option<u64> {
+        self.lane.bandwidth.budget(now)
+    }
+}
+
+impl Slot {
+    fn new(is_video: bool) -> Self {
+        Self {
+            is_video,
+            mid: None,
+            wish: None,
+            history: Vec::new(),
+            offered: None,
+            is_answered: true,
+            stream: None,
+            payload_types: Vec::new(),
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.wish.is_none() && self.offered.is_none() && self.is_answered
+    }
+
+    fn is_changed(&self) -> bool {
+        self.wish.as_ref().map(|tenant| tenant.subscription) != self.offered
+    }
+
+    fn is_serving(&self) -> bool {
+        self.is_answered && self.offered.is_some() && !self.is_changed()
+    }
+}
+
+/// An offer of the engine as text.
+pub(super) fn offer_text(offer: &SdpOffer) -> String {
+    offer.to_sdp_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! One outgoing RTP stream, with the stream that repairs it: its names, its numbers, and what its
+//! receiver says of it. A stream lives as long as one subscription uses a section; the next one gets
+//! new SSRCs, so that no key, SSRC and number ever come together twice (RFC 3711 section 9.1).
+
+use std::time::Instant;
+
+use super::{
+    header::ElementIds,
+    history::{History, Sent},
+};
+use crate::{
+    rtcp::{NtpTime, ReportBlock, SenderInfo},
+    rtp::{Mid, Packet, Rewritten},
+};
+
+/// Payload types of a codec on a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PayloadType {
+    pub(super) media: u8,
+    /// Of its retransmission (RFC 4588), where the client takes one.
+    pub(super) repair: Option<u8>,
+}
+
+/// An outgoing stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) ssrc: u32,
+    /// Of the stream that repairs it; video has one.
+    pub(super) repair_ssrc: Option<u32>,
+    pub(super) ids: ElementIds,
+    /// Carried by the first packets, until the client shows that it knows the stream.
+    pub(super) mid: Option<Mid>,
+    pub(super) history: History,
+    /// Extended number of the next repairing packet.
+    next_repair: u64,
+    packets: u32,
+    octets: u32,
+    /// Of the newest packet: timestamp, when its media was captured, ticks per second.
+    newest: Option<(u32, Instant, u32)>,
+    /// Packets sent when the last report was made.
+    reported: u32,
+    /// Of the receiver's last report: what was expected and lost up to it.
+    last_block: Option<(u32, i32)>,
+}
+
+impl Stream {
+    /// `first_repair` is below 32,768: a receiver guesses the rollover counter 0.
+    pub(super) fn new(ssrc: u32, repair_ssrc: Option<u32>, first_repair: u16) -> Self {
+        Self {
+            ssrc,
+            repair_ssrc,
+            ids: ElementIds::default(),
+            mid: None,
+            history: History::new(repair_ssrc.is_some()),
+            next_repair: u64::from(first_repair >> 1),
+            packets: 0,
+            octets: 0,
+            newest: None,
+            reported: 0,
+            last_block: None,
+        }
+    }
+
+    /// Takes note of a packet about to be sent; false when its number was used before.
+    #[must_use]
+    pub(super) fn admit(
+        &mut self,
+        rewritten: &Rewritten,
+        packet: &Packet,
+        encoding: u8,
+        payload_type: PayloadType,
+    ) -> bool {
+        let media = payload_type.media;
+        self.history
+            .admit(rewritten, packet.sequence, encoding, media)
+    }
+
+    /// Counts a packet that is sent now.
+    pub(super) fn on_sent(
+        &mut self,
+        timestamp: u32,
+        captured: Instant,
+        rate: u32,
+        payload_bytes: usize,
+    ) {
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(payload_bytes as u32);
+        let is_newest = self
+            .newest
+            .is_none_or(|(newest, ..)| timestamp.wrapping_sub(newest).cast_signed() >= 0);
+        if is_newest {
+            self.newest = Some((timestamp, captured, rate));
+        }
+    }
+
+    /// The number of the next repairing packet.
+    pub(super) fn take_repair_number(&mut self) -> u64 {
+        let number = self.next_repair;
+        self.next_repair += 1;
+        number
+    }
+
+    /// Whether any packet was sent.
+    pub(super) fn has_sent(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    /// Whether a sender report has anything to say that the last one did not.
+    pub(super) fn owes_report(&self) -> bool {
+        self.packets != self.reported
+    }
+
+    /// What a sender report says now (RFC 3550 section 6.4.1): the moment `now` on the wall clock and
+    /// on that of the stream. `None` before the first packet.
+    pub(super) fn report(&mut self, now: Instant, wall: NtpTime) -> Option<SenderInfo> {
+        let (timestamp, captured, rate) = self.newest?;
+        self.reported = self.packets;
+        let ticks =
+            |span: std::time::Duration| (span.as_micros() * u128::from(rate) / 1_000_000) as u32;
+        // A capture time may lie ahead of us a little: clocks are estimates.
+        let rtp = match now.checked_duration_since(captured) {
+            Some(later) => timestamp.wrapping_add(ticks(later)),
+            None => timestamp.wrapping_sub(ticks(captured - now)),
+        };
+        Some(SenderInfo {
+            ssrc: self.ssrc,
+            ntp: wall,
+            rtp,
+            packets: self.packets,
+            octets: self.octets,
+        })
+    }
+
+    /// What a report says of the time since the one before: packets expected, and lost of them.
+    pub(super) fn on_block(&mut self, block: &ReportBlock) -> (u32, u32) {
+        // The client has seen the stream.
+        self.mid = None;
+        let before = self
+            .last_block
+            .replace((block.highest_sequence, block.cumulative_lost));
+        let Some((highest, lost)) = before else {
+            return (0, 0);
+        };
+        let expected = block.highest_sequence.wrapping_sub(highest);
+        if expected > u32::from(u16::MAX) {
+            // Older than the one before, or nonsense.
+            return (0, 0);
+        }
+        let lost = u32::try_from(block.cumulative_lost.saturating_sub(lost)).unwrap_or(0);
+        (expected, lost.min(expected))
+    }
+
+    /// Ticks per second of the newest packet's codec.
+    pub(super) fn rate(&self) -> u32 {
+        self.newest.map_or(90_000, |(.., rate)| rate)
+    }
+
+    /// Media of a packet that was sent, with its numbers.
+    pub(super) fn rewritten(sent: &Sent) -> Rewritten {
+        Rewritten {
+            sequence: u64::from(sent.sequence),
+            timestamp: sent.timestamp,
+            marker: sent.marker,
+            patch: sent.patch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn block(highest_sequence: u32, cumulative_lost: i32) -> ReportBlock {
+        ReportBlock {
+            ssrc: 1,
+            fraction_lost: 0,
+            cumulative_lost,
+            highest_sequence,
+            jitter: 0,
+            last_sr: 0,
+            delay: 0,
+        }
+    }
+
+    #[test]
+    fn reports_tie_the_streams_clock_to_the_wall() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let wall = NtpTime::from_unix(Duration::from_secs(1_000));
+        let mut stream = Stream::new(7, None, 0);
+        assert_eq!(stream.report(start, wall), None);
+        stream.on_sent(u32::MAX, start, 48_000, 100);
+        assert!(stream.owes_report());
+        let report = stream.report(start + second, wall).unwrap();
+        assert_eq!(
+            (report.rtp, report.packets, report.octets),
+            (47_999, 1, 100)
+        );
+        assert!(!stream.owes_report());
+        // Captured ahead of now; and a late packet does not move the clock.
+        stream.on_sent(48_000, start + 2 * second, 48_000, 50);
+        stream.on_sent(24_000, start, 48_000, 50);
+        let report = stream.report(start + second, wall).unwrap();
+        assert_eq!((report.rtp, report.packets, report.octets), (0, 3, 200));
+    }
+
+    #[test]
+    fn blocks_tell_the_loss_since_the_one_before() {
+        let mut stream = Stream::new(7, Some(8), 0);
+        for (highest, lost, expected) in [
+            (1_000, 5, (0, 0)),
+            (1_100, 15, (100, 10)),
+            (1_200, 15, (100, 0)),
+            // Duplicates made it less.
+            (1_300, 10, (100, 0)),
+            (1_350, 200, (50, 50)),
+            // An older report.
+            (1_200, 15, (0, 0)),
+        ] {
+            assert_eq!(stream.on_block(&block(highest, lost)), expected);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The lane as a whole: what comes out of it for what is written to it.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use slotmap::KeyData;
+
+use super::*;
+use crate::{
+    Protocol,
+    outbox::Route,
+    rtp::{Codec, ExtensionValues, Patch, Rewritten},
+    srtp::{Profile, contexts},
+};
+
+const PAYLOAD_TYPE: PayloadType = PayloadType {
+    media: 96,
+    repair: Some(97),
+};
+
+fn subscription(number: u64) -> SubscriptionKey {
+    KeyData::from_ffi(number << 32 | 1).into()
+}
+
+/// A transport that is connected, without sections.
+fn connected(now: Instant, first_ssrc: u32) -> Egress {
+    let profile = Profile::AeadAes128Gcm;
+    let material = vec![7; profile.material_len()];
+    let (sender, receiver) = contexts(&material, profile, true).unwrap();
+    let mut egress = Egress::new(now, first_ssrc);
+    egress.lane.connect(sender, receiver);
+    egress.lane.set_route(Route {
+        source: ([10, 0, 0, 1], 1).into(),
+        destination: ([10, 0, 0, 2], 2).into(),
+        protocol: Protocol::Udp,
+    });
+    egress
+}
+
+/// Gives a section to a subscription as an offer and its answer do.
+fn serve(egress: &mut Egress, tenant: u64, is_video: bool) -> SlotIndex {
+    let slot = egress.open(
+        subscription(tenant),
+        is_video,
+        "S".into(),
+        tenant.to_string(),
+    );
+    egress.renew_streams();
+    for slot in &mut egress.slots {
+        if slot.is_changed() {
+            slot.offered = slot.wish.as_ref().map(|tenant| tenant.subscription);
+            slot.payload_types = vec![Some(Some(PAYLOAD_TYPE))];
+        }
+        if let Some(stream) = &mut slot.stream {
+            stream.ids = ElementIds::of(&crate::rtp::extension_map());
+        }
+    }
+    slot
+}
+
+fn packet(codec: Codec, sequence: u64, bytes: usize) -> Arc<Packet> {
+    let values = ExtensionValues::default();
+    let payload: Arc<[u8]> = Arc::from(vec![0x41; bytes]);
+    Arc::new(Packet::parse(
+        codec,
+        sequence,
+        0,
+        false,
+        payload,
+        &values,
+        Instant::now(),
+    ))
+}
+
+fn media(packet: &Arc<Packet>, sequence: u64) -> Media<'_> {
+    Media {
+        packet,
+        payload: &packet.payload,
+        encoding: 0,
+        payload_type: PAYLOAD_TYPE,
+        rewritten: Rewritten {
+            sequence,
+            timestamp: 0,
+            marker: false,
+            patch: Patch::default(),
+        },
+        captured: packet.arrival,
+    }
+}
+
+/// Payload type, sequence number and SSRC of all that is queued.
+fn drained(outbox: &mut Outbox) -> Vec<(u8, u16, u32)> {
+    let mut headers = Vec::new();
+    while let Some(run) = outbox.poll() {
+        headers.extend(run.datagrams().map(|bytes| {
+            let head: [u8; 12] = bytes[..12].try_into().unwrap();
+            let [_, kind, s0, s1, _, _, _, _, ssrc @ ..] = head;
+            (
+                kind & 0x7f,
+                u16::from_be_bytes([s0, s1]),
+                u32::from_be_bytes(ssrc),
+            )
+        }));
+    }
+    headers
+}
+
+#[test]
+fn a_missing_packet_is_sent_again_on_the_stream_that_repairs() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(16);
+    let mut egress = connected(now, 100);
+    let slot = serve(&mut egress, 1, true);
+    let sent = packet(Codec::H264, 500, 900);
+    assert_eq!(
+        egress.write(now, &mut outbox, slot, &media(&sent, 9)),
+        Ok(true)
+    );
+    assert_eq!(drained(&mut outbox), [(96, 9, 100)]);
+    let mut repair = |at: Instant, sequence: u16, kept: Option<&Arc<Packet>>| {
+        let done = egress.repair(at, &mut outbox, slot, sequence, |encoding, origin| {
+            assert_eq!((encoding, origin), (0, 500));
+            kept.cloned()
+        });
+        (
+            done,
+            drained(&mut outbox).first().map(|head| (head.0, head.2)),
+        )
+    };
+    assert_eq!(repair(now, 9, Some(&sent)), (Repair::Sent, Some((97, 101))));
+    assert_eq!(repair(now, 9, Some(&sent)), (Repair::Refused, None));
+    assert_eq!(repair(now, 10, Some(&sent)), (Repair::Refused, None));
+    let later = now + Duration::from_millis(20);
+    assert_eq!(repair(later, 9, None), (Repair::Gone, None));
+}
+
+#[test]
+fn a_large_picture_is_spread_and_sound_does_not_wait_behind_it() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(64);
+    let mut egress = connected(now, 100);
+    let picture = serve(&mut egress, 1, true);
+    let sound = serve(&mut egress, 2, false);
+    for sequence in 0..40 {
+        let part = packet(Codec::H264, sequence, 1_000);
+        egress
+            .write(now, &mut outbox, picture, &media(&part, sequence))
+            .unwrap();
+    }
+    let voice = packet(Codec::Opus, 1, 80);
+    egress
+        .write(now, &mut outbox, sound, &media(&voice, 1))
+        .unwrap();
+    let first = drained(&mut outbox);
+    assert_eq!(first.len(), 17);
+    assert_eq!(first.last(), Some(&(96, 1, 102)));
+    let anchor = ClockAnchor::new(now, std::time::SystemTime::UNIX_EPOCH);
+    let mut sequences = Vec::new();
+    for millis in 1..4 {
+        let at = now + Duration::from_millis(millis);
+        egress.handle_timeout(at, &anchor, &mut outbox);
+        sequences.extend(
+            drained(&mut outbox)
+                .iter()
+                .map(|(_, sequence, _)| *sequence),
+        );
+    }
+    assert_eq!(sequences, (16..40).collect::<Vec<u16>>());
+    // What waits for a tenant that is gone is not sent to the next one.
+    for sequence in 40..80 {
+        let part = packet(Codec::H264, sequence, 1_000);
+        let at = now + Duration::from_millis(10);
+        egress
+            .write(at, &mut outbox, picture, &media(&part, sequence))
+            .unwrap();
+    }
+    drained(&mut outbox);
+    egress.close(subscription(1));
+    egress.renew_streams();
+    egress.handle_timeout(now + Duration::from_millis(20), &anchor, &mut outbox);
+    let left = drained(&mut outbox);
+    assert!(left.iter().all(|(kind, ..)| *kind != 96), "{left:?}");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A packet with a number this far from the highest.
+    Write(i64),
+    /// A request for the packet this far back.
+    Repair(u16),
+    /// The section goes to another subscription.
+    Renew,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => (-100_i64..3_000).prop_map(Step::Write),
+        10 => Just(Step::Write(1)),
+        6 => (0_u16..600).prop_map(Step::Repair),
+        1 => Just(Step::Renew),
+    ]
+}
+
+proptest! {
+    /// Under one key no SSRC and number come together twice: across late packets and copies, what is
+    /// sent again, changes of tenant and the wrap of the numbers (RFC 3711 section 9.1).
+    #[test]
+    fn no_nonce_is_used_twice(
+        first_ssrc in prop_oneof![any::<u32>(), Just(u32::MAX - 3)],
+        steps in prop::collection::vec(step(), 1..300),
+    ) {
+        let start = Instant::now();
+        let mut now = start;
+        let mut outbox = Outbox::new(16);
+        let mut egress = connected(now, first_ssrc);
+        let (mut tenant, mut highest) = (1, 30_000_u64);
+        let mut slot = serve(&mut egress, tenant, true);
+        let mut used = BTreeSet::new();
+        let mut newest: std::collections::BTreeMap<u32, u64> = Default::default();
+        let kept = packet(Codec::H264, 1, 100);
+        for step in steps {
+            now += Duration::from_millis(11);
+            match step {
+                Step::Write(ahead) => {
+                    let sequence = highest.saturating_add_signed(ahead);
+                    highest = highest.max(sequence);
+                    let _ = egress.write(now, &mut outbox, slot, &media(&kept, sequence));
+                }
+                Step::Repair(back) => {
+                    let sequence = (highest as u16).wrapping_sub(back);
+                    let find = |_, _| Some(Arc::clone(&kept));
+                    egress.repair(now, &mut outbox, slot, sequence, find);
+                }
+                Step::Renew => {
+                    egress.close(subscription(tenant));
+                    tenant += 1;
+                    // The next tenant's numbers begin anew.
+                    highest = 30_000;
+                    slot = serve(&mut egress, tenant, true);
+                }
+            }
+            for (_, sequence, ssrc) in drained(&mut outbox) {
+                // The index nearest to the newest that ends in these bits, as receivers read it.
+                let last = newest.entry(ssrc).or_insert_with(|| sequence.into());
+                let ahead = sequence.wrapping_sub(*last as u16).cast_signed();
+                let index = last.saturating_add_signed(i64::from(ahead));
+                *last = index.max(*last);
+                prop_assert!(used.insert((ssrc, index)), "{ssrc} {index} twice");
+            }
+        }
+    }
+}

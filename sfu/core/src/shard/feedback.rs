@@ -1,0 +1,68 @@
+//! What subscribers say of the media they get: repairs, keyframes, and how their links fare. Must not
+//! decide what a link takes; the egress lane does.
+
+use std::time::Instant;
+
+use super::Shard;
+use crate::{
+    DropReason,
+    key::SessionKey,
+    session::{Feedback, Repair, SlotIndex},
+};
+
+impl Shard {
+    /// RTCP came on a subscribe transport.
+    pub(super) fn on_rtcp(&mut self, now: Instant, session: SessionKey, bytes: &[u8]) {
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        // Both are kept for the next time, so that feedback allocates nothing.
+        let mut told = std::mem::take(&mut self.feedback);
+        self.decrypted.clear();
+        self.decrypted.extend_from_slice(bytes);
+        let egress = &mut participant.session.egress;
+        let taken = egress.handle_rtcp(now, &self.anchor, &mut self.decrypted, &mut told);
+        if taken.is_err() {
+            self.stats.drop(DropReason::Malformed);
+        }
+        for feedback in told.drain(..) {
+            match feedback {
+                Feedback::KeyframeRequest(subscription) => {
+                    self.on_keyframe_request(now, subscription);
+                }
+                Feedback::Missing { slot, sequence } => self.repair(now, session, slot, sequence),
+                Feedback::Report(report) => self.on_egress_report(session, &report),
+            }
+        }
+        self.feedback = told;
+    }
+
+    /// Sends a packet again that a subscriber missed.
+    fn repair(&mut self, now: Instant, session: SessionKey, slot: SlotIndex, sequence: u16) {
+        let Self {
+            participants,
+            subscriptions,
+            tracks,
+            outbox,
+            stats,
+            ..
+        } = self;
+        let Some(participant) = participants.get_mut(session) else {
+            return;
+        };
+        let egress = &mut participant.session.egress;
+        let track = egress
+            .tenant(slot)
+            .and_then(|subscription| tracks.get(subscriptions.get(subscription)?.track));
+        let Some(track) = track else { return };
+        let repair = egress.repair(now, outbox, slot, sequence, |encoding, origin| {
+            let published = track.encodings.get(usize::from(encoding))?;
+            published.cache.find(origin).cloned()
+        });
+        match repair {
+            Repair::Sent => stats.packets_repaired += 1,
+            Repair::Gone => stats.repairs_missed += 1,
+            Repair::Refused => {}
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Media over links: a packet of a track crosses a link once, in the encodings that somebody behind it
+//! takes, and not at all when nobody does. The shard of the subscribers says what that is; the shard of
+//! the publisher asks it for that much. Must not look into payloads, nor allocate per subscriber.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use plenum_proto::{
+    node::{self, session_event::Kind as Told},
+    relay::{Flow, KeyframeRequest, Want, control::Kind},
+};
+
+use super::{
+    super::{
+        Shard,
+        fanout::Pending,
+        forward::{PAYLOAD_MAX, is_plausible},
+    },
+    members::{flow_message, reported},
+};
+use crate::{
+    DropReason, LinkKey, RelayPacket,
+    key::{RoomKey, TrackKey},
+    relay::Export,
+    session::Stream,
+    track::Reported,
+};
+
+/// How often what is measured of encodings is told again.
+const FLOW_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Shard {
+    /// Sends a packet of a publisher of this shard over the links behind which somebody takes it.
+    pub(in super::super) fn export(&mut self, pending: &Pending) {
+        let stream = pending.stream;
+        let Some(track) = self.tracks.get(stream.track) else {
+            return;
+        };
+        let bit = bit(stream.encoding);
+        let takes = |export: &&Export| export.encodings & bit != 0;
+        if track.info.muted || !track.exports.iter().any(|export| takes(&export)) {
+            return;
+        }
+        let published = track.encodings.get(usize::from(stream.encoding));
+        let (Some(published), Ok(format)) = (published, u8::try_from(pending.format)) else {
+            return;
+        };
+        let relayed = Arc::new(RelayPacket {
+            track: stream.track.number(),
+            encoding: stream.encoding,
+            format,
+            start: published.starts,
+            captured: self.anchor.unix(pending.captured),
+            clock: published.encoding.clock(),
+            packet: Arc::clone(&pending.packet),
+        });
+        for export in track.exports.iter().filter(takes) {
+            self.stats.packets_relayed += 1;
+            self.relay.send_media(export.link, Arc::clone(&relayed));
+        }
+    }
+
+    /// A packet of a publisher of another shard: from here on it is treated as one of this shard.
+    pub(super) fn on_relay_packet(&mut self, now: Instant, link: LinkKey, relayed: &RelayPacket) {
+        let packet = &relayed.packet;
+        if packet.payload.len() > PAYLOAD_MAX {
+            return self.stats.drop(DropReason::Malformed);
+        }
+        let index = usize::from(relayed.encoding);
+        let found = self.relay.import(link, relayed.track);
+        let start = found
+            .and_then(|key| self.tracks.get_mut(key)?.origin.as_mut())
+            .and_then(|origin| origin.starts.get_mut(index));
+        let (Some(key), Some(start)) = (found, start) else {
+            return self.stats.drop(DropReason::UnknownStream);
+        };
+        let before = start.replace(relayed.start);
+        if before.is_some_and(|before| before != relayed.start) {
+            // What came before the new beginning is numbered as before.
+            self.flush();
+            self.restart_encoding(key, relayed.encoding);
+        }
+        let track = self.tracks.get_mut(key);
+        let Some(published) = track.and_then(|track| track.encodings.get_mut(index)) else {
+            return self.stats.drop(DropReason::UnknownStream);
+        };
+        published.take(now, packet);
+        published.encoding.set_clock(relayed.clock);
+        self.stats.packets_imported += 1;
+        let captured = self.anchor.moment(relayed.captured);
+        let captured = captured.filter(|moment| is_plausible(*moment, packet.arrival));
+        self.queue(Pending {
+            stream: Stream {
+                track: key,
+                encoding: relayed.encoding,
+            },
+            format: usize::from(relayed.format),
+            packet: Arc::clone(packet),
+            captured: captured.unwrap_or(packet.arrival),
+        });
+    }
+
+    /// What is taken here of a track of another shard may have changed.
+    pub(in super::super) fn mark_want(&mut self, key: TrackKey) {
+        if let Some(origin) = self.tracks.get_mut(key).and_then(|t| t.origin.as_mut())
+            && !origin.is_stale
+        {
+            origin.is_stale = true;
+            self.relay.stale.push(key);
+        }
+    }
+
+    /// Tells other shards what is taken here of their tracks, where that changed.
+    pub(super) fn flush_wants(&mut self) {
+        while let Some(key) = self.relay.stale.pop() {
+            let (encodings, requested, is_switching) = self.want_of(key);
+            if is_switching {
+                self.relay.switching.push(key);
+            }
+            let Some(track) = self.tracks.get_mut(key) else {
+                continue;
+            };
+            let owner = track.owner;
+            let Some(origin) = track.origin.as_mut() else {
+                continue;
+            };
+            origin.is_stale = false;
+            if origin.told == (encodings, requested) {
+                continue;
+            }
+            origin.told = (encodings, requested);
+            let (link, number) = (origin.link, origin.number);
+            let room = self.participants.get(owner).map(|owner| owner.room);
+            if let Some(room) = room.and_then(|room| self.rooms.get(room)) {
+                let want = Want {
+                    track: number,
+                    encodings: encodings.into(),
+                    requested: requested.into(),
+                };
+                self.relay.send_want(link, room.id.as_str(), want);
+            }
+        }
+    }
+
+    /// What is taken here of a track: the encodings that are to come, those the publisher is to be asked
+    /// for, and whether one of them is only taken until a switch is done.
+    fn want_of(&self, key: TrackKey) -> (u8, u8, bool) {
+        let (mut encodings, mut requested, mut is_switching) = (0, 0, false);
+        let Some(track) = self.tracks.get(key) else {
+            return (0, 0, false);
+        };
+        let is_video = track.is_video();
+        let subscriptions = track.subscriptions.iter();
+        for subscription in subscriptions.filter_map(|key| self.subscriptions.get(*key)) {
+            if !is_video && track.is_quiet && !subscription.is_pinned {
+                continue;
+            }
+            if let Some(layer) = subscription.requested {
+                requested |= bit(layer.encoding);
+            }
+            if is_video {
+                let target = subscription.forwarder.target();
+                let current = subscription.forwarder.current();
+                for layer in target.into_iter().chain(current) {
+                    encodings |= bit(layer.encoding);
+                }
+                let is_on_its_way = |(current, target): (_, _)| current != target;
+                let both = current.map(|l| l.encoding).zip(target.map(|l| l.encoding));
+                is_switching |= both.is_some_and(is_on_its_way);
+            }
+        }
+        (encodings | requested, requested, is_switching)
+    }
+
+    /// Another shard says what is taken there of a track of this one.
+    pub(super) fn on_want(&mut self, now: Instant, link: LinkKey, want: Want) {
+        let key = TrackKey::of_number(want.track);
+        let Some(track) = self.tracks.get_mut(key).filter(|t| t.origin.is_none()) else {
+            return;
+        };
+        let export = Export {
+            link,
+            encodings: (want.encodings & 0xff) as u8,
+            requested: (want.requested & 0xff) as u8,
+        };
+        track.exports.retain(|known| known.link != link);
+        if export.encodings != 0 {
+            track.exports.push(export);
+        }
+        if export.requested != 0 && !track.told_first_subscriber {
+            track.told_first_subscriber = true;
+            let told = node::TrackSubscribed {
+                track_id: (&track.id).into(),
+            };
+            let owner = track.owner;
+            self.tell(owner, Told::TrackSubscribed(told));
+        }
+        self.update_demand(now, key);
+    }
+
+    /// Nobody behind a link takes a track any more.
+    pub(super) fn drop_exports(&mut self, now: Instant, key: TrackKey, link: LinkKey) {
+        if let Some(track) = self.tracks.get_mut(key) {
+            track.exports.retain(|known| known.link != link);
+            self.update_demand(now, key);
+        }
+    }
+
+    /// Asks for a keyframe of a track of another shard; false when the track is of this one.
+    pub(in super::super) fn request_keyframe_elsewhere(
+        &mut self,
+        key: TrackKey,
+        encoding: u8,
+    ) -> bool {
+        let Some(track) = self.tracks.get(key) else {
+            return false;
+        };
+        let Some(origin) = &track.origin else {
+            return false;
+        };
+        let room = self.participants.get(track.owner).map(|owner| owner.room);
+        if let Some(room) = room.and_then(|room| self.rooms.get(room)) {
+            let request = KeyframeRequest {
+                track: origin.number,
+                encoding: encoding.into(),
+            };
+            let kind = Kind::KeyframeRequest(request);
+            self.relay.send(origin.link, room.id.as_str(), kind);
+        }
+        true
+    }
+
+    pub(super) fn on_relayed_request(&mut self, now: Instant, request: KeyframeRequest) {
+        let key = TrackKey::of_number(request.track);
+        let is_ours = self.tracks.get(key).is_some_and(|t| t.origin.is_none());
+        if let (true, Ok(encoding)) = (is_ours, u8::try_from(request.encoding)) {
+            self.want_keyframe(now, key, encoding);
+        }
+    }
+
+    /// Tells other shards which encodings of a track flow, and how much comes of them.
+    pub(in super::super) fn spread_flow(&mut self, now: Instant, key: TrackKey) {
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
+        let is_told = track.is_video() && track.is_published && track.origin.is_none();
+        let room = self.participants.get(track.owner).map(|owner| owner.room);
+        let Some(room) = room.filter(|_| is_told) else {
+            return;
+        };
+        let is_alone = |room| self.rooms.get(room).is_none_or(|r| r.span.links.is_empty());
+        let encodings = track.encodings.iter();
+        let flow: Vec<Reported> = encodings.map(|e| e.encoding.reported(now)).collect();
+        if is_alone(room) || flow == track.told_flow {
+            return;
+        }
+        let message = Flow {
+            track: key.number(),
+            encodings: flow.iter().map(flow_message).collect(),
+        };
+        track.told_flow = flow;
+        self.spread(room, Kind::Flow(message));
+    }
+
+    /// Before another shard is told of the participants here: what it will find in the messages.
+    pub(super) fn note_flows(&mut self, now: Instant, room: RoomKey) {
+        for key in self.tracks_of_room(room) {
+            if let Some(track) = self.tracks.get_mut(key) {
+                let encodings = track.encodings.iter();
+                track.told_flow = encodings.map(|e| e.encoding.reported(now)).collect();
+            }
+        }
+    }
+
+    pub(super) fn on_relayed_flow(&mut self, now: Instant, link: LinkKey, flow: &Flow) {
+        let Some(key) = self.relay.import(link, flow.track) else {
+            return;
+        };
+        if let Some(track) = self.tracks.get_mut(key) {
+            for (published, told) in track.encodings.iter_mut().zip(&flow.encodings) {
+                published.encoding.report(reported(Some(told)));
+            }
+        }
+        self.on_flow(now, key);
+    }
+
+    /// Ten times a second: wants that only a switch under way kept up, and once a second what is measured.
+    pub(in super::super) fn tick_relay(&mut self, now: Instant) {
+        for key in std::mem::take(&mut self.relay.switching) {
+            self.mark_want(key);
+        }
+        if self.relay.rooms.is_empty() || self.relay.next_flow.is_some_and(|at| now < at) {
+            return;
+        }
+        self.relay.next_flow = Some(now + FLOW_INTERVAL);
+        let rooms: Vec<RoomKey> = self.relay.rooms.values().copied().collect();
+        for room in rooms {
+            for key in self.tracks_of_room(room) {
+                if self.has_news(now, key) {
+                    self.spread_flow(now, key);
+                }
+            }
+        }
+    }
+
+    /// Whether a track flows differently enough from what other shards know to tell them.
+    fn has_news(&self, now: Instant, key: TrackKey) -> bool {
+        let Some(track) = self.tracks.get(key).filter(|t| t.origin.is_none()) else {
+            return false;
+        };
+        let differs = |is: u64, told: u64| is.abs_diff(told) * 8 > told;
+        let told = track.told_flow.iter();
+        let mut both = track
+            .encodings
+            .iter()
+            .map(|e| e.encoding.reported(now))
+            .zip(told);
+        track.told_flow.len() != track.encodings.len()
+            || both.any(|(is, told)| {
+                (is.flowing, is.temporal_layers) != (told.flowing, told.temporal_layers)
+                    || differs(is.bitrate, told.bitrate)
+                    || differs(is.fps.into(), told.fps.into())
+            })
+    }
+}
+
+/// The bit of an encoding.
+fn bit(encoding: u8) -> u8 {
+    1_u8.checked_shl(encoding.into()).unwrap_or(0)
+}
