@@ -26,6 +26,9 @@ use super::{
     state::SignalState,
 };
 
+/// Bytes read from a connection at once; the library's own choice is 128 KiB for each.
+const READ_BUFFER: usize = 8 * 1024;
+
 /// Users write base addresses with and without a slash at the end, so that SDKs make two of them.
 const RTC: [&str; 4] = ["/rtc", "/rtc/", "//rtc", "//rtc/"];
 const VALIDATE: [&str; 4] = [
@@ -117,6 +120,7 @@ async fn connect(
     let config = &state.shared.config;
     let tasks = state.shared.tasks.clone();
     upgrade
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(config.max_message_bytes)
         .max_frame_size(config.max_message_bytes)
         .max_write_buffer_size(config.max_write_buffer_bytes)

@@ -124,25 +124,8 @@ impl Outcome {
         let first_frames = self.first_frames_ms.values().flatten().copied();
         let jitters = tracks.values().flat_map(|track| &track.jitters);
         let mut report = Report {
-            scenario: scenario.name.clone(),
-            description: scenario.description.clone(),
-            url: address.to_string(),
-            server: Server {
-                pid: target.server_pid,
-                process: target.server_pid.and_then(program_of),
-                ..self.server.clone()
-            },
-            environment: environment(),
-            started_at: rfc3339(self.started_at),
             duration_s: seconds,
             warm_up_s: window.before.as_secs_f64(),
-            engine: match scenario.engine {
-                EngineKind::Str0m => "str0m".to_owned(),
-                EngineKind::Webrtc => "webrtc".to_owned(),
-            },
-            rooms: scenario.rooms,
-            publishers: scenario.publishers,
-            subscribers: scenario.subscribers,
             packets_forwarded: total.packets_received,
             packets_lost: total.packets_lost,
             packets_late: total.packets_late,
@@ -180,8 +163,7 @@ impl Outcome {
                 lost: crowd.lost,
             },
             timeline: sampler.timeline().to_vec(),
-            scenario_toml: scenario.to_toml(),
-            ..Report::default()
+            ..self.heading(scenario, target, address)
         };
         report.tracks = self.track_reports(tracks, directory);
         report.errors = self
@@ -192,6 +174,31 @@ impl Outcome {
         report.notes = self.notes;
         report.conclude(&scenario.thresholds);
         report
+    }
+
+    /// What was run against what, and where.
+    fn heading(&self, scenario: &Scenario, target: &Target, address: &Address) -> Report {
+        Report {
+            scenario: scenario.name.clone(),
+            description: scenario.description.clone(),
+            url: address.to_string(),
+            server: Server {
+                pid: target.server_pid,
+                process: target.server_pid.and_then(program_of),
+                ..self.server.clone()
+            },
+            environment: environment(),
+            started_at: rfc3339(self.started_at),
+            engine: match scenario.engine {
+                EngineKind::Str0m => "str0m".to_owned(),
+                EngineKind::Webrtc => "webrtc".to_owned(),
+            },
+            rooms: scenario.rooms,
+            publishers: scenario.publishers,
+            subscribers: scenario.subscribers,
+            scenario_toml: scenario.to_toml(),
+            ..Report::default()
+        }
     }
 
     fn note_what_is_missing(

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::publisher::Publisher;
 use super::socket::ReadBuffers;
-use super::subscriber::Subscriber;
+use super::subscriber::{Offer, Subscriber};
 use super::transport::{Transport, TransportSetup};
 use crate::engine::received::Received;
 use crate::engine::{Command, EngineError, Event, ParticipantSetup, PublishTrack, Target};
@@ -114,20 +114,17 @@ impl Member {
         match command {
             Command::Publish(tracks) => self.publish(now, now_ns, registry, tracks)?,
             Command::Offer { sdp, id } => {
-                let subscriber = self.subscriber(now, registry)?;
-                let sdp = subscriber.handle_offer(now_ns, received, &sdp)?;
-                subscriber.drain(now, now_ns, received)?;
-                self.tell(Event::Answer { sdp, id });
+                let offer = Offer::parse(&sdp, id)?;
+                self.answer(now, now_ns, registry, received, offer)?;
             }
             Command::Answer { sdp } => {
                 if let Some(publisher) = &mut self.publisher {
-                    publisher.handle_answer(&sdp)?;
-                    publisher.drain(now, now_ns)?;
+                    publisher.handle_answer(now, now_ns, &sdp)?;
                 }
             }
             Command::Candidate { target, candidate } => {
                 if let Some(transport) = self.transport(target) {
-                    transport.add_candidate(&candidate);
+                    transport.add_candidate(now, &candidate)?;
                 }
                 self.drain(now, now_ns, received)?;
             }
@@ -167,6 +164,34 @@ impl Member {
             // The thread takes this one: it has to forget us.
             Command::Close => {}
         }
+        Ok(())
+    }
+
+    /// Takes the server's offer as it was read elsewhere.
+    pub(super) fn handle_offer(
+        &mut self,
+        now: Instant,
+        now_ns: u64,
+        registry: &Registry,
+        received: &mut Received,
+        offer: Result<Offer, EngineError>,
+    ) {
+        let result = offer.and_then(|offer| self.answer(now, now_ns, registry, received, offer));
+        self.settle(result);
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        now_ns: u64,
+        registry: &Registry,
+        received: &mut Received,
+        offer: Offer,
+    ) -> Result<(), EngineError> {
+        let id = offer.id;
+        let subscriber = self.subscriber(now, registry)?;
+        let sdp = subscriber.handle_offer(now, now_ns, received, offer)?;
+        self.tell(Event::Answer { sdp, id });
         Ok(())
     }
 

@@ -17,11 +17,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use mio::{Poll, Waker};
 use tokio::sync::mpsc::UnboundedSender;
 
+use self::subscriber::Offer;
 use self::thread::{Order, Thread, WAKE};
+use self::transport::Transport;
 use super::{Collector, Command, Engine, EngineError, Event, Participant, ParticipantSetup};
 
 /// See the module. Ends its threads when dropped.
@@ -54,6 +57,8 @@ impl Str0mEngine {
     /// # Errors
     /// When the system gives no thread or no event queue.
     pub fn start(threads: usize, collector: &Arc<Collector>) -> io::Result<Self> {
+        // The first transport of a process costs some tens of milliseconds: not while media flows.
+        drop(Transport::config().build(Instant::now()));
         let threads = (0..threads.max(1))
             .map(|index| {
                 let poll = Poll::new()?;
@@ -113,9 +118,13 @@ struct OnThread {
 impl Participant for OnThread {
     fn handle(&self, command: Command) {
         // An engine that has ended has closed the participant's events: the driver sees it there.
-        let _ = self.orders.send(Order::Command {
-            id: self.id,
-            command,
+        let id = self.id;
+        let _ = self.orders.send(match command {
+            Command::Offer { sdp, id: number } => Order::Offer {
+                id,
+                offer: Box::new(Offer::parse(&sdp, number)),
+            },
+            command => Order::Command { id, command },
         });
     }
 }

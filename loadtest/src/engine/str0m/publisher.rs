@@ -90,7 +90,12 @@ impl Publisher {
     }
 
     /// Takes the server's answer.
-    pub(super) fn handle_answer(&mut self, text: &str) -> Result<(), EngineError> {
+    pub(super) fn handle_answer(
+        &mut self,
+        now: Instant,
+        now_ns: u64,
+        text: &str,
+    ) -> Result<(), EngineError> {
         let invalid = |error: String| EngineError::Description(error);
         let answer =
             SdpAnswer::from_sdp_string(text).map_err(|error| invalid(error.to_string()))?;
@@ -104,7 +109,8 @@ impl Publisher {
         for stream in &mut self.streams {
             stream.pt = payload_type(rtc, stream.mid, stream.source.codec());
         }
-        Ok(())
+        self.transport.advance(now)?;
+        self.drain(now, now_ns)
     }
 
     pub(super) fn set_talking(&mut self, talking: bool) {

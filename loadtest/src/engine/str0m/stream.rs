@@ -105,8 +105,9 @@ impl Stream {
     pub(super) fn resume(&mut self, now: Instant) {
         if let Source::Video(video) = &mut self.source {
             let interval = video.source.frame_interval();
-            let intervals =
-                now.saturating_duration_since(self.due).as_nanos() / interval.as_nanos().max(1);
+            let behind = now.saturating_duration_since(self.due).as_nanos();
+            // The next frame is made in its turn, not late.
+            let intervals = behind.div_ceil(interval.as_nanos().max(1));
             let intervals = u32::try_from(intervals).unwrap_or(0);
             self.due += interval * intervals;
             let ticks = interval.as_secs_f64() * f64::from(video.codec.clock_rate());
@@ -189,4 +190,47 @@ pub(super) fn payload_type(rtc: &Rtc, mid: Mid, codec: Codec) -> Option<Pt> {
                 && (wanted != StackCodec::H264 || spec.format.packetization_mode == Some(1))
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoding_that_nobody_wanted_for_a_while_goes_on_in_time() {
+        let start = Instant::now();
+        let spec = EncodingSpec {
+            rid: None,
+            width: 320,
+            height: 180,
+            fps: 10,
+            bitrate: 100_000,
+            temporal_layers: 1,
+        };
+        let track = PublishTrack {
+            cid: "camera".to_owned(),
+            number: 1,
+            media: PublishMedia::Video {
+                codec: Codec::Vp8,
+                encodings: vec![spec],
+            },
+        };
+        let mut streams = streams_of(track, Mid::from("0"), 7, start);
+        let stream = &mut streams[0];
+        let timestamp = |stream: &mut Stream, now| match &mut stream.source {
+            Source::Video(video) => video
+                .next_frame(now, 0)
+                .next()
+                .map(|packet| packet.timestamp),
+            Source::Audio(_) => None,
+        };
+        let before = timestamp(stream, start).expect("a frame");
+        stream.due += Duration::from_millis(100);
+
+        let now = start + Duration::from_millis(1_234);
+        stream.resume(now);
+        assert_eq!(stream.due, start + Duration::from_millis(1_300));
+        let after = timestamp(stream, stream.due).expect("a frame");
+        assert_eq!(after.wrapping_sub(before), 90_000 * 13 / 10);
+    }
 }

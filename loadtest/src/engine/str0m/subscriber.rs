@@ -31,6 +31,32 @@ pub(super) struct Subscriber {
     tracks: Tracks,
 }
 
+/// The server's offer, read. Reading a long one takes milliseconds, so it is not done on the thread that
+/// carries media.
+pub(super) struct Offer {
+    description: SdpOffer,
+    sections: Vec<(Mid, String)>,
+    /// Number of it.
+    pub(super) id: u32,
+}
+
+impl Offer {
+    pub(super) fn parse(text: &str, id: u32) -> Result<Self, EngineError> {
+        let description = SdpOffer::from_sdp_string(text)
+            .map_err(|error| EngineError::Description(error.to_string()))?;
+        let sections = sdp::sections(text)
+            .into_iter()
+            .filter(|section| section.sends)
+            .filter_map(|section| Some((Mid::from(section.mid.as_str()), section.track?)))
+            .collect();
+        Ok(Self {
+            description,
+            sections,
+            id,
+        })
+    }
+}
+
 /// What arrives, apart from the transport it arrives on.
 #[derive(Default)]
 struct Tracks {
@@ -92,24 +118,20 @@ impl Subscriber {
     /// Takes the server's offer and gives the answer.
     pub(super) fn handle_offer(
         &mut self,
+        now: Instant,
         now_ns: u64,
         received: &mut Received,
-        text: &str,
+        offer: Offer,
     ) -> Result<String, EngineError> {
-        let invalid = |error: String| EngineError::Description(error);
-        let offer = SdpOffer::from_sdp_string(text).map_err(|error| invalid(error.to_string()))?;
         let answer = self
             .transport
             .rtc()
             .sdp_api()
-            .accept_offer(offer)
-            .map_err(|error| invalid(error.to_string()))?;
-        let sections: Vec<(Mid, String)> = sdp::sections(text)
-            .into_iter()
-            .filter(|section| section.sends)
-            .filter_map(|section| Some((Mid::from(section.mid.as_str()), section.track?)))
-            .collect();
-        self.tracks.apply_sections(now_ns, received, sections);
+            .accept_offer(offer.description)
+            .map_err(|error| EngineError::Description(error.to_string()))?;
+        self.tracks.apply_sections(now_ns, received, offer.sections);
+        self.transport.advance(now)?;
+        self.drain(now, now_ns, received)?;
         Ok(answer.to_sdp_string())
     }
 
@@ -176,7 +198,7 @@ impl Subscriber {
     /// `track` is not published any more.
     pub(super) fn on_track_ended(&mut self, now_ns: u64, received: &mut Received, track: &str) {
         self.tracks
-            .finish(now_ns, received, |slot| slot.track == track);
+            .end_tracks(now_ns, received, |slot| slot.track == track);
     }
 
     /// The measured window begins.
@@ -194,7 +216,9 @@ impl Subscriber {
 
     /// The measured window ends: hands in what was received.
     pub(super) fn end(&mut self, now_ns: u64, received: &mut Received) {
-        self.tracks.finish(now_ns, received, |_| true);
+        for slot in &mut self.tracks.slots {
+            slot.finish(now_ns, received, self.tracks.measuring);
+        }
         self.tracks.measuring = false;
     }
 }
@@ -282,7 +306,7 @@ impl Tracks {
             .slots
             .iter()
             .any(|slot| slot.track == track && slot.first_frame_told);
-        self.finish(at_ns, received, |slot| slot.track == track);
+        self.end_tracks(at_ns, received, |slot| slot.track == track);
         let index = self.slots.len();
         self.slots.push(Slot {
             latency: received.latency_of(&track, codec),
@@ -307,28 +331,19 @@ impl Tracks {
     ) {
         self.sections = sections;
         let sections = std::mem::take(&mut self.sections);
-        self.finish(now_ns, received, |slot| {
+        self.end_tracks(now_ns, received, |slot| {
             !sections.iter().any(|(_, track)| *track == slot.track)
         });
         self.sections = sections;
     }
 
-    /// Ends the meters of some slots, and hands in what they measured in the window.
-    fn finish(
-        &mut self,
-        now_ns: u64,
-        received: &mut Received,
-        mut which: impl FnMut(&Slot) -> bool,
-    ) {
-        for slot in &mut self.slots {
-            if slot.meter.is_none() || !which(slot) {
-                continue;
+    /// Ends the meters of tracks that have ended. That nothing came of them since is no freeze.
+    fn end_tracks(&mut self, now_ns: u64, received: &Received, which: impl Fn(&Slot) -> bool) {
+        for slot in self.slots.iter_mut().filter(|slot| which(slot)) {
+            if let Some(meter) = &mut slot.meter {
+                meter.on_pause();
             }
-            if let Some(meter) = slot.meter.take()
-                && self.measuring
-            {
-                received.add_subscription(&slot.track, slot.codec, &meter.finish(now_ns));
-            }
+            slot.finish(now_ns, received, self.measuring);
         }
     }
 
@@ -346,6 +361,17 @@ impl Tracks {
             if let Some(stream) = rtc.direct_api().stream_rx(&slot.ssrc.into()) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
             }
+        }
+    }
+}
+
+impl Slot {
+    /// Ends its meter, and hands in what it measured if the window is open.
+    fn finish(&mut self, now_ns: u64, received: &Received, measuring: bool) {
+        if let Some(meter) = self.meter.take()
+            && measuring
+        {
+            received.add_subscription(&self.track, self.codec, &meter.finish(now_ns));
         }
     }
 }

@@ -15,14 +15,17 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::member::Member;
 use super::socket::ReadBuffers;
+use super::subscriber::Offer;
 use crate::engine::received::Received;
-use crate::engine::{Collector, Command, Event, ParticipantSetup, Target, unix_ns};
+use crate::engine::{Collector, Command, EngineError, Event, ParticipantSetup, Target, unix_ns};
 
 /// Token of the waker.
 pub(super) const WAKE: Token = Token(usize::MAX);
 /// Least time from one turn of the loop to the next. What arrives meanwhile is read together, which
 /// halves the cost of a packet; it is timed by the kernel as it arrives, so no delay shows.
 const TURN: Duration = Duration::from_millis(1);
+/// Time for orders in one turn: media must not wait for a crowd that joins.
+const ORDERS: Duration = Duration::from_millis(2);
 /// How often what was received is handed to the collector.
 const HAND_IN: Duration = Duration::from_millis(100);
 /// How often the (larger) histograms per track are.
@@ -38,6 +41,11 @@ pub(super) enum Order {
         id: usize,
         setup: ParticipantSetup,
         events: UnboundedSender<Event>,
+    },
+    /// The server's offer to a participant, read.
+    Offer {
+        id: usize,
+        offer: Box<Result<Offer, EngineError>>,
     },
     /// A command to a participant.
     Command { id: usize, command: Command },
@@ -55,6 +63,8 @@ pub(super) struct Thread {
     buffers: ReadBuffers,
     hand_in_at: Instant,
     hand_in_tracks_at: Instant,
+    /// Whether there may be orders.
+    ordered: bool,
     ended: bool,
 }
 
@@ -70,6 +80,7 @@ impl Thread {
             buffers: ReadBuffers::new(),
             hand_in_at: now + HAND_IN,
             hand_in_tracks_at: now + HAND_IN_TRACKS,
+            ordered: false,
             ended: false,
         }
     }
@@ -85,17 +96,19 @@ impl Thread {
                 Err(_) => return,
             }
             let turn = Instant::now();
-            let mut now = turn;
             for event in &events {
                 if event.token() == WAKE {
-                    self.take_orders();
-                    now = Instant::now();
+                    self.ordered = true;
                 } else {
-                    self.handle_readable(now, event.token());
+                    self.handle_readable(Instant::now(), event.token());
                 }
             }
             self.handle_timers();
-            std::thread::sleep(TURN.saturating_sub(turn.elapsed()));
+            if self.ordered {
+                self.take_orders();
+            } else {
+                std::thread::sleep(TURN.saturating_sub(turn.elapsed()));
+            }
         }
         for (_, mut member) in self.members.drain() {
             member.close(Instant::now(), unix_ns(), &mut self.received);
@@ -106,6 +119,9 @@ impl Thread {
 
     /// How long to wait for something to happen.
     fn patience(&self) -> Duration {
+        if self.ordered {
+            return Duration::ZERO;
+        }
         let due = self
             .timers
             .peek()
@@ -158,9 +174,15 @@ impl Thread {
 
     /// Does what is ordered. Who has closed is told so only when all it measured is handed in.
     fn take_orders(&mut self) {
+        let started = Instant::now();
         let mut closed = Vec::new();
         let mut ended = false;
+        self.ordered = false;
         loop {
+            if started.elapsed() > ORDERS {
+                self.ordered = true;
+                break;
+            }
             match self.orders.try_recv() {
                 Ok(Order::Open { id, setup, events }) => {
                     self.members.insert(id, Member::new(id, setup, events));
@@ -172,6 +194,14 @@ impl Thread {
                     if let Some(mut member) = self.members.remove(&id) {
                         member.close(Instant::now(), unix_ns(), &mut self.received);
                         closed.push(member);
+                    }
+                }
+                Ok(Order::Offer { id, offer }) => {
+                    if let Some(member) = self.members.get_mut(&id) {
+                        let (now, now_ns) = (Instant::now(), unix_ns());
+                        let registry = self.poll.registry();
+                        member.handle_offer(now, now_ns, registry, &mut self.received, *offer);
+                        arm(&mut self.timers, id, member);
                     }
                 }
                 Ok(Order::Command { id, command }) => {

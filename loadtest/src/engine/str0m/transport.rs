@@ -88,12 +88,20 @@ impl Transport {
     }
 
     /// Adds a candidate of the server; one that we cannot use is ignored, as ICE wants it (RFC 8838).
-    pub(super) fn add_candidate(&mut self, candidate: &str) {
+    /// To be followed by [`Self::poll`].
+    pub(super) fn add_candidate(
+        &mut self,
+        now: Instant,
+        candidate: &str,
+    ) -> Result<(), EngineError> {
         if let Ok(candidate) = Candidate::from_sdp_string(candidate)
             && candidate.proto() == Protocol::Udp
         {
             self.rtc.add_remote_candidate(candidate);
+            // Checks begin when time passes, not when a candidate is known.
+            self.advance(now)?;
         }
+        Ok(())
     }
 
     /// When something has to be done without anything arriving.

@@ -33,11 +33,12 @@ pub(crate) enum Role {
 }
 
 /// The transports a session has: none where the participant is connected to another shard. A session with
-/// one transport for both would fill `publish` alone.
+/// one transport for both would fill `publish` alone. Apart from the rest, for they are large and mostly
+/// not touched when media is sent.
 #[derive(Default)]
 struct Transports {
-    publish: Option<Transport>,
-    subscribe: Option<Transport>,
+    publish: Option<Box<Transport>>,
+    subscribe: Option<Box<Transport>>,
 }
 
 /// One participant's connection.
@@ -71,18 +72,18 @@ impl Session {
         let options = |has_lane| TransportOptions { use_red, has_lane };
         Self {
             transports: Transports {
-                publish: Some(Transport::new(
+                publish: Some(Box::new(Transport::new(
                     config,
                     ice_credentials(config, rng),
                     options(false),
                     now,
-                )),
-                subscribe: Some(Transport::new(
+                ))),
+                subscribe: Some(Box::new(Transport::new(
                     config,
                     ice_credentials(config, rng),
                     options(true),
                     now,
-                )),
+                ))),
             },
             egress: Egress::new(now, rng.random()),
             ..Self::elsewhere(config, now)
@@ -107,20 +108,20 @@ impl Session {
 
     pub(crate) fn transport_mut(&mut self, role: Role) -> Option<&mut Transport> {
         match role {
-            Role::Publish => self.transports.publish.as_mut(),
-            Role::Subscribe => self.transports.subscribe.as_mut(),
+            Role::Publish => self.transports.publish.as_deref_mut(),
+            Role::Subscribe => self.transports.subscribe.as_deref_mut(),
         }
     }
 
     pub(crate) fn transport(&self, role: Role) -> Option<&Transport> {
         match role {
-            Role::Publish => self.transports.publish.as_ref(),
-            Role::Subscribe => self.transports.subscribe.as_ref(),
+            Role::Publish => self.transports.publish.as_deref(),
+            Role::Subscribe => self.transports.subscribe.as_deref(),
         }
     }
 
     fn subscribe_ref(&self) -> Option<&Transport> {
-        self.transports.subscribe.as_ref()
+        self.transports.subscribe.as_deref()
     }
 
     /// What sends, with the transport it sends on.
@@ -131,7 +132,7 @@ impl Session {
             channels,
             ..
         } = self;
-        Some((egress, channels, transports.subscribe.as_mut()?))
+        Some((egress, channels, transports.subscribe.as_deref_mut()?))
     }
 
     /// ICE is to be restarted with the next offer, with new credentials.

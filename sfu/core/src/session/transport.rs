@@ -124,7 +124,8 @@ impl Transport {
                 u32::try_from(config.limits.data_message_bytes).unwrap_or(u32::MAX),
             )
             .set_sctp_max_buffered_amount(config.limits.data_buffer_bytes)
-            .set_stats_interval(Some(Duration::from_secs(2)))
+            // Of what the lane sends, the client's reports tell.
+            .set_stats_interval((!options.has_lane).then_some(Duration::from_secs(2)))
             .enable_opus(true, options.use_red)
             .enable_pcmu(true, false)
             .enable_pcma(true, false)

@@ -10,7 +10,8 @@ pub(super) struct TemporalFilter {
     limit: u8,
     /// Bit `n`: the receiver has what a frame of layer `n` may refer to in its own layer.
     open: u8,
-    newest: Option<u32>,
+    /// The newest frame, and its fate: that of most packets.
+    newest: Option<(u32, bool)>,
     /// Timestamps and fates of the last frames, for packets that come late.
     recent: [Option<(u32, bool)>; Self::RECENT],
     next: usize,
@@ -33,29 +34,28 @@ impl TemporalFilter {
     /// Whether the frame of this packet is forwarded, when layers above `target` are not wanted.
     pub(super) fn admits(&mut self, packet: &Packet, target: u8) -> bool {
         let timestamp = packet.timestamp;
-        if let Some((_, fate)) = self
-            .recent
-            .iter()
-            .flatten()
-            .find(|(at, _)| *at == timestamp)
-        {
-            return *fate;
+        if let Some((newest, fate)) = self.newest {
+            let ahead = timestamp.wrapping_sub(newest).cast_signed();
+            if ahead == 0 {
+                return fate;
+            }
+            if ahead < 0 {
+                let mut recent = self.recent.iter().flatten();
+                return match recent.find(|(at, _)| *at == timestamp) {
+                    Some((_, fate)) => *fate,
+                    // No packet of this frame came before: judged by what holds now, which it does
+                    // not change.
+                    None => self.passes(&packet.descriptor),
+                };
+            }
         }
-        let is_newest = self
-            .newest
-            .is_none_or(|newest| timestamp.wrapping_sub(newest).cast_signed() > 0);
-        if !is_newest {
-            // No packet of this frame came before: judged by what holds now, which it does not
-            // change.
-            return self.passes(&packet.descriptor);
-        }
-        self.newest = Some(timestamp);
         self.limit = target;
         if packet.is_keyframe {
             self.open = u8::MAX;
         }
         let fate = self.passes(&packet.descriptor);
         self.learn(&packet.descriptor, fate);
+        self.newest = Some((timestamp, fate));
         if let Some(slot) = self.recent.get_mut(self.next) {
             *slot = Some((timestamp, fate));
         }

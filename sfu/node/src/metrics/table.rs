@@ -112,6 +112,18 @@ pub(super) const METRICS: &[Metric] = &[
         |s| s.worker.core.packets_relayed,
     ),
     counter(
+        "plenum.node.repairs.missed",
+        "{packet}",
+        "RTP packets that subscribers missed and that were kept no longer.",
+        |s| s.worker.core.repairs_missed,
+    ),
+    counter(
+        "plenum.node.repairs.sent",
+        "{packet}",
+        "RTP packets that subscribers missed and were sent again.",
+        |s| s.worker.core.packets_repaired,
+    ),
+    counter(
         "plenum.node.resumes",
         "{join}",
         "Stays taken up again.",
