@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::participant::attend;
 use super::plan::{Role, Seat};
 use super::world::{Attendance, Notice, World};
+use crate::report::model::Joins;
 use crate::scenario::{Churn, ChurnWho, Scenario};
 
 /// See the module.
@@ -23,15 +24,15 @@ pub(super) struct Crowd {
     churn: Option<Churn>,
     random: ChaCha8Rng,
     /// Joins begun.
-    pub(super) attempted: u64,
+    attempted: u64,
     /// Joins that succeeded.
     pub(super) joined: u64,
     /// Joins that failed.
     pub(super) failed: u64,
     /// Participants who left because of churn.
-    pub(super) left: u64,
+    left: u64,
     /// Participants who were in and were cut off.
-    pub(super) lost: u64,
+    lost: u64,
 }
 
 /// A seat and who has it.
@@ -80,6 +81,17 @@ impl Crowd {
     /// Seats in all.
     pub(super) fn seats(&self) -> usize {
         self.seats.len()
+    }
+
+    /// How joining went.
+    pub(super) fn joins(&self) -> Joins {
+        Joins {
+            attempted: self.attempted,
+            succeeded: self.joined,
+            failed: self.failed,
+            left: self.left,
+            lost: self.lost,
+        }
     }
 
     /// Whether someone has yet to set out.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Collector, Interval};
 use crate::process::{ProcessError, ProcessSample};
-use crate::report::model::TimelinePoint;
+use crate::report::model::{Rss, TimelinePoint};
 
 /// See the module.
 pub(super) struct Sampler {
@@ -51,8 +51,8 @@ pub(super) struct WindowTotals {
     pub(super) server_cpu: Option<Duration>,
     /// CPU time of this program.
     pub(super) own_cpu: Duration,
-    /// Memory of the server at its start, its end, and the largest seen, bytes.
-    pub(super) rss: [Option<u64>; 3],
+    /// Memory of the server.
+    pub(super) rss: Rss,
     /// Payload bytes that publishers sent.
     pub(super) bytes_sent: u64,
     /// The most that a publisher was behind with a frame.
@@ -190,7 +190,11 @@ impl Sampler {
             before: begin.at - self.started,
             server_cpu: cpu(begin.server, end.server),
             own_cpu: cpu(begin.own, end.own).unwrap_or_default(),
-            rss: [rss(begin.server), rss(end.server), window.rss_max],
+            rss: Rss {
+                start: rss(begin.server),
+                end: rss(end.server),
+                max: window.rss_max,
+            },
             bytes_sent: window.bytes_sent,
             late: Duration::from_nanos(window.late_ns),
         }
@@ -256,7 +260,9 @@ mod tests {
         sampler.end(2);
         let totals = sampler.totals();
         assert_eq!(totals.bytes_sent, 400);
-        assert!(totals.server_cpu.is_some() && totals.rss.iter().all(Option::is_some));
+        assert!(
+            totals.server_cpu.is_some() && totals.rss.start.is_some() && totals.rss.max.is_some()
+        );
         assert_eq!(
             sampler
                 .timeline()

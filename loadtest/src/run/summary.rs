@@ -16,9 +16,7 @@ use crate::engine::{Collector, TrackTotals};
 use crate::measure::TrackMeasure;
 use crate::process::program_of;
 use crate::report::Quantiles;
-use crate::report::model::{
-    Bitrates, Environment, ErrorCount, Joins, Report, Rss, Server, TrackReport,
-};
+use crate::report::model::{Bitrates, Environment, ErrorCount, Report, Server, TrackReport};
 use crate::scenario::{EngineKind, Scenario};
 use crate::signal::Address;
 
@@ -135,11 +133,7 @@ impl Outcome {
             freezes: total.freezes,
             freeze_seconds: total.freeze_ns as f64 / 1e9,
             cpu_seconds: window.server_cpu.map(|cpu| cpu.as_secs_f64()),
-            rss_bytes: Rss {
-                start: window.rss[0],
-                end: window.rss[1],
-                max: window.rss[2],
-            },
+            rss_bytes: window.rss,
             client_cpu_seconds: window.own_cpu.as_secs_f64(),
             forward_latency_ms: Quantiles::of_histogram(&latency, NS_TO_MS),
             jitter_ms: Quantiles::of_samples(jitters.map(|jitter| *jitter as f64 * NS_TO_MS)),
@@ -155,13 +149,7 @@ impl Outcome {
                 ingress: rate(window.bytes_sent),
                 egress: rate(total.bytes),
             },
-            joins: Joins {
-                attempted: crowd.attempted,
-                succeeded: crowd.joined,
-                failed: crowd.failed,
-                left: crowd.left,
-                lost: crowd.lost,
-            },
+            joins: crowd.joins(),
             timeline: sampler.timeline().to_vec(),
             ..self.heading(scenario, target, address)
         };
