@@ -50,6 +50,20 @@ const EXPLAINED: Explained = &[
         "remote_unmute",
         "The API may unmute tracks, not only mute them.",
     ),
+    ("rooms", "Rooms that are large."),
+    (
+        "rooms.spread_participants",
+        "Participants of one room on one worker, past which further ones go to another worker.",
+    ),
+    (
+        "rooms.loudest_audio",
+        "Microphones that are forwarded in a very large room, the loudest ones; 0: all. Sound of screens always \
+         is, and so is a microphone to who subscribed to it by name or gave it a priority.",
+    ),
+    (
+        "rooms.loudest_audio_from",
+        "A room is very large when it has more published microphones than this.",
+    ),
     ("udp", "Media over UDP."),
     (
         "udp.listen",
