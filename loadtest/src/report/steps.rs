@@ -58,7 +58,7 @@ const COLUMNS: [Column; 7] = [
     },
 ];
 
-/// The heading above the lines of [`line`].
+/// The heading above the lines of [`line()`].
 #[must_use]
 pub fn heading(vary: &str) -> String {
     let mut text = format!("{vary:>12}");
