@@ -74,16 +74,6 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// RTP or RTCP, by the first byte (RFC 7983).
-pub(crate) fn is_media(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(128..=191))
-}
-
-/// RTCP among what is RTP or RTCP, by the second byte (RFC 5761 section 4).
-pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
-    matches!(bytes.get(1), Some(192..=223))
-}
-
 /// Sorts by the first byte.
 pub(crate) fn kind(bytes: &[u8]) -> Kind {
     match bytes.first() {

@@ -221,7 +221,7 @@ impl Transport {
                     return Ok(());
                 }
                 // The engine knows no stream of the lane's, and must not use a number of its.
-                Output::Transmit(out) if self.has_lane && is_media(&out.contents) => {}
+                Output::Transmit(out) if self.has_lane && rtp::is_media(&out.contents) => {}
                 Output::Transmit(out) => {
                     let protocol = match out.proto {
                         EngineProtocol::Udp => Protocol::Udp,
@@ -369,11 +369,6 @@ impl Transport {
         // Nothing is left to do about a transport that cannot even close.
         let _ = self.rtc.close();
     }
-}
-
-/// RTP or RTCP, by its first byte (RFC 7983).
-fn is_media(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(128..=191))
 }
 
 /// Runs the engine; with `contain`, a panic inside is this session's fault alone.

@@ -37,6 +37,7 @@ use crate::{
     outbox::{Outbox, Route},
     relay::Relay,
     room::{Room, Voice},
+    rtp,
     session::{Feedback, Refused, Role, Transport, TransportEvent},
     timer::Timers,
 };
@@ -135,9 +136,9 @@ impl Shard {
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
-        if role == Role::Subscribe && demux::is_media(bytes) {
+        if role == Role::Subscribe && rtp::is_media(bytes) {
             // The lane's; the engine has no part in it.
-            if demux::is_rtcp(bytes) {
+            if rtp::is_rtcp(bytes) {
                 self.on_rtcp(now, session, bytes);
             } else {
                 self.stats.drop(DropReason::UnknownStream);
