@@ -64,11 +64,39 @@ const EXPLAINED: Explained = &[
         "rooms.loudest_audio_from",
         "A room is very large when it has more published microphones than this.",
     ),
+    (
+        "discover",
+        "Learning the addresses told to clients, where 0.0.0.0 or [::] is listened on and advertise says \
+         nothing for its family. Off when neither given nor stun is set. A family for which no address is found \
+         is not listened on.",
+    ),
+    (
+        "discover.given",
+        "Addresses of this machine, as whoever starts the process knows them (Kubernetes: status.hostIPs); one \
+         of a family not listened on is passed over.",
+    ),
+    (
+        "discover.stun",
+        "STUN servers (\"stun.example.org:3478\"), asked in turn when nothing given will do.",
+    ),
+    (
+        "discover.public_only",
+        "Addresses of private networks will not do.",
+    ),
+    (
+        "discover.timeout",
+        "How long one STUN server may take to answer.",
+    ),
     ("udp", "Media over UDP."),
     (
         "udp.listen",
         "Addresses of the first worker's sockets, most preferred first; the next worker takes the next \
          port. Port 0 takes any free one. Empty: no UDP.",
+    ),
+    (
+        "udp.port_range",
+        "So many ports, from the one of listen on, are tried for free ones, so that two nodes can share a \
+         machine while one takes over from the other. 0: no looking.",
     ),
     (
         "udp.advertise",
@@ -91,6 +119,10 @@ const EXPLAINED: Explained = &[
     (
         "tcp.listen",
         "Addresses to listen on, shared by all workers. Empty: no TCP.",
+    ),
+    (
+        "tcp.port_range",
+        "So many ports, from the one of listen on, are tried for a free one. 0: no looking.",
     ),
     (
         "tcp.advertise",

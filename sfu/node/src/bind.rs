@@ -21,7 +21,7 @@ use crate::{
 pub struct BindError {
     /// "UDP" or "TCP".
     pub protocol: &'static str,
-    /// As configured, with the worker's port.
+    /// As configured, with the worker's port; with a range, where it begins.
     pub address: SocketAddr,
     /// What the system says.
     pub source: io::Error,
@@ -63,7 +63,7 @@ pub(crate) fn bind(config: &NodeConfig) -> Result<Bound, BindError> {
             address,
             source,
         };
-        let listener = tcp::bind(address)
+        let listener = first_free(address, config.tcp.port_range, tcp::bind)
             .and_then(TcpListener::from_std)
             .map_err(error)?;
         let local = listener.local_addr().map_err(error)?;
@@ -79,7 +79,9 @@ pub(crate) fn bind(config: &NodeConfig) -> Result<Bound, BindError> {
         };
         for &listen in &config.udp.listen {
             let mut address = listen;
-            if listen.port() != 0 {
+            let range = config.udp.port_range;
+            // In a range each worker takes what those before it left.
+            if listen.port() != 0 && range == 0 {
                 address.set_port(listen.port().saturating_add(offset));
             }
             let error = |source| BindError {
@@ -87,7 +89,8 @@ pub(crate) fn bind(config: &NodeConfig) -> Result<Bound, BindError> {
                 address,
                 source,
             };
-            let socket = udp::bind(address, &config.udp).map_err(error)?;
+            let socket = first_free(address, range, |address| udp::bind(address, &config.udp))
+                .map_err(error)?;
             let local = socket.local_addr().map_err(error)?;
             let told = candidates(Protocol::Udp, local, &config.udp.advertise, offset);
             worker.candidates.extend(told);
@@ -98,6 +101,23 @@ pub(crate) fn bind(config: &NodeConfig) -> Result<Bound, BindError> {
         workers.push(worker);
     }
     Ok(Bound { workers, listeners })
+}
+
+/// Binds the first port from `first` on that nobody has; `range` of 0 is that port alone.
+fn first_free<T>(
+    first: SocketAddr,
+    range: u16,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    for offset in 0..range {
+        let mut address = first;
+        address.set_port(first.port().saturating_add(offset));
+        match bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    bind(first)
 }
 
 /// What clients are told of a socket: what is advertised for its family, or else its own address.
@@ -217,5 +237,40 @@ mod tests {
         config.workers = 1;
         let error = bind(&config).err().unwrap();
         assert_eq!((error.protocol, error.address), ("UDP", taken));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_takes_over_finds_the_ports_the_old_one_left() {
+        // On an address of its own, so that nobody else is after the ports; they are lower than those
+        // that are given out by the system.
+        const FIRST: u16 = 21_000;
+        let own = std::net::Ipv4Addr::from_bits(rand::random_range(0x7F01_0000..0x7FFF_0000));
+        let mut config = any_port();
+        config.udp.listen = vec![SocketAddr::from((own, FIRST))];
+        config.tcp.listen = config.udp.listen.clone();
+        config.udp.port_range = 5;
+        config.tcp.port_range = 2;
+        let ports = |bound: &Bound| {
+            let udp = bound.workers.iter().map(|w| w.udp_addresses()[0].port());
+            let tcp = bound.listeners[0].local.port();
+            (udp.collect::<Vec<_>>(), tcp)
+        };
+        let old = bind(&config).unwrap();
+        assert_eq!(ports(&old), (vec![FIRST, FIRST + 1], FIRST));
+        let new = bind(&config).unwrap();
+        assert_eq!(ports(&new), (vec![FIRST + 2, FIRST + 3], FIRST + 1));
+        let told = new.workers[1]
+            .candidates
+            .iter()
+            .map(|c| c.advertised.port());
+        assert_eq!(told.collect::<Vec<_>>(), [FIRST + 3, FIRST + 1]);
+        // One port is left, of UDP only: a third node has no place.
+        let error = bind(&config).err().unwrap();
+        assert_eq!((error.protocol, error.address.port()), ("TCP", FIRST));
+        drop(old);
+        assert_eq!(
+            ports(&bind(&config).unwrap()),
+            (vec![FIRST, FIRST + 1], FIRST)
+        );
     }
 }

@@ -22,6 +22,7 @@ mod bind;
 pub mod config;
 mod connect;
 mod directory;
+mod discover;
 mod duration;
 mod error;
 mod events;
@@ -36,6 +37,7 @@ mod worker;
 
 pub use bind::BindError;
 pub use config::{ConfigProblem, NodeConfig};
+pub use discover::DiscoverError;
 pub use metrics::{Metric, MetricKind, MetricValue, describe};
 pub use node::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Node, StartError, StatsReader, start};
 pub use service::NodeService;

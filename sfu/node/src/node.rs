@@ -27,6 +27,7 @@ use crate::{
     config::{ConfigProblem, NodeConfig},
     connect::InMemory,
     directory::Directory,
+    discover::{self, DiscoverError},
     events::EventLog,
     service::{Identity, NodeService, Shared},
     stats::NodeStats,
@@ -48,6 +49,9 @@ pub enum StartError {
     /// The settings are wrong: all mistakes.
     #[error("the settings of the node have {} mistakes", .0.len())]
     Config(Vec<ConfigProblem>),
+    /// Nobody could say which addresses clients are to be told.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
     /// An address of the settings cannot be used.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -77,8 +81,9 @@ pub struct Node {
 
 /// Starts a node; returns once clients can reach it. Needs a tokio runtime, on which its calls and TCP
 /// connections run; media runs on threads of its own.
-pub async fn start(config: NodeConfig) -> Result<Node, StartError> {
+pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
     config.validate().map_err(StartError::Config)?;
+    discover::apply(&mut config).await?;
     let anchor = ClockAnchor::new(Instant::now(), SystemTime::now());
     let Bound {
         workers: bound,

@@ -4,6 +4,7 @@
 //! defaults are a development set-up: everything on loopback.
 
 mod advertise;
+mod discover;
 mod limits;
 mod validate;
 
@@ -15,6 +16,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use advertise::Advertise;
+pub use discover::{DiscoverConfig, StunServer};
 pub use limits::LimitsConfig;
 pub use validate::ConfigProblem;
 
@@ -40,6 +42,8 @@ pub struct NodeConfig {
     pub remote_unmute: bool,
     /// Rooms that are large.
     pub rooms: RoomsConfig,
+    /// Learning the addresses told to clients.
+    pub discover: DiscoverConfig,
     /// Media over UDP.
     pub udp: UdpConfig,
     /// Media over TCP, for networks that block UDP (RFC 6544).
@@ -74,6 +78,9 @@ pub struct UdpConfig {
     /// Addresses of the first worker's sockets, most preferred first; worker `i` takes the port `i`
     /// higher. Port 0 takes any free port for each worker. Empty = no UDP.
     pub listen: Vec<SocketAddr>,
+    /// Ports that free ones are looked for in, the one of `listen` the first, so that two nodes can
+    /// share a machine while one takes over from the other. 0 = no looking.
+    pub port_range: u16,
     /// Addresses told to clients instead of those listened on, `"ip"` or `"ip:port"`: behind a 1:1
     /// NAT, or when `listen` is unspecified (`0.0.0.0`, `::`). They go with the one `listen`
     /// address of their family. A port is the first worker's, as in `listen`; without one it is the
@@ -95,6 +102,8 @@ pub struct UdpConfig {
 pub struct TcpConfig {
     /// Addresses to listen on, shared by all workers. Empty = no TCP.
     pub listen: Vec<SocketAddr>,
+    /// Ports that a free one is looked for in, the one of `listen` the first. 0 = no looking.
+    pub port_range: u16,
     /// Addresses told to clients instead of those listened on; as for UDP, but the port is the
     /// same for all workers.
     pub advertise: Vec<Advertise>,
@@ -162,6 +171,7 @@ impl Default for NodeConfig {
             auto_create: true,
             remote_unmute: false,
             rooms: RoomsConfig::default(),
+            discover: DiscoverConfig::default(),
             udp: UdpConfig::default(),
             tcp: TcpConfig::default(),
             timeouts: TimeoutsConfig::default(),
@@ -185,6 +195,7 @@ impl Default for UdpConfig {
     fn default() -> Self {
         Self {
             listen: vec![loopback(7882)],
+            port_range: 0,
             advertise: Vec::new(),
             receive_buffer_bytes: 8 * 1024 * 1024,
             send_buffer_bytes: 4 * 1024 * 1024,
@@ -197,6 +208,7 @@ impl Default for TcpConfig {
     fn default() -> Self {
         Self {
             listen: vec![loopback(7881)],
+            port_range: 0,
             advertise: Vec::new(),
             max_connections: 4096,
             max_connections_per_source: 256,

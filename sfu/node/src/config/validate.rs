@@ -46,6 +46,9 @@ impl NodeConfig {
             );
         }
         problems.positive("rooms.spread_participants", self.rooms.spread_participants);
+        if !self.discover.stun.is_empty() {
+            problems.duration("discover.timeout", self.discover.timeout);
+        }
         self.check_udp(&mut problems);
         self.check_tcp(&mut problems);
         self.check_timeouts(&mut problems);
@@ -97,7 +100,14 @@ impl NodeConfig {
                 problems.add(&path, format!("leaves no ports for {workers} workers"));
             }
         }
-        check_advertise("udp", &udp.listen, &udp.advertise, problems);
+        let addresses = Addresses {
+            table: "udp",
+            listen: &udp.listen,
+            port_range: udp.port_range,
+            advertise: &udp.advertise,
+        };
+        addresses.check_range(workers, problems);
+        addresses.check_advertise(self.discover.is_on(), problems);
         problems.positive("udp.receive_buffer_bytes", udp.receive_buffer_bytes);
         problems.positive("udp.send_buffer_bytes", udp.send_buffer_bytes);
         problems.positive("udp.send_queue", udp.send_queue);
@@ -110,7 +120,14 @@ impl NodeConfig {
                 problems.add(&format!("tcp.listen[{i}]"), "is listed twice");
             }
         }
-        check_advertise("tcp", &tcp.listen, &tcp.advertise, problems);
+        let addresses = Addresses {
+            table: "tcp",
+            listen: &tcp.listen,
+            port_range: tcp.port_range,
+            advertise: &tcp.advertise,
+        };
+        addresses.check_range(1, problems);
+        addresses.check_advertise(self.discover.is_on(), problems);
         problems.positive("tcp.max_connections", tcp.max_connections);
         problems.positive(
             "tcp.max_connections_per_source",
@@ -131,48 +148,86 @@ impl NodeConfig {
     }
 }
 
-/// Clients must be told addresses that exist, and it must be clear which socket each stands for.
-fn check_advertise(
-    table: &str,
-    listen: &[SocketAddr],
-    advertise: &[Advertise],
-    problems: &mut Problems,
-) {
-    for (i, address) in listen.iter().enumerate() {
-        if address.ip().is_unspecified()
-            && !advertise
-                .iter()
-                .any(|a| a.ip.is_ipv4() == address.is_ipv4())
-        {
-            problems.add(
-                &format!("{table}.listen[{i}]"),
-                format!(
-                    "{} is nowhere to connect to: add to {table}.advertise",
-                    address.ip()
-                ),
-            );
+/// What UDP and TCP have in common: where to listen, and what to tell.
+struct Addresses<'a> {
+    table: &'static str,
+    listen: &'a [SocketAddr],
+    port_range: u16,
+    advertise: &'a [Advertise],
+}
+
+impl Addresses<'_> {
+    /// The range must hold a port for each of so many sockets of an address.
+    fn check_range(&self, sockets: usize, problems: &mut Problems) {
+        let (table, range) = (self.table, self.port_range);
+        if range == 0 {
+            return;
+        }
+        let path = format!("{table}.port_range");
+        if usize::from(range) < sockets {
+            problems.add(&path, format!("must be at least {sockets}, one a worker"));
+        }
+        for (i, listen) in self.listen.iter().enumerate() {
+            if listen.port() == 0 {
+                let problem = format!("needs a port, for {table}.port_range to begin at");
+                problems.add(&format!("{table}.listen[{i}]"), problem);
+            } else if listen.port().checked_add(range - 1).is_none() {
+                problems.add(&path, format!("goes past port {} from {listen}", u16::MAX));
+            }
         }
     }
-    for (i, address) in advertise.iter().enumerate() {
-        let path = format!("{table}.advertise[{i}]");
-        if address.ip.is_unspecified() || address.ip.is_multicast() {
-            problems.add(&path, format!("{} is nowhere to connect to", address.ip));
+
+    /// Clients must be told addresses that exist, and it must be clear which socket each stands for.
+    fn check_advertise(&self, is_discovered: bool, problems: &mut Problems) {
+        let Self {
+            table,
+            listen,
+            advertise,
+            ..
+        } = self;
+        for (i, address) in listen.iter().enumerate() {
+            if address.ip().is_unspecified()
+                && !is_discovered
+                && !advertise
+                    .iter()
+                    .any(|a| a.ip.is_ipv4() == address.is_ipv4())
+            {
+                problems.add(
+                    &format!("{table}.listen[{i}]"),
+                    format!(
+                        "{} is nowhere to connect to: add to {table}.advertise, or say in discover \
+                         where to learn it",
+                        address.ip()
+                    ),
+                );
+            }
         }
-        if address.port == Some(0) {
-            problems.add(&path, "port 0 is nowhere to connect to");
-        }
-        if advertise[..i].contains(address) {
-            problems.add(&path, "is listed twice");
-        }
-        let sockets = listen
-            .iter()
-            .filter(|l| l.is_ipv4() == address.ip.is_ipv4())
-            .count();
-        if sockets != 1 {
-            problems.add(
-                &path,
-                format!("needs exactly one address of its family in {table}.listen, not {sockets}"),
-            );
+        for (i, address) in advertise.iter().enumerate() {
+            let path = format!("{table}.advertise[{i}]");
+            if address.ip.is_unspecified() || address.ip.is_multicast() {
+                problems.add(&path, format!("{} is nowhere to connect to", address.ip));
+            }
+            if address.port == Some(0) {
+                problems.add(&path, "port 0 is nowhere to connect to");
+            } else if address.port.is_some() && self.port_range != 0 {
+                let problem = format!("cannot have a port: {table}.port_range leaves it open");
+                problems.add(&path, problem);
+            }
+            if advertise[..i].contains(address) {
+                problems.add(&path, "is listed twice");
+            }
+            let sockets = listen
+                .iter()
+                .filter(|l| l.is_ipv4() == address.ip.is_ipv4())
+                .count();
+            if sockets != 1 {
+                problems.add(
+                    &path,
+                    format!(
+                        "needs exactly one address of its family in {table}.listen, not {sockets}"
+                    ),
+                );
+            }
         }
     }
 }

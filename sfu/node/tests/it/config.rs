@@ -56,7 +56,7 @@ fn every_mistake_is_reported_with_its_path() {
 
 #[test]
 fn addresses_are_checked_as_a_whole() {
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 14] = [
         ("[udp]\nlisten = []\n[tcp]\nlisten = []", &["udp.listen"]),
         ("[udp]\nlisten = []", &[]),
         (
@@ -87,6 +87,27 @@ fn addresses_are_checked_as_a_whole() {
             "workers = 2\n[udp]\nadvertise = ['203.0.113.7:65535']",
             &["udp.advertise[0]"],
         ),
+        (
+            "workers = 2\n[udp]\nport_range = 1\n[tcp]\nport_range = 1",
+            &["udp.port_range"],
+        ),
+        (
+            "workers = 2\n[udp]\nport_range = 4\nadvertise = ['203.0.113.7', '203.0.113.8:1']",
+            &["udp.advertise[1]"],
+        ),
+        (
+            "[udp]\nlisten = ['127.0.0.1:65530']\nport_range = 7\n[tcp]\nlisten = ['127.0.0.1:0']\n\
+             port_range = 2",
+            &["udp.port_range", "tcp.listen[0]"],
+        ),
+        (
+            "[discover]\ngiven = ['10.0.0.1']\n[udp]\nlisten = ['0.0.0.0:1', '[::]:1']",
+            &[],
+        ),
+        (
+            "[discover]\nstun = ['a:1']\ntimeout = '0s'",
+            &["discover.timeout"],
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(problems(text), expected, "{text}");
@@ -102,6 +123,8 @@ fn unknown_keys_and_unreadable_values_are_refused() {
         "[timeouts]\njoin = 10",
         "[timeouts]\njoin = '10'",
         "[udp]\nadvertise = ['example.org']",
+        "[discover]\nstun = ['example.org']",
+        "[discover]\ngiven = ['example.org']",
         "workers = -1",
     ] {
         assert!(toml::from_str::<NodeConfig>(text).is_err(), "{text}");
