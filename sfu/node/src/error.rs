@@ -35,6 +35,9 @@ pub(crate) enum CallError {
     /// The caller's requests could not be read, for example because one was too large.
     #[error("requests could not be read")]
     Broken(#[source] Status),
+    /// The room has its home on another node, and this one has no relay to any.
+    #[error("join.home: this node serves no rooms of other nodes")]
+    NoRelay,
     /// The node takes nobody in any more.
     #[error("the node shuts down")]
     Draining,
@@ -56,6 +59,7 @@ impl From<CallError> for Status {
                 let details = ErrorDetails::with_bad_request_violation("kind", message.clone());
                 Self::with_error_details(Code::InvalidArgument, message, details)
             }
+            CallError::NoRelay => Self::failed_precondition(message),
             CallError::JoinTimeout => Self::deadline_exceeded(message),
             CallError::Broken(status) => status,
         }

@@ -180,6 +180,7 @@ impl Node for NodeService {
             num_published_tracks: count(core.tracks),
             num_subscriptions: count(core.subscriptions),
             draining: self.shared.is_draining(),
+            relay_addresses: Vec::new(),
         }))
     }
 }

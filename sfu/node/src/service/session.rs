@@ -78,6 +78,11 @@ where
     if shared.is_draining() {
         return Err(CallError::Draining);
     }
+    if let Some(home) = &join.home
+        && home.node_id != shared.identity.node_id
+    {
+        return Err(CallError::NoRelay);
+    }
     let control = shared.new_control();
     let (worker, held) = shared.place_join(&join);
     worker.join(control, join, held.home(), events).await?;
