@@ -4,7 +4,7 @@ use std::{fmt::Write as _, net::SocketAddr};
 
 use rand::{Rng, seq::IndexedRandom as _};
 
-use crate::config::{Config, DEV_KEY, DEV_SECRET};
+use crate::config::{DEV_KEY, DEV_SECRET, Front};
 
 /// What a start looks like to the person who made it.
 pub(crate) struct Greeting<'a> {
@@ -15,7 +15,7 @@ pub(crate) struct Greeting<'a> {
     /// Where media is received that cannot come by UDP.
     pub(crate) tcp: &'a [SocketAddr],
     /// As it was started.
-    pub(crate) config: &'a Config,
+    pub(crate) config: &'a Front,
     /// A room for the join link.
     pub(crate) room: &'a str,
 }
@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn a_greeting_says_where_to_go() {
-        let mut config = Config::default();
-        let text = |config: &Config| {
+        let mut config = crate::config::Config::default().front();
+        let text = |config: &Front| {
             let udp = ["127.0.0.1:7882".parse().unwrap()];
             let tcp = ["127.0.0.1:7881".parse().unwrap()];
             let http = "0.0.0.0:7880".parse().unwrap();

@@ -1,41 +1,44 @@
-//! The command line of `plenum`: what was asked for, and the words on the screen. Owns the process:
-//! its runtime, its signals, its exit code. Must not know how anything works.
+//! The command lines of `plenum` and `control-plane`: what was asked for, and the words on the screen. Owns their
+//! runtime and exit. Must not know how anything works.
 
+mod nodes;
 mod token;
 
-use std::{
-    ffi::OsString,
-    fmt,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
+use plenum_service::{
+    cli::{AnyError, Settings, Stop, print},
+    config::{Configuration, Pairs},
+    telemetry,
+};
 
 use crate::{
     banner::{Greeting, friendly_room},
-    config::Config,
+    config::{Config, ControlPlaneConfig, Front},
     run::{self, Running},
-    telemetry,
 };
 
 /// A WebRTC media server for conferences, in one process: page, signalling, APIs and media.
 #[derive(Debug, Parser)]
 #[command(name = "plenum", version)]
+struct Plenum {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// The control plane of Plenum: page, signalling and APIs, for media nodes that are processes of their own (`sfu`).
+#[derive(Debug, Parser)]
+#[command(name = "control-plane", version)]
+struct ControlPlane {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+#[derive(Debug, clap::Args)]
 struct Arguments {
-    /// Configuration file (TOML).
-    #[arg(long, global = true, env = "PLENUM_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// One setting, over file and environment; may be repeated.
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = pair)]
-    set: Vec<(String, String)>,
-    /// Only check the configuration.
-    #[arg(long)]
-    check_config: bool,
-    /// Print all settings with their explanations and defaults.
-    #[arg(long)]
-    print_default_config: bool,
+    #[command(flatten)]
+    settings: Settings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -45,6 +48,9 @@ enum Command {
     /// Access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Media nodes of a running cluster.
+    #[command(subcommand)]
+    Nodes(nodes::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,56 +59,104 @@ enum TokenCommand {
     Create(token::Create),
 }
 
-/// Runs the program with its arguments and the variables of its environment.
-pub fn main(
-    arguments: impl IntoIterator<Item = OsString>,
-    variables: Vec<(String, String)>,
-) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+/// Runs `plenum` with its arguments and the variables of its environment.
+///
+/// # Errors
+/// Whatever ends it before it is told to.
+pub fn plenum(arguments: Vec<OsString>, variables: Pairs) -> Result<(), AnyError> {
+    let Plenum { arguments } = parsed(arguments);
+    execute(arguments, variables, Config::front, |config: Config| {
+        let program = "plenum";
+        let (log, telemetry) = (config.log.clone(), config.telemetry.clone());
+        served(program, log, telemetry, async |stop| {
+            let running = run::start(config).await?;
+            greet(&running)?;
+            stop.asked().await;
+            tracing::info!("told to stop");
+            tokio::select! {
+                () = running.shutdown() => {}
+                () = stop.asked() => again(),
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Runs `control-plane` with its arguments and the variables of its environment.
+///
+/// # Errors
+/// Whatever ends it before it is told to.
+pub fn control_plane(arguments: Vec<OsString>, variables: Pairs) -> Result<(), AnyError> {
+    let ControlPlane { arguments } = parsed(arguments);
+    let front = ControlPlaneConfig::front;
+    execute(arguments, variables, front, |config: ControlPlaneConfig| {
+        let program = "control-plane";
+        let (log, telemetry) = (config.log.clone(), config.telemetry.clone());
+        served(program, log, telemetry, async |stop| {
+            let running = run::start_control_plane(config).await?;
+            print(&format!(
+                "control-plane {} for clients at http://{}, for media nodes at {}\n",
+                env!("CARGO_PKG_VERSION"),
+                running.http_addr(),
+                running.cluster_addr(),
+            ))?;
+            stop.asked().await;
+            tracing::info!("told to stop: signalling goes to other replicas");
+            tokio::select! {
+                () = running.shutdown() => {}
+                () = stop.asked() => again(),
+            }
+            Ok(())
+        })
+    })
+}
+
+fn again() {
+    tracing::warn!("told to stop again: not waiting any longer");
+}
+
+fn parsed<T: Parser>(arguments: Vec<OsString>) -> T {
+    match T::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
-    };
-    match execute(arguments, variables) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nothing is left to do for a process that cannot write its own error.
-            let _ = writeln!(io::stderr(), "plenum: {}", Chain(error.as_ref()));
-            ExitCode::FAILURE
-        }
     }
 }
 
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
-fn execute(arguments: Arguments, variables: Vec<(String, String)>) -> Result<(), AnyError> {
-    if arguments.print_default_config {
-        return print(&Config::default_toml());
+fn execute<C: Configuration>(
+    arguments: Arguments,
+    variables: Pairs,
+    front: fn(&C) -> Front,
+    serve: impl FnOnce(C) -> Result<(), AnyError>,
+) -> Result<(), AnyError> {
+    let settings = arguments.settings;
+    if settings.print_default_config {
+        return print(&C::default_toml());
     }
-    let config = Config::load(arguments.config.as_deref(), variables, arguments.set)?;
-    if arguments.check_config {
+    let config = C::load(settings.config.as_deref(), variables, settings.set)?;
+    if settings.check_config {
         return print("The configuration is good.\n");
     }
     match arguments.command {
-        Some(Command::Token(TokenCommand::Create(create))) => print(&create.text(&config)?),
+        Some(Command::Token(TokenCommand::Create(create))) => print(&create.text(&front(&config))?),
+        Some(Command::Nodes(command)) => print(&command.run(&front(&config))?),
         None => serve(config),
     }
 }
 
-fn serve(config: Config) -> Result<(), AnyError> {
+/// Serves until `serve` returns, with log and traces.
+fn served(
+    program: &'static str,
+    log: plenum_service::config::LogConfig,
+    telemetry: plenum_service::config::TelemetryConfig,
+    serve: impl AsyncFnOnce(&mut Stop) -> Result<(), AnyError>,
+) -> Result<(), AnyError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let mut stop = Stop::new()?;
-        let traces = telemetry::install(&config.log, &config.telemetry)?;
-        let running = run::start(config).await?;
-        greet(&running)?;
-        stop.asked().await;
-        tracing::info!("told to stop");
-        tokio::select! {
-            () = running.shutdown() => {}
-            () = stop.asked() => tracing::warn!("told to stop again: not waiting any longer"),
-        }
+        let traces = telemetry::install(program, &log, &telemetry)?;
+        serve(&mut stop).await?;
         Ok(tokio::task::spawn_blocking(move || traces.shutdown()).await??)
     })
 }
@@ -113,64 +167,10 @@ fn greet(running: &Running) -> Result<(), AnyError> {
         http: running.http_addr(),
         udp: running.node().local_udp(),
         tcp: running.node().local_tcp(),
-        config: running.config(),
+        config: &running.config().front(),
         room: &room,
     };
     print(&greeting.text())
-}
-
-/// Ctrl-C, or the signal that ends services.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-fn print(text: &str) -> Result<(), AnyError> {
-    let mut out = io::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader such as `head` has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("must be KEY=VALUE".to_owned()),
-    }
-}
-
-/// An error with what caused it, in one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -180,13 +180,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn a_setting_is_a_pair() {
-        assert_eq!(pair("a.b=c=d"), Ok(("a.b".into(), "c=d".into())));
-        assert!(pair("a").is_err() && pair("=a").is_err());
+    fn the_command_lines_are_consistent() {
+        Plenum::command().debug_assert();
+        ControlPlane::command().debug_assert();
     }
 }

@@ -1,17 +1,13 @@
-//! The metrics of the control plane, and the node's where it lives in this process. Owns names, units
+//! The metrics of the control plane. Owns names, units
 //! and label sets, which are closed: no room, no participant, no address. Must not know who reads them.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use opentelemetry::{
     KeyValue,
-    metrics::{
-        AsyncInstrument, AsyncInstrumentBuilder, Counter, Histogram, Meter, MeterProvider as _,
-        UpDownCounter,
-    },
+    metrics::{Counter, Histogram, MeterProvider as _, UpDownCounter},
 };
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use sfu_node::{Metric, MetricKind, MetricValue, NodeStats, describe};
 
 use crate::signal::SignalMetrics;
 
@@ -83,6 +79,58 @@ impl Metrics {
     /// A guest was given a token.
     pub(crate) fn guest_token(&self) {
         self.guest_tokens.add(1, &[]);
+    }
+}
+
+/// What became of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WebhookEnd {
+    /// Its receiver took it.
+    Delivered,
+    /// It was tried for as long as it is kept, or its URL is no longer configured.
+    GivenUp,
+    /// Too many were waiting.
+    Dropped,
+}
+
+/// The instruments of webhooks.
+#[derive(Debug, Clone)]
+pub(crate) struct Webhooks {
+    ended: Counter<u64>,
+    failed: Counter<u64>,
+}
+
+impl Webhooks {
+    /// Declares all instruments.
+    pub(crate) fn new(provider: &SdkMeterProvider) -> Self {
+        let meter = provider.meter("plenum");
+        Self {
+            ended: meter
+                .u64_counter("plenum.webhooks")
+                .with_unit("{webhook}")
+                .with_description("Webhooks that are done with, by what became of them.")
+                .build(),
+            failed: meter
+                .u64_counter("plenum.webhooks.attempts.failed")
+                .with_unit("{attempt}")
+                .with_description("Attempts that no receiver took.")
+                .build(),
+        }
+    }
+
+    /// One is done with.
+    pub(crate) fn ended(&self, end: WebhookEnd) {
+        let end = match end {
+            WebhookEnd::Delivered => "delivered",
+            WebhookEnd::GivenUp => "given_up",
+            WebhookEnd::Dropped => "dropped",
+        };
+        self.ended.add(1, &[KeyValue::new("end", end)]);
+    }
+
+    /// An attempt failed; another may follow.
+    pub(crate) fn failed(&self) {
+        self.failed.add(1, &[]);
     }
 }
 
@@ -191,80 +239,4 @@ pub(crate) fn observe_connections(
         .with_description("Sockets that are open, WebSockets included.")
         .with_callback(move |observer| observer.observe(read(), &[]))
         .build();
-}
-
-/// Declares the node's metrics, read from its numbers whenever somebody asks.
-pub(crate) fn observe_node(
-    provider: &SdkMeterProvider,
-    stats: impl Fn() -> NodeStats + Send + Sync + 'static,
-) {
-    let meter = provider.meter("plenum");
-    let stats: Arc<dyn Fn() -> NodeStats + Send + Sync> = Arc::new(stats);
-    for metric in describe() {
-        observe_node_metric(&meter, metric, Arc::clone(&stats));
-    }
-}
-
-fn observe_node_metric(
-    meter: &Meter,
-    metric: &'static Metric,
-    stats: Arc<dyn Fn() -> NodeStats + Send + Sync>,
-) {
-    let name = metric.name;
-    match (metric.kind, metric.is_time()) {
-        (MetricKind::Counter, false) => {
-            observed(meter.u64_observable_counter(name), metric, stats, whole).build();
-        }
-        (MetricKind::Gauge, false) => {
-            observed(meter.u64_observable_gauge(name), metric, stats, whole).build();
-        }
-        (MetricKind::Counter, true) => {
-            observed(meter.f64_observable_counter(name), metric, stats, seconds).build();
-        }
-        (MetricKind::Gauge, true) => {
-            observed(meter.f64_observable_gauge(name), metric, stats, seconds).build();
-        }
-    }
-}
-
-/// Tells an instrument what it is and where its values come from.
-fn observed<'a, I, M>(
-    instrument: AsyncInstrumentBuilder<'a, I, M>,
-    metric: &'static Metric,
-    stats: Arc<dyn Fn() -> NodeStats + Send + Sync>,
-    number: fn(MetricValue) -> Option<M>,
-) -> AsyncInstrumentBuilder<'a, I, M>
-where
-    M: 'static,
-{
-    instrument
-        .with_unit(metric.unit)
-        .with_description(metric.help)
-        .with_callback(move |observer: &dyn AsyncInstrument<M>| {
-            metric.observe(&stats(), |label, value| {
-                let Some(value) = number(value) else {
-                    return;
-                };
-                match (metric.label, label) {
-                    (Some(name), Some(label)) => {
-                        observer.observe(value, &[KeyValue::new(name, label)]);
-                    }
-                    _ => observer.observe(value, &[]),
-                }
-            });
-        })
-}
-
-fn whole(value: MetricValue) -> Option<u64> {
-    match value {
-        MetricValue::Whole(value) => Some(value),
-        MetricValue::Seconds(_) => None,
-    }
-}
-
-fn seconds(value: MetricValue) -> Option<f64> {
-    match value {
-        MetricValue::Seconds(value) => Some(value),
-        MetricValue::Whole(_) => None,
-    }
 }

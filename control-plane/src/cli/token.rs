@@ -8,14 +8,14 @@ use clap::Args;
 use crate::{
     auth::{Keys, KeysError, MintError, MintRequest, VideoGrants},
     banner::base_url,
-    config::{Config, parse_duration},
+    config::Front,
 };
 
 /// What the token is to allow. With an identity it admits that participant to the room.
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// Room it is for.
-    #[arg(long, required_unless_present_any = ["create_rooms", "list_rooms"])]
+    #[arg(long, required_unless_present_any = ["create_rooms", "list_rooms", "manage_nodes"])]
     room: Option<String>,
     /// Participant it admits; without one it is a token for a backend.
     #[arg(long, requires = "room")]
@@ -27,7 +27,7 @@ pub(super) struct Create {
     #[arg(long, default_value = "")]
     metadata: String,
     /// Attribute of the participant; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = super::pair)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = plenum_service::cli::pair)]
     attribute: Vec<(String, String)>,
     /// How long it is valid.
     #[arg(long, default_value = "6h", value_parser = ttl)]
@@ -44,6 +44,9 @@ pub(super) struct Create {
     /// May ask the API for tokens with no more rights than its own.
     #[arg(long)]
     create_tokens: bool,
+    /// May see, cordon and drain media nodes.
+    #[arg(long)]
+    manage_nodes: bool,
     /// May not publish audio and video.
     #[arg(long)]
     no_publish: bool,
@@ -86,7 +89,7 @@ pub(super) enum CreateError {
 
 impl Create {
     /// The token in a line, and the link to join in another when it admits somebody.
-    pub(super) fn text(self, config: &Config) -> Result<String, CreateError> {
+    pub(super) fn text(self, config: &Front) -> Result<String, CreateError> {
         let pairs = config
             .keys
             .iter()
@@ -122,6 +125,7 @@ impl Create {
             agent: self.agent,
             recorder: self.recorder,
             token_create: self.create_tokens,
+            node_admin: self.manage_nodes,
             ..VideoGrants::default()
         };
         MintRequest {
@@ -158,7 +162,7 @@ fn join_link(base: &str, room: &str, token: &str) -> String {
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
+    plenum_service::config::parse_duration(text)
         .filter(|ttl| *ttl >= Duration::from_secs(1))
         .ok_or_else(|| "must be a duration such as \"6h\" or \"30m\"".to_owned())
 }
@@ -178,7 +182,7 @@ mod tests {
         let line = Line::try_parse_from(["create"].into_iter().chain(arguments.split(' ')))?;
         Ok(line
             .create
-            .text(&Config::default())
+            .text(&crate::config::Config::default().front())
             .expect("the development key signs"))
     }
 

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+use plenum_service::{
+    cluster::TlsConfig,
+    config::{HttpConfig, LogConfig, Secret, TelemetryConfig},
+    settings,
+};
 use sfu_node::NodeConfig;
 
-use crate::signal::SignalConfig;
-
-use super::{
-    setting::settings,
-    value::{ByteSize, LogFormat, Secret},
-};
+use crate::{signal::SignalConfig, webhook::WebhookConfig};
 
 /// The API key that is valid until keys are configured.
 pub const DEV_KEY: &str = "devkey";
@@ -17,7 +17,7 @@ pub const DEV_KEY: &str = "devkey";
 pub const DEV_SECRET: &str = "secret";
 
 settings! {
-    /// Everything that can be set.
+    /// Everything that can be set for `plenum`, the whole in one process.
     pub struct Config {
         /// The listener for the page, client signalling and both APIs.
         http: HttpConfig = HttpConfig::default(),
@@ -34,6 +34,10 @@ settings! {
         node: NodeConfig = NodeConfig::default(),
         /// The APIs for backends: gRPC, and the same calls over Twirp.
         api: ApiConfig = ApiConfig::default(),
+        /// What outlives this process.
+        store: StoreConfig = StoreConfig::default(),
+        /// Webhooks: what happens in rooms, told to your backend over HTTP.
+        webhook: WebhookConfig = WebhookConfig::default(),
         /// The log, on the standard error stream.
         log: LogConfig = LogConfig::default(),
         /// Metrics and traces.
@@ -42,29 +46,88 @@ settings! {
 }
 
 settings! {
-    /// The listener.
-    pub struct HttpConfig {
-        /// Address and port. Put a TLS proxy in front where others are to reach it: browsers give camera and
-        /// microphone only to https pages and to localhost.
-        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7880)),
-        /// Connections at once, WebSockets included; more wait to be accepted.
-        max_connections: u32 = 25_000,
-        /// Head of one request.
-        max_header: ByteSize = ByteSize::kib(16),
-        /// Body of one request.
-        max_body: ByteSize = ByteSize::mib(10),
-        /// Time for the head of a request, and for the first request of a connection.
-        header_timeout: Duration = Duration::from_secs(10),
-        /// Time for a request until its response begins, its body included.
-        request_timeout: Duration = Duration::from_secs(30),
-        /// Requests at once on one HTTP/2 connection.
-        max_streams: u32 = 256,
-        /// How often a silent HTTP/2 connection is asked whether it is alive.
-        keepalive_interval: Duration = Duration::from_secs(20),
-        /// How long it may take to answer.
-        keepalive_timeout: Duration = Duration::from_secs(20),
-        /// How long participants and requests are given to go when the process is told to end.
-        shutdown_grace: Duration = Duration::from_secs(5),
+    /// Everything that can be set for `control-plane`, whose media nodes are processes of their own.
+    pub struct ControlPlaneConfig {
+        /// The listener for the page, client signalling and both APIs.
+        http: HttpConfig = HttpConfig::default(),
+        /// API keys and their secrets: name = "secret". Tokens are signed with them (HS256); a secret
+        /// should have at least 32 characters. The development key below is valid only as long as nothing
+        /// is set here, and only on the loopback address. All replicas need the same.
+        keys: BTreeMap<String, Secret> = [(DEV_KEY.to_owned(), Secret::new(DEV_SECRET))].into(),
+        /// The listener for media nodes, and how both sides know each other.
+        cluster: ClusterConfig = ClusterConfig::default(),
+        /// What the replicas agree by, and what outlives them.
+        store: ClusterStoreConfig = ClusterStoreConfig::default(),
+        /// Signalling of clients, over WebSocket.
+        signal: SignalConfig = SignalConfig::default(),
+        /// The web page.
+        web: WebConfig = WebConfig::default(),
+        /// The APIs for backends: gRPC, and the same calls over Twirp.
+        api: ApiConfig = ApiConfig::default(),
+        /// Webhooks: what happens in rooms, told to your backend over HTTP.
+        webhook: WebhookConfig = WebhookConfig::default(),
+        /// The log, on the standard error stream.
+        log: LogConfig = LogConfig::default(),
+        /// Metrics and traces.
+        telemetry: TelemetryConfig = TelemetryConfig::default(),
+    }
+}
+
+settings! {
+    /// The store of a single process.
+    pub struct StoreConfig {
+        /// File in which room records are kept, made if it is not there. Without it a restart
+        /// forgets them.
+        path: Option<String> = None,
+    }
+}
+
+settings! {
+    /// What the replicas agree by.
+    pub struct ClusterStoreConfig {
+        /// For a single replica without etcd: file in which room records are kept, made
+        /// if it is not there. Without it, and without etcd, a restart forgets them.
+        path: Option<String> = None,
+        /// etcd 3.4 or later, which any number of replicas can share.
+        etcd: EtcdSection = EtcdSection::default(),
+    }
+}
+
+settings! {
+    /// Which etcd, and as whom.
+    pub struct EtcdSection {
+        /// Members, "http://host:2379" or "https://host:2379". None: no etcd, and one replica only.
+        endpoints: Vec<String> = Vec::new(),
+        /// In front of all keys, so that several clusters can share an etcd.
+        prefix: String = "/plenum/".to_owned(),
+        /// User, where etcd asks for one.
+        user: Option<String> = None,
+        /// The user's password.
+        password: Option<Secret> = None,
+        /// File with the certificates (PEM) that https endpoints are checked with; when not set, the system's.
+        ca: Option<String> = None,
+        /// Time for one request to one member.
+        timeout: Duration = Duration::from_secs(3),
+    }
+}
+
+settings! {
+    /// The listener for media nodes.
+    pub struct ClusterConfig {
+        /// Address and port at which media nodes report. Not for clients.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7870)),
+        /// What media nodes and control planes show each other, at least 32 characters and the same for all.
+        /// Without it, and without `tls`, nothing listens or connects outside the loopback address.
+        secret: Secret = Secret::new(""),
+        /// Where this control plane stands, and so the participants whose signalling comes to it: rooms go to
+        /// nodes of the same region, and zone. Empty: not known.
+        region: String = String::new(),
+        /// Where in the region.
+        zone: String = String::new(),
+        /// How long a media node that is not heard of counts as alive. It reports three times as often.
+        lease: Duration = Duration::from_secs(6),
+        /// TLS between media nodes and control planes, both sides with certificates.
+        tls: TlsConfig = TlsConfig::default(),
     }
 }
 
@@ -86,28 +149,5 @@ settings! {
         max_concurrent_requests: u32 = 512,
         /// Event streams at once; more are refused.
         max_event_streams: u32 = 64,
-    }
-}
-
-settings! {
-    /// The log.
-    pub struct LogConfig {
-        /// "text" for people, "json" for collectors.
-        format: LogFormat = LogFormat::Text,
-        /// A level (error, warn, info, debug, trace), or several by target: "info,control_plane=debug".
-        level: String = "info".to_owned(),
-    }
-}
-
-settings! {
-    /// Metrics and traces.
-    pub struct TelemetryConfig {
-        /// Serve metrics for Prometheus at /metrics.
-        prometheus: bool = true,
-        /// Where to send metrics and traces (OTLP over gRPC, without TLS: a collector beside this
-        /// process), for example "http://127.0.0.1:4317".
-        otlp_endpoint: Option<String> = None,
-        /// Share of joins and API calls that are traced, in percent.
-        trace_percent: u8 = 100,
     }
 }

@@ -3,22 +3,17 @@
 
 use crate::signal::{EXPLAINED, SignalConfig};
 
-use super::{
-    external,
-    given::Given,
-    mistake::{Key, Mistakes},
-    setting::Setting,
-};
+use plenum_service::config::{Given, Key, Mistakes, Setting, print_external, read_external};
 
 impl Setting for SignalConfig {
     const IS_TABLE: bool = true;
 
     fn read(&mut self, given: Given, key: &Key, mistakes: &mut Mistakes) {
-        external::read(self, given, key, mistakes);
+        read_external(self, given, key, mistakes);
     }
 
     fn print(&self, key: &Key, about: &[&str], out: &mut String) {
-        external::print(self, EXPLAINED, key, about, out);
+        print_external(self, EXPLAINED, key, about, out);
     }
 }
 

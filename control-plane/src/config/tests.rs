@@ -17,7 +17,7 @@ fn read_all(
             .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
             .collect()
     };
-    Config::read(file, own(environment), own(flags)).map_err(|error| match error {
+    Config::read_text(file, own(environment), own(flags)).map_err(|error| match error {
         ConfigError::Wrong(mistakes) => mistakes
             .all()
             .iter()
@@ -128,9 +128,9 @@ fn own_keys_replace_the_development_key() {
             ["mine"],
             "{file} {environment:?}"
         );
-        assert!(!config.is_dev() && !config.guest_access());
+        assert!(!config.front().is_dev() && !config.front().guest_access());
     }
-    assert!(Config::default().is_dev() && Config::default().guest_access());
+    assert!(Config::default().front().is_dev() && Config::default().front().guest_access());
 }
 
 #[test]

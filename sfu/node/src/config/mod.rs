@@ -5,6 +5,7 @@
 
 mod advertise;
 mod discover;
+mod explained;
 mod limits;
 mod validate;
 
@@ -140,6 +141,9 @@ pub struct TimeoutsConfig {
     /// Life of a room after the last participant left, unless the room says otherwise.
     #[serde(with = "crate::duration")]
     pub departure: Duration,
+    /// Over which a node that is drained sends its rooms to other nodes.
+    #[serde(with = "crate::duration")]
+    pub drain: Duration,
 }
 
 /// What is kept of room events for readers that come back.
@@ -227,6 +231,7 @@ impl Default for TimeoutsConfig {
             connect: Duration::from_secs(30),
             empty_room: Duration::from_secs(300),
             departure: Duration::from_secs(20),
+            drain: Duration::from_secs(30),
         }
     }
 }

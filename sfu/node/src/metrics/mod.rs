@@ -1,8 +1,9 @@
 //! The metrics of a node: names, units, help and where each value comes from.
 //!
-//! Owns the list, so that whoever exports (OpenTelemetry, in the binaries) only walks it. Units are
+//! Owns the list, so that whoever exports only walks it. Units are
 //! UCUM, base units; label sets are closed. Must not hold an exporter.
 
+mod export;
 mod table;
 
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use sfu_core::DropReason;
 
 use crate::stats::{NodeStats, TcpEnd};
+
+pub use export::observe_node;
 
 /// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

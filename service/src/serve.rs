@@ -46,9 +46,34 @@ const MAX_HEADERS: usize = 100;
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Takes the address that is configured, or the first free one of its range, and writes it down where that is asked
+/// for.
+///
+/// # Errors
+/// There is none, or the file cannot be written.
+pub async fn bind(config: &HttpConfig) -> io::Result<TcpListener> {
+    let mut address = config.listen;
+    let last = config
+        .listen
+        .port()
+        .saturating_add(config.port_range.saturating_sub(1));
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() < last => {
+                address.set_port(address.port() + 1);
+            }
+            bound => break bound?,
+        }
+    };
+    if let Some(path) = &config.address_file {
+        std::fs::write(path, format!("{}\n", listener.local_addr()?))?;
+    }
+    Ok(listener)
+}
+
 /// A listener that serves until it is shut down.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     address: SocketAddr,
     connections: Arc<Semaphore>,
     max_connections: u32,
@@ -61,11 +86,7 @@ impl Server {
     ///
     /// # Errors
     /// The listener has no address.
-    pub(crate) fn start(
-        listener: TcpListener,
-        app: Router,
-        limits: &HttpConfig,
-    ) -> io::Result<Self> {
+    pub fn start(listener: TcpListener, app: Router, limits: &HttpConfig) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let connections = Arc::new(Semaphore::new(limits.max_connections as usize));
         let stop = CancellationToken::new();
@@ -87,19 +108,19 @@ impl Server {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Reads how many sockets are open; does not keep the listener.
-    pub(crate) fn open_connections(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+    pub fn open_connections(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let (connections, max) = (Arc::clone(&self.connections), self.max_connections as usize);
         // One permit waits in the accepting loop for the next connection.
         move || (max - connections.available_permits()).saturating_sub(1) as u64
     }
 
     /// Stops accepting, lets requests and upgraded connections end, and returns after `grace` at most.
-    pub(crate) async fn shutdown(self, grace: Duration) {
+    pub async fn shutdown(self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.stop.cancel();
         // The loop ends as soon as it sees the token; it holds nothing that could be lost.
@@ -275,5 +296,33 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_of_the_range_is_found_and_written_down() {
+        let path = std::env::temp_dir().join(format!("plenum-address-{}", std::process::id()));
+        // An address of our own, so that nobody else is after its ports.
+        let mut config = HttpConfig {
+            listen: SocketAddr::from(([127, 83, 5, 1], 41_500)),
+            port_range: 2,
+            address_file: Some(path.to_string_lossy().into_owned()),
+            ..HttpConfig::default()
+        };
+        let first = bind(&config).await.expect("free");
+        let second = bind(&config).await.expect("the next one");
+        assert_eq!(second.local_addr().expect("bound").port(), 41_501);
+        let written = std::fs::read_to_string(&path).expect("written");
+        assert_eq!(written, "127.83.5.1:41501\n");
+        assert!(bind(&config).await.is_err(), "the range is used up");
+        config.port_range = 0;
+        assert!(bind(&config).await.is_err(), "it is not looked for another");
+        drop(first);
+        assert!(bind(&config).await.is_ok());
+        let _ = std::fs::remove_file(&path);
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Anything that can stand in the configuration: a value or a section of values.
-pub(crate) trait Setting {
+pub trait Setting {
     /// Whether it prints as a TOML table.
     const IS_TABLE: bool;
 
@@ -22,7 +22,7 @@ pub(crate) trait Setting {
 }
 
 /// A single value.
-pub(crate) trait Value: Sized {
+pub trait Value: Sized {
     /// What is expected, for messages: "a duration such as \"30s\"".
     fn expects() -> String;
 
@@ -64,7 +64,7 @@ impl<T: Value> Setting for T {
 }
 
 /// Prints the head of a section.
-pub(crate) fn print_section(key: &Key, about: &[&str], out: &mut String) {
+pub fn print_section(key: &Key, about: &[&str], out: &mut String) {
     out.push('\n');
     print_comment(about, out);
     if !key.is_root() {
@@ -72,14 +72,14 @@ pub(crate) fn print_section(key: &Key, about: &[&str], out: &mut String) {
     }
 }
 
-pub(crate) fn print_comment<T: AsRef<str>>(about: &[T], out: &mut String) {
+pub(super) fn print_comment<T: AsRef<str>>(about: &[T], out: &mut String) {
     for line in about {
         let _ = writeln!(out, "#{}", line.as_ref());
     }
 }
 
 /// Notes the keys nobody took.
-pub(crate) fn refuse_unknown<'a>(
+pub fn refuse_unknown<'a>(
     left: impl Iterator<Item = &'a String>,
     key: &Key,
     known: &[&str],
@@ -95,6 +95,7 @@ pub(crate) fn refuse_unknown<'a>(
 }
 
 /// Declares a section: its documentation, its settings with their documentation and defaults.
+#[macro_export]
 macro_rules! settings {
     (
         $(#[doc = $about:literal])+
@@ -114,38 +115,42 @@ macro_rules! settings {
             }
         }
 
-        impl $crate::config::setting::Setting for $name {
+        impl $crate::config::Setting for $name {
             const IS_TABLE: bool = true;
 
             fn read(
                 &mut self,
-                given: $crate::config::given::Given,
-                key: &$crate::config::mistake::Key,
-                mistakes: &mut $crate::config::mistake::Mistakes,
+                given: $crate::config::Given,
+                key: &$crate::config::Key,
+                mistakes: &mut $crate::config::Mistakes,
             ) {
                 let Some(mut table) = given.into_table(key, mistakes) else { return };
                 $(
                     if let Some(value) = table.remove(stringify!($field)) {
-                        self.$field.read(value, &key.child(stringify!($field)), mistakes);
+                        $crate::config::Setting::read(
+                            &mut self.$field, value, &key.child(stringify!($field)), mistakes,
+                        );
                     }
                 )+
                 let known = [$( stringify!($field) ),+];
-                $crate::config::setting::refuse_unknown(table.keys(), key, &known, mistakes);
+                $crate::config::refuse_unknown(table.keys(), key, &known, mistakes);
             }
 
             fn print(
                 &self,
-                key: &$crate::config::mistake::Key,
+                key: &$crate::config::Key,
                 about: &[&str],
                 out: &mut String,
             ) {
-                $crate::config::setting::print_section(key, about, out);
+                $crate::config::print_section(key, about, out);
                 // TOML reads a value after a table as part of that table: values go first.
                 for tables in [false, true] {
                     $(
-                        if <$type as $crate::config::setting::Setting>::IS_TABLE == tables {
+                        if <$type as $crate::config::Setting>::IS_TABLE == tables {
                             let about = [$( $doc ),+];
-                            self.$field.print(&key.child(stringify!($field)), &about, out);
+                            $crate::config::Setting::print(
+                                &self.$field, &key.child(stringify!($field)), &about, out,
+                            );
                         }
                     )+
                 }
@@ -153,5 +158,3 @@ macro_rules! settings {
         }
     };
 }
-
-pub(crate) use settings;

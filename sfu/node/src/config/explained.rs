@@ -1,31 +1,30 @@
-//! The media node's section. Owns the explanations of its keys; the keys, defaults and checks are the
-//! node's own.
+//! The section `[node]` of a configuration file: what its keys mean. Must not hold keys, defaults or
+//! checks: those stand beside the structure.
 
-use sfu_node::NodeConfig;
-
-use super::{
-    external::{self, Explained},
-    given::Given,
-    mistake::{Key, Mistakes},
-    setting::Setting,
+use plenum_service::config::{
+    Explained, Given, Key, Mistakes, Setting, print_external, read_external,
 };
+
+use super::NodeConfig;
 
 impl Setting for NodeConfig {
     const IS_TABLE: bool = true;
 
     fn read(&mut self, given: Given, key: &Key, mistakes: &mut Mistakes) {
-        external::read(self, given, key, mistakes);
+        read_external(self, given, key, mistakes);
     }
 
     fn print(&self, key: &Key, about: &[&str], out: &mut String) {
-        external::print(self, EXPLAINED, key, about, out);
+        print_external(self, EXPLAINED, key, about, out);
     }
 }
 
-/// Notes what the node itself finds wrong.
-pub(super) fn check(node: &NodeConfig, mistakes: &mut Mistakes) {
-    for problem in node.validate().err().unwrap_or_default() {
-        mistakes.add(&Key::of("node").child(&problem.path), problem.problem);
+impl NodeConfig {
+    /// Notes what [`validate`](Self::validate) finds, as mistakes of the section `[node]`.
+    pub fn check(&self, mistakes: &mut Mistakes) {
+        for problem in self.validate().err().unwrap_or_default() {
+            mistakes.add(&Key::of("node").child(&problem.path), problem.problem);
+        }
     }
 }
 
@@ -167,6 +166,10 @@ const EXPLAINED: Explained = &[
         "Life of a room after the last participant left, likewise.",
     ),
     (
+        "timeouts.drain",
+        "Over which a node that is drained sends its rooms to other nodes, one after the other.",
+    ),
+    (
         "events",
         "What is kept of room events for readers that come back.",
     ),
@@ -245,7 +248,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_node_is_explained_and_nothing_else() {
-        let mut keys = external::paths(&NodeConfig::default());
+        let mut keys = plenum_service::config::paths(&NodeConfig::default());
         let mut explained: Vec<String> = EXPLAINED
             .iter()
             .map(|(path, _)| (*path).to_owned())

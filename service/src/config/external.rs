@@ -14,10 +14,10 @@ use super::{
 };
 
 /// Explanations by path below the section; `""` explains nothing and is not used.
-pub(crate) type Explained = &'static [(&'static str, &'static str)];
+pub type Explained = &'static [(&'static str, &'static str)];
 
 /// Takes over what was given, key by key.
-pub(crate) fn read<T: Serialize + DeserializeOwned>(
+pub fn read<T: Serialize + DeserializeOwned>(
     section: &mut T,
     given: Given,
     key: &Key,
@@ -45,7 +45,7 @@ pub(crate) fn read<T: Serialize + DeserializeOwned>(
 }
 
 /// Prints all keys with their explanations.
-pub(crate) fn print<T: Serialize>(
+pub fn print<T: Serialize>(
     section: &T,
     explained: Explained,
     key: &Key,
@@ -59,8 +59,8 @@ pub(crate) fn print<T: Serialize>(
 }
 
 /// All paths of values, as [`print`] walks them.
-#[cfg(test)]
-pub(crate) fn paths<T: Serialize>(section: &T) -> Vec<String> {
+#[expect(clippy::missing_panics_doc, reason = "for tests")]
+pub fn paths<T: Serialize>(section: &T) -> Vec<String> {
     fn walk(table: &Table, prefix: &str, out: &mut Vec<String>) {
         for (name, value) in table {
             let path = join(prefix, name);

@@ -7,7 +7,7 @@ use super::mistake::{Key, Mistakes};
 
 /// One given value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Given {
+pub enum Given {
     /// Several values by name.
     Table(BTreeMap<String, Self>),
     /// A value of a TOML file, with a type of its own.
@@ -18,12 +18,12 @@ pub(crate) enum Given {
 
 impl Given {
     /// An empty tree.
-    pub(crate) fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self::Table(BTreeMap::new())
     }
 
     /// Everything of a TOML file.
-    pub(crate) fn from_table(table: toml::Table) -> Self {
+    pub fn from_table(table: toml::Table) -> Self {
         Self::Table(
             table
                 .into_iter()
@@ -40,7 +40,7 @@ impl Given {
     }
 
     /// Sets the text at `path`, over whatever is there.
-    pub(crate) fn set(&mut self, path: &[String], text: String) {
+    pub fn set(&mut self, path: &[String], text: String) {
         let Some((first, rest)) = path.split_first() else {
             *self = Self::Text(text);
             return;
@@ -57,11 +57,7 @@ impl Given {
     }
 
     /// The named values of a section; anything else is a mistake.
-    pub(crate) fn into_table(
-        self,
-        key: &Key,
-        mistakes: &mut Mistakes,
-    ) -> Option<BTreeMap<String, Self>> {
+    pub fn into_table(self, key: &Key, mistakes: &mut Mistakes) -> Option<BTreeMap<String, Self>> {
         if let Self::Table(table) = self {
             Some(table)
         } else {
@@ -75,7 +71,7 @@ impl Given {
 const PREFIX: &str = "PLENUM_";
 
 /// What an environment variable of ours sets.
-pub(crate) enum Variable {
+pub(super) enum Variable {
     /// The setting at this path.
     Path(Vec<String>),
     /// Not about settings: another program's, or one that Kubernetes makes for a service of our name.
@@ -83,7 +79,7 @@ pub(crate) enum Variable {
 }
 
 /// Reads the name of an environment variable: `PLENUM_HTTP__LISTEN` is `http.listen`.
-pub(crate) fn variable(name: &str) -> Variable {
+pub(super) fn variable(name: &str) -> Variable {
     let Some(rest) = name.strip_prefix(PREFIX) else {
         return Variable::Foreign;
     };

@@ -8,17 +8,17 @@ pub struct Key(String);
 
 impl Key {
     /// The whole configuration.
-    pub(crate) fn root() -> Self {
+    pub fn root() -> Self {
         Self::default()
     }
 
     /// A setting by its dotted path.
-    pub(crate) fn of(path: &str) -> Self {
+    pub fn of(path: &str) -> Self {
         Self(path.to_owned())
     }
 
     /// A setting of this section.
-    pub(crate) fn child(&self, name: &str) -> Self {
+    pub fn child(&self, name: &str) -> Self {
         if self.0.is_empty() {
             Self(name.to_owned())
         } else {
@@ -27,12 +27,12 @@ impl Key {
     }
 
     /// The path as text.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether this is the whole configuration.
-    pub(crate) fn is_root(&self) -> bool {
+    pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -58,11 +58,30 @@ pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
     /// Notes one.
-    pub(crate) fn add(&mut self, key: &Key, problem: impl Into<String>) {
+    pub fn add(&mut self, key: &Key, problem: impl Into<String>) {
         self.0.push(Mistake {
             key: key.clone(),
             problem: problem.into(),
         });
+    }
+
+    /// Notes a number that must not be zero.
+    pub fn refuse_zero(&mut self, key: &str, is_zero: bool) {
+        if is_zero {
+            self.add(&Key::of(key), "must be more than zero");
+        }
+    }
+
+    /// Good when there is no mistake.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub fn none(self) -> Result<(), ConfigError> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Wrong(self))
+        }
     }
 
     /// The mistakes found so far, in order.

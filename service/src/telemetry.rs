@@ -1,8 +1,10 @@
 //! Log, traces and the export of metrics: owns where they go. Must not declare an instrument
-//! (`metrics.rs` does) nor decide what is worth a line.
+//! (the programs do) nor decide what is worth a line.
 
 use std::io::IsTerminal as _;
 
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{
@@ -19,8 +21,8 @@ use tracing_subscriber::{
 
 use crate::config::{LogConfig, LogFormat, TelemetryConfig};
 
-/// Names us to collectors.
-const SERVICE: &str = "plenum";
+/// Names our spans.
+const TRACER: &str = "plenum";
 
 /// Why log, traces or metrics cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +45,7 @@ pub enum TelemetryError {
 }
 
 /// Checks the text of `log.level`.
-pub(crate) fn check_level(level: &str) -> Result<(), String> {
+pub fn check_level(level: &str) -> Result<(), String> {
     filter(level).map(drop)
 }
 
@@ -78,11 +80,16 @@ impl Traces {
     }
 }
 
-/// Sets up the log and the traces of this process. Call it once, inside the runtime.
+/// Sets up the log and the traces of this process, a `program` of that name. Call it once, inside the
+/// runtime.
 ///
 /// # Errors
 /// A filter or address that cannot be used, or a process whose log is set up already.
-pub fn install(log: &LogConfig, telemetry: &TelemetryConfig) -> Result<Traces, TelemetryError> {
+pub fn install(
+    program: &'static str,
+    log: &LogConfig,
+    telemetry: &TelemetryConfig,
+) -> Result<Traces, TelemetryError> {
     let provider = telemetry.otlp_endpoint.as_ref().map(|endpoint| {
         let exporter = SpanExporter::builder()
             .with_tonic()
@@ -95,13 +102,13 @@ pub fn install(log: &LogConfig, telemetry: &TelemetryConfig) -> Result<Traces, T
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
                 share,
             ))))
-            .with_resource(resource())
+            .with_resource(resource(program))
             .build())
     });
     let provider = provider.transpose()?;
     let traces = provider.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(SERVICE))
+            .with_tracer(provider.tracer(TRACER))
             .with_filter(filter_fn(is_traced))
     });
     let filter = filter(&log.level).map_err(TelemetryError::Level)?;
@@ -120,7 +127,7 @@ pub fn install(log: &LogConfig, telemetry: &TelemetryConfig) -> Result<Traces, T
     Ok(Traces { provider })
 }
 
-/// Joins and API calls are spans of this crate at info; the spans of libraries would drown them.
+/// Joins and API calls are spans of the control plane at info; the spans of libraries would drown them.
 fn is_traced(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= tracing::Level::INFO && metadata.target().starts_with("control_plane")
 }
@@ -133,12 +140,12 @@ pub struct MetricsExport {
 }
 
 impl MetricsExport {
-    /// Sets up what is configured; instruments go to [`provider`](Self::provider).
+    /// Sets up what is configured, for a `program` of that name; instruments go to [`provider`](Self::provider).
     ///
     /// # Errors
     /// An address that cannot be used.
-    pub fn new(telemetry: &TelemetryConfig) -> Result<Self, TelemetryError> {
-        let mut builder = SdkMeterProvider::builder().with_resource(resource());
+    pub fn new(program: &'static str, telemetry: &TelemetryConfig) -> Result<Self, TelemetryError> {
+        let mut builder = SdkMeterProvider::builder().with_resource(resource(program));
         let registry = telemetry.prometheus.then(prometheus::Registry::new);
         if let Some(registry) = &registry {
             let reader = opentelemetry_prometheus::exporter()
@@ -180,6 +187,17 @@ impl MetricsExport {
         }
     }
 
+    /// Answers who asks for `/metrics`.
+    pub fn answer(&self) -> Response {
+        match self.scrape() {
+            Some(text) => {
+                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                ([(CONTENT_TYPE, kind)], text).into_response()
+            }
+            None => StatusCode::NOT_FOUND.into_response(),
+        }
+    }
+
     /// Sends what waits and stops reading.
     ///
     /// # Errors
@@ -189,9 +207,9 @@ impl MetricsExport {
     }
 }
 
-fn resource() -> Resource {
+fn resource(program: &'static str) -> Resource {
     Resource::builder()
-        .with_service_name(SERVICE)
+        .with_service_name(program)
         .with_attribute(opentelemetry::KeyValue::new(
             "service.version",
             env!("CARGO_PKG_VERSION"),

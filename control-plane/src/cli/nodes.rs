@@ -1,0 +1,162 @@
+//! `control-plane nodes …`: media nodes seen, cordoned and drained over the API of a running control plane. Must not
+//! decide anything that the API does not.
+
+use std::{fmt::Write as _, time::Duration};
+
+use clap::{Args, Subcommand};
+use plenum_proto::v1::{
+    CordonNodeRequest, DrainNodeRequest, ListNodesRequest, Node,
+    node_service_client::NodeServiceClient,
+};
+use plenum_service::{cli::AnyError, config::parse_duration};
+use tonic::{Request, metadata::AsciiMetadataValue, transport::Endpoint};
+
+use crate::{
+    auth::{Keys, MintRequest, VideoGrants},
+    banner::base_url,
+    config::Front,
+};
+
+/// How long the token for one command is good.
+const TTL: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show all nodes.
+    List(At),
+    /// Place no more rooms on a node.
+    Cordon(Which),
+    /// Place rooms on a node again.
+    Uncordon(Which),
+    /// Send a node's rooms to other nodes; it takes nobody in until it is started anew.
+    Drain(Drain),
+}
+
+/// Which control plane is asked.
+#[derive(Debug, Args)]
+pub(super) struct At {
+    /// Address of the API; that of the configuration unless given.
+    #[arg(long)]
+    url: Option<String>,
+    /// API key to sign with; the first one unless given.
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Id of the node, "ND_…".
+    node: String,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Drain {
+    #[command(flatten)]
+    which: Which,
+    /// Over which the rooms are moved; the node's own setting unless given.
+    #[arg(long, value_parser = spread)]
+    spread: Option<Duration>,
+}
+
+fn spread(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "must be a duration such as 30s".to_owned())
+}
+
+impl Command {
+    /// Asks the API; what there is to show.
+    pub(super) fn run(self, config: &Front) -> Result<String, AnyError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.ask(config))
+    }
+
+    async fn ask(self, config: &Front) -> Result<String, AnyError> {
+        let at = match &self {
+            Self::List(at) => at,
+            Self::Cordon(which) | Self::Uncordon(which) => &which.at,
+            Self::Drain(drain) => &drain.which.at,
+        };
+        let url = at.url.clone();
+        let url = url.unwrap_or_else(|| base_url(config.http.listen));
+        let mut token: AsciiMetadataValue = format!("Bearer {}", at.token(config)?).parse()?;
+        token.set_sensitive(true);
+        let channel = Endpoint::from_shared(url)?.connect().await?;
+        let mut client = NodeServiceClient::with_interceptor(channel, |mut request: Request<()>| {
+            request
+                .metadata_mut()
+                .insert("authorization", token.clone());
+            Ok(request)
+        });
+        let cordon = |which: Which, cordoned| CordonNodeRequest {
+            node_id: which.node,
+            cordoned,
+        };
+        match self {
+            Self::List(_) => {
+                let listed = client.list_nodes(ListNodesRequest {}).await?;
+                return Ok(table(&listed.into_inner().nodes));
+            }
+            Self::Cordon(which) => drop(client.cordon_node(cordon(which, true)).await?),
+            Self::Uncordon(which) => drop(client.cordon_node(cordon(which, false)).await?),
+            Self::Drain(drain) => {
+                let request = DrainNodeRequest {
+                    node_id: drain.which.node,
+                    spread: drain.spread.map(TryInto::try_into).transpose()?,
+                };
+                client.drain_node(request).await?;
+            }
+        }
+        Ok(String::new())
+    }
+}
+
+impl At {
+    fn token(&self, config: &Front) -> Result<String, AnyError> {
+        let pairs = config
+            .keys
+            .iter()
+            .map(|(name, secret)| (name.as_str(), secret.expose()));
+        let keys = Keys::new(pairs)?;
+        let first = keys.names().next().unwrap_or_default();
+        let grants = VideoGrants {
+            node_admin: true,
+            ..VideoGrants::default()
+        };
+        let request = MintRequest {
+            grants,
+            ttl: TTL,
+            ..MintRequest::default()
+        };
+        Ok(keys.mint(self.key.as_deref().unwrap_or(first), request)?)
+    }
+}
+
+fn table(nodes: &[Node]) -> String {
+    let mut text = format!(
+        "{:<16} {:<10} {:<10} {:<10} {:>6} {:>12} {:>5}\n",
+        "node", "region", "zone", "state", "rooms", "participants", "load"
+    );
+    for node in nodes {
+        let state = match (node.draining, node.cordoned) {
+            (true, _) => "draining",
+            (false, true) => "cordoned",
+            (false, false) => "open",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<16} {:<10} {:<10} {:<10} {:>6} {:>12} {:>4.0}%",
+            node.id,
+            node.region,
+            node.zone,
+            state,
+            node.num_rooms,
+            node.num_participants,
+            node.load * 100.0
+        );
+    }
+    text
+}
