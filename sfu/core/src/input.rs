@@ -53,6 +53,11 @@ pub enum Command {
     Admin(AdminRequest),
     /// Ends all rooms: everybody is told that the node shuts down.
     EndAll,
+    /// Lets go of a room, or of all of them, that goes on on another node: everybody is told to come back.
+    MoveAway {
+        /// By name; all when absent. No mistake when there is none.
+        room: Option<String>,
+    },
 }
 
 /// Answer to a command.

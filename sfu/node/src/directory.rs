@@ -1,13 +1,16 @@
 //! Which worker a room lives on, and which of its participants live on others.
 //!
 //! Owns placement inside the node: a room goes to the least loaded worker, its home, and stays there; a
-//! room that outgrows its home spreads over the other workers. Must not be used on the packet path; only
+//! room that outgrows its home spreads over the other workers. Owns also the epochs of the rooms' placements on
+//! nodes: what was placed earlier than the node knows is refused. Must not be used on the packet path; only
 //! joins, commands, and the beginning and end of rooms and stays come here.
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use crate::epochs::{Epochs, Stale};
 
 /// Rooms of a node.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ struct Rooms {
     loads: Vec<usize>,
     /// Participants of a room on one worker, past which it spreads.
     spread: usize,
+    epochs: Epochs,
 }
 
 #[derive(Debug)]
@@ -44,6 +48,17 @@ struct Stay {
     worker: usize,
 }
 
+/// A room that this node is home of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// Its name.
+    pub(crate) room: String,
+    /// Its id.
+    pub(crate) id: String,
+    /// Of its placement on this node; 0 when it was not placed.
+    pub(crate) epoch: u64,
+}
+
 /// Holds a room's place while a request that may make it is under way. Without it, a room that ends
 /// at that moment could come to life on two workers.
 #[derive(Debug)]
@@ -62,6 +77,7 @@ impl Directory {
                 places: HashMap::new(),
                 loads: vec![0; workers],
                 spread,
+                epochs: Epochs::default(),
             }),
         }
     }
@@ -111,9 +127,41 @@ impl Directory {
         self.lock().at(worker, room).id = Some(id.to_owned());
     }
 
+    /// Somebody asks for a room that was placed on this node by this epoch; 0 is not placed at all.
+    ///
+    /// # Errors
+    /// It was placed again since, or has ended: the caller's knowledge is stale.
+    pub(crate) fn admit(&self, room: &str, epoch: u64) -> Result<(), Stale> {
+        self.lock().epochs.admit(room, epoch)
+    }
+
+    /// A room has another home since this epoch. Whether what is here is older, and has to go.
+    pub(crate) fn fence(&self, room: &str, epoch: u64) -> bool {
+        self.lock().epochs.fence(room, epoch)
+    }
+
+    /// The rooms that this node is home of, by name.
+    pub(crate) fn homes(&self) -> Vec<Home> {
+        let rooms = self.lock();
+        let mut homes: Vec<_> = rooms
+            .places
+            .iter()
+            .filter_map(|(name, place)| {
+                Some(Home {
+                    room: name.clone(),
+                    id: place.id.clone()?,
+                    epoch: rooms.epochs.of(name),
+                })
+            })
+            .collect();
+        homes.sort_by(|a, b| a.room.cmp(&b.room));
+        homes
+    }
+
     /// The home of a room says that it is gone.
     pub(crate) fn gone(&self, room: &str) {
         let mut rooms = self.lock();
+        rooms.epochs.ended(room);
         if let Some(place) = rooms.places.get_mut(room) {
             place.id = None;
         }
@@ -182,6 +230,9 @@ impl Directory {
         }
         for (name, _) in &lost {
             rooms.forget_if_idle(name);
+        }
+        for (name, _) in &lost {
+            rooms.epochs.ended(name);
         }
         lost.sort();
         lost

@@ -2,6 +2,8 @@
 //!
 //! Must be the only file that names a code.
 
+use std::collections::HashMap;
+
 use sfu_core::CommandError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -38,9 +40,15 @@ pub(crate) enum CallError {
     /// The room has its home on another node, and this one has no relay to any.
     #[error("join.home: this node serves no rooms of other nodes")]
     NoRelay,
+    /// The caller gave a time that is none.
+    #[error("spread: must be a duration that is not negative")]
+    Spread,
     /// The node takes nobody in any more.
     #[error("the node shuts down")]
     Draining,
+    /// The node is being emptied: others take its rooms.
+    #[error("the node is draining: its rooms go to other nodes")]
+    Moving,
 }
 
 impl From<CallError> for Status {
@@ -48,6 +56,8 @@ impl From<CallError> for Status {
         let message = error.to_string();
         match error {
             CallError::Request(RequestError::Refused(error)) => refused(error, message),
+            CallError::Request(RequestError::Stale(_)) => reason(Code::Aborted, "STALE", message),
+            CallError::Moving => reason(Code::Aborted, "DRAINING", message),
             CallError::Request(RequestError::NoAnswer)
             | CallError::Draining
             | CallError::Watch(WatchError::Ended) => Self::unavailable(message),
@@ -60,10 +70,20 @@ impl From<CallError> for Status {
                 Self::with_error_details(Code::InvalidArgument, message, details)
             }
             CallError::NoRelay => Self::failed_precondition(message),
+            CallError::Spread => {
+                let details = ErrorDetails::with_bad_request_violation("spread", message.clone());
+                Self::with_error_details(Code::InvalidArgument, message, details)
+            }
             CallError::JoinTimeout => Self::deadline_exceeded(message),
             CallError::Broken(status) => status,
         }
     }
+}
+
+/// What a control plane acts upon by itself is named in an `ErrorInfo`.
+fn reason(code: Code, reason: &str, message: String) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "plenum.node", HashMap::new());
+    Status::with_error_details(code, message, details)
 }
 
 fn refused(error: CommandError, message: String) -> Status {

@@ -96,8 +96,14 @@ impl EventLog {
         self.newest.send_replace(kept.newest);
     }
 
-    /// Follows from now on (0), or from the event after `after`.
-    pub(crate) fn watch(self: &Arc<Self>, room: &str, after: u64) -> Result<Watcher, WatchError> {
+    /// Follows from the event after `after`; from 0 on that is from now on, or `from_first` from the first event
+    /// kept.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        room: &str,
+        after: u64,
+        from_first: bool,
+    ) -> Result<Watcher, WatchError> {
         let kept = self.lock();
         let oldest = kept.oldest();
         if after > kept.newest || (after > 0 && after + 1 < oldest) {
@@ -107,7 +113,11 @@ impl EventLog {
                 newest: kept.newest,
             });
         }
-        let after = if after == 0 { kept.newest } else { after };
+        let after = match after {
+            0 if from_first => oldest - 1,
+            0 => kept.newest,
+            after => after,
+        };
         drop(kept);
         self.watchers.fetch_add(1, Ordering::Relaxed);
         Ok(Watcher {
@@ -235,7 +245,7 @@ mod tests {
     async fn a_reader_sees_its_room_from_now_on() {
         let log = log(10);
         log.push(event("a"));
-        let mut watcher = log.watch("a", 0).unwrap();
+        let mut watcher = log.watch("a", 0, false).unwrap();
         log.push(event("b"));
         log.push(event("a"));
         log.end();
@@ -245,12 +255,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_reader_can_begin_with_what_is_kept() {
+        let log = log(3);
+        for _ in 0..5 {
+            log.push(event("a"));
+        }
+        let mut watcher = log.watch("", 0, true).unwrap();
+        assert_eq!(watcher.next().await.unwrap().sequence, 3);
+        let mut resumed = log.watch("", 4, true).unwrap();
+        assert_eq!(resumed.next().await.unwrap().sequence, 5);
+    }
+
+    #[tokio::test]
     async fn a_reader_comes_back_where_it_left() {
         let log = log(10);
         for _ in 0..4 {
             log.push(event("a"));
         }
-        let mut watcher = log.watch("", 2).unwrap();
+        let mut watcher = log.watch("", 2, false).unwrap();
         assert_eq!(watcher.next().await.unwrap().sequence, 3);
         assert_eq!(watcher.next().await.unwrap().sequence, 4);
         log.push(event("b"));
@@ -265,7 +287,7 @@ mod tests {
         }
         // Kept are 3, 4 and 5: after 2 is the first that works.
         for (after, works) in [(1, false), (2, true), (5, true), (6, false)] {
-            let watcher = log.watch("", after);
+            let watcher = log.watch("", after, false);
             assert_eq!(watcher.is_ok(), works, "after {after}");
         }
         assert_eq!(log.watchers(), 0);
@@ -274,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_is_told_what_it_lost() {
         let log = log(3);
-        let mut watcher = log.watch("", 0).unwrap();
+        let mut watcher = log.watch("", 0, false).unwrap();
         for _ in 0..4 {
             log.push(event("a"));
         }
@@ -291,7 +313,7 @@ mod tests {
         for _ in 0..3 {
             log.push(event(&"x".repeat(80)));
         }
-        assert!(log.watch("", 2).is_ok());
-        assert!(log.watch("", 1).is_err());
+        assert!(log.watch("", 2, false).is_ok());
+        assert!(log.watch("", 1, false).is_err());
     }
 }

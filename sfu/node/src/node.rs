@@ -16,6 +16,7 @@ use std::{
 
 use plenum_proto::{ids::NodeId, node::node_server::NodeServer};
 use sfu_core::{Certificate, ClockAnchor};
+use tokio::sync::{Notify, watch};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -29,7 +30,8 @@ use crate::{
     directory::Directory,
     discover::{self, DiscoverError},
     events::EventLog,
-    service::{Identity, NodeService, Shared},
+    report::SelfReport,
+    service::{self, Identity, NodeService, Shared},
     stats::NodeStats,
     tcp::Tcp,
     udp::Overflows,
@@ -71,6 +73,8 @@ pub enum StartError {
 /// A running media node. Dropped without [`Node::shutdown`] it stops at once, without telling anybody.
 pub struct Node {
     shared: Arc<Shared>,
+    /// Of one worker.
+    max_participants: usize,
     in_memory: InMemory,
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
@@ -154,6 +158,11 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         events,
         sessions: TaskTracker::new(),
         draining: AtomicBool::new(false),
+        is_ending: AtomicBool::new(false),
+        cordoned: AtomicBool::new(false),
+        changed: Notify::new(),
+        drain_spread: config.timeouts.drain,
+        drained: watch::Sender::new(false),
         next_control: AtomicU64::new(1),
     });
     let in_memory = InMemory::serve(server(&shared), token(), &tasks);
@@ -164,6 +173,7 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
     );
     Ok(Node {
         shared,
+        max_participants: config.limits.participants,
         in_memory,
         udp,
         tcp: tcp_addresses,
@@ -215,7 +225,35 @@ impl Node {
         &self.tcp
     }
 
-    /// Ends all rooms, gives callers up to `grace` to read what they are told, and stops. Joins are
+    /// Sends everybody to other nodes, rooms spread over the time that is set, and returns when nobody is left
+    /// or after `limit`. Joins are refused from the first moment.
+    pub async fn drain(&self, limit: Duration) {
+        service::drain(&self.shared, limit).await;
+    }
+
+    /// What the node says of itself to control planes.
+    pub fn self_report(&self) -> SelfReport {
+        SelfReport::new(Arc::clone(&self.shared), self.max_participants)
+    }
+
+    /// What its calls share.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Reads whether nobody comes in any more; does not keep the node running.
+    pub(crate) fn going(&self) -> impl Fn() -> bool + Clone + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.is_draining()
+    }
+
+    /// Whether nobody comes in any more.
+    pub fn is_draining(&self) -> bool {
+        self.shared.is_draining()
+    }
+
+    /// Ends all rooms, or after a drain sends on who is left, gives callers up to `grace` to read what they are
+    /// told, and stops. Joins are
     /// refused from the first moment.
     pub async fn shutdown(self, grace: Duration) {
         let Self {
@@ -226,10 +264,16 @@ impl Node {
             stop,
             ..
         } = self;
+        let was_emptied = shared.is_draining();
+        shared.is_ending.store(true, Ordering::Relaxed);
         shared.draining.store(true, Ordering::Relaxed);
         for worker in &shared.workers {
             // One that gives no answer has told its participants already.
-            let _ = worker.end_all().await;
+            let _ = if was_emptied {
+                worker.move_away(None).await
+            } else {
+                worker.end_all().await
+            };
         }
         shared.events.end();
         shared.sessions.close();

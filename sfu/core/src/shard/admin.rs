@@ -35,8 +35,11 @@ impl Shard {
         request: AdminRequest,
     ) -> Result<AdminReply, CommandError> {
         use admin_reply::Kind as Reply;
+        let room_id = request.room_id;
         let kind = match request.kind {
-            Some(Kind::CreateRoom(request)) => Reply::Room(self.api_create_room(now, &request)?),
+            Some(Kind::CreateRoom(request)) => {
+                Reply::Room(self.api_create_room(now, &request, &room_id)?)
+            }
             Some(Kind::ListRooms(request)) => Reply::Rooms(self.api_list_rooms(&request)),
             Some(Kind::GetRoom(request)) => {
                 let room = self.room_named(&request.room)?;
@@ -128,11 +131,12 @@ impl Shard {
         &mut self,
         now: Instant,
         request: &v1::CreateRoomRequest,
+        room_id: &str,
     ) -> Result<v1::Room, CommandError> {
         let config = request.config.clone().unwrap_or_default();
         let room = match self.room_by_name.get(&config.name) {
             Some(room) => *room,
-            None => self.create_room(now, &config)?,
+            None => self.create_room(now, &config, room_id)?,
         };
         Ok(self.room_info(room).unwrap_or_default())
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use plenum_proto::{
-    ids::{ParticipantId, RoomId},
+    ids::{InvalidId, ParticipantId, RoomId},
     node::{self, CloseAction, Join, session_event::Kind},
     v1::{self, CloseReason, ParticipantState, event::Kind as RoomEvent},
 };
@@ -122,7 +122,7 @@ impl Shard {
             None if join.must_exist || !self.config.auto_create => {
                 return Err(Refusal::new("requested room does not exist".into()));
             }
-            None => self.create_room(now, &config)?,
+            None => self.create_room(now, &config, &join.room_id)?,
         };
         self.check_capacity(room, &join.identity)?;
         let replaced = self.find_identity(room, &join.identity);
@@ -374,11 +374,12 @@ impl Shard {
         self.touch(session);
     }
 
-    /// Makes a room. The name must be free.
+    /// Makes a room, with this id unless it is empty. The name must be free.
     pub(super) fn create_room(
         &mut self,
         now: Instant,
         config: &v1::RoomConfig,
+        id: &str,
     ) -> Result<RoomKey, CommandError> {
         let limits = &self.config.limits;
         if config.name.is_empty() {
@@ -403,8 +404,17 @@ impl Shard {
                 });
             }
         }
+        let id = match id {
+            "" => RoomId::random(|| self.rng.random()),
+            given => given
+                .parse()
+                .map_err(|problem: InvalidId| CommandError::Invalid {
+                    field: "room_id",
+                    problem: format!("must be {problem}"),
+                })?,
+        };
         let room = Room {
-            id: RoomId::random(|| self.rng.random()),
+            id,
             name: config.name.clone(),
             metadata: config.metadata.clone(),
             empty_timeout: duration_from(config.empty_timeout.as_ref())
@@ -546,12 +556,13 @@ impl Shard {
         };
         ending.span.ending = Some(voice);
         let (is_home, members) = (ending.span.is_home(), ending.members.clone());
+        let moved = reason == CloseReason::Migration;
         self.part(room, reason, action, voice);
         for member in members {
             self.end(now, member, reason, action, "");
         }
         if is_home {
-            self.publish_event(now, room, RoomEvent::RoomEnded(v1::RoomEnded {}));
+            self.publish_event(now, room, RoomEvent::RoomEnded(v1::RoomEnded { moved }));
         }
         if let Some(gone) = self.rooms.remove(room) {
             self.room_by_name.remove(&gone.name);

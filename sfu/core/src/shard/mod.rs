@@ -214,6 +214,17 @@ impl Shard {
                 }
                 Ok(Reply::Accepted)
             }
+            Command::MoveAway { room } => {
+                let rooms: Vec<_> = match room {
+                    Some(name) => self.room_by_name.get(&name).copied().into_iter().collect(),
+                    None => self.rooms.keys().collect(),
+                };
+                for room in rooms {
+                    let (reason, action) = (CloseReason::Migration, CloseAction::Reconnect);
+                    self.end_room(now, room, reason, action, Voice::All);
+                }
+                Ok(Reply::Accepted)
+            }
         };
         self.settle(now);
         reply

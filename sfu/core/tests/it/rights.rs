@@ -102,6 +102,7 @@ fn rights_change_while_one_stays() {
         };
         let request = AdminRequest {
             kind: Some(Admin::UpdateParticipant(update)),
+            ..AdminRequest::default()
         };
         world.command(Command::Admin(request)).expect("bob is here");
         world.run_for(millis(500));

@@ -25,7 +25,10 @@ fn enter(world: &mut World, identity: &str, shard: usize) -> ClientKey {
 }
 
 fn admin(world: &mut World, shard: usize, kind: Admin) -> Result<Answer, CommandError> {
-    let request = AdminRequest { kind: Some(kind) };
+    let request = AdminRequest {
+        kind: Some(kind),
+        ..AdminRequest::default()
+    };
     match world.command_at(shard, Command::Admin(request))? {
         Reply::Admin(AdminReply { kind: Some(kind) }) => Ok(kind),
         other => panic!("no answer: {other:?}"),

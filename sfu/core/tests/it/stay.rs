@@ -134,7 +134,10 @@ fn a_room_nobody_joins_closes() {
         config: Some(config),
     });
     world
-        .command(Command::Admin(AdminRequest { kind: Some(create) }))
+        .command(Command::Admin(AdminRequest {
+            kind: Some(create),
+            ..AdminRequest::default()
+        }))
         .expect("a room");
     world.run_for(seconds(299));
     assert_eq!(world.shard.stats().rooms, 1);

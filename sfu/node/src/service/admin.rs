@@ -28,7 +28,7 @@ enum Target<'a> {
 pub(super) async fn call(shared: &Shared, request: AdminRequest) -> Result<AdminReply, CallError> {
     match target(request.kind.as_ref().ok_or(CallError::Empty)?) {
         Target::Room(room) => of_room(shared, room, &request).await,
-        Target::NewRoom(_) if shared.is_draining() => Err(CallError::Draining),
+        Target::NewRoom(_) if shared.is_draining() => Err(shared.going()),
         Target::NewRoom(room) => {
             let (worker, held) = shared.place(room);
             let reply = worker.admin(request).await;
@@ -59,6 +59,14 @@ async fn of_room(
         answer = worker.admin(request.clone()).await;
     }
     Ok(answer?)
+}
+
+/// The room that a command is about.
+pub(crate) fn room_of(request: &AdminRequest) -> Option<&str> {
+    match target(request.kind.as_ref()?) {
+        Target::Room(room) | Target::NewRoom(room) => Some(room),
+        Target::All => None,
+    }
 }
 
 fn target(kind: &Kind) -> Target<'_> {

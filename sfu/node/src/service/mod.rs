@@ -4,8 +4,9 @@
 //! [`error`](crate::error) says what its refusals are on the wire.
 
 mod admin;
+mod empty;
 mod session;
-mod watch;
+mod watch_events;
 
 use std::{
     pin::Pin,
@@ -19,12 +20,14 @@ use std::{
 use futures_util::Stream;
 use plenum_proto::{
     node::{
-        AdminReply, AdminRequest, Join, NodeStatus, SessionEvent, SessionRequest, StatusRequest,
+        AdminReply, AdminRequest, CordonRequest, CordonResponse, DrainRequest, DrainResponse,
+        FenceRequest, FenceResponse, Join, NodeStatus, SessionEvent, SessionRequest, StatusRequest,
         node_server::Node,
     },
     v1::{Event, WatchEventsRequest},
 };
 use sfu_core::ControlId;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -37,6 +40,9 @@ use crate::{
     udp::Overflows,
     worker::WorkerHandle,
 };
+
+pub(crate) use admin::room_of as admin_room;
+pub(crate) use empty::drain;
 
 /// Who a node is.
 #[derive(Debug, Clone)]
@@ -58,7 +64,17 @@ pub(crate) struct Shared {
     pub(crate) events: Arc<EventLog>,
     /// Control connections; a node that stops waits for them to take their last events.
     pub(crate) sessions: TaskTracker,
+    /// It ends, or is being emptied: nobody comes in.
     pub(crate) draining: AtomicBool,
+    /// It ends.
+    pub(crate) is_ending: AtomicBool,
+    /// It takes no new rooms.
+    pub(crate) cordoned: AtomicBool,
+    /// Told when something changed that a control plane has to know at once.
+    pub(crate) changed: Notify,
+    /// Over which a drain moves rooms, unless it is told otherwise.
+    pub(crate) drain_spread: Duration,
+    pub(crate) drained: watch::Sender<bool>,
     pub(crate) next_control: AtomicU64,
 }
 
@@ -83,6 +99,26 @@ impl Shared {
 
     fn new_control(&self) -> ControlId {
         ControlId(self.next_control.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The epoch by which the room of a join was placed on this node; 0 when it was not.
+    fn epoch_of(&self, join: &Join) -> u64 {
+        let home = join.home.as_ref();
+        home.filter(|home| home.node_id == self.identity.node_id)
+            .map_or(0, |home| home.epoch)
+    }
+
+    /// Why nobody comes in any more.
+    fn going(&self) -> CallError {
+        if self.is_ending.load(Ordering::Relaxed) {
+            CallError::Draining
+        } else {
+            CallError::Moving
+        }
+    }
+
+    pub(crate) fn is_cordoned(&self) -> bool {
+        self.cordoned.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -158,13 +194,46 @@ impl Node for NodeService {
         let WatchEventsRequest {
             room,
             after_sequence,
+            from_first,
+            // The caller knows which node it asks.
+            after: _,
         } = request.into_inner();
         let watcher = self
             .shared
             .events
-            .watch(&room, after_sequence)
+            .watch(&room, after_sequence, from_first)
             .map_err(CallError::from)?;
-        Ok(Response::new(Box::pin(watch::stream(watcher))))
+        Ok(Response::new(Box::pin(watch_events::stream(watcher))))
+    }
+
+    async fn fence(
+        &self,
+        request: Request<FenceRequest>,
+    ) -> Result<Response<FenceResponse>, Status> {
+        let FenceRequest { room, epoch } = request.into_inner();
+        self.shared.fence(&room, epoch).await;
+        Ok(Response::new(FenceResponse {}))
+    }
+
+    async fn cordon(
+        &self,
+        request: Request<CordonRequest>,
+    ) -> Result<Response<CordonResponse>, Status> {
+        let cordoned = request.into_inner().cordoned;
+        self.shared.cordoned.store(cordoned, Ordering::Relaxed);
+        self.shared.changed.notify_one();
+        tracing::info!(cordoned, "cordon");
+        Ok(Response::new(CordonResponse {}))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<DrainRequest>,
+    ) -> Result<Response<DrainResponse>, Status> {
+        let spread = request.into_inner().spread.map(Duration::try_from);
+        let spread = spread.transpose().map_err(|_| CallError::Spread)?;
+        empty::begin(&self.shared, spread);
+        Ok(Response::new(DrainResponse {}))
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<NodeStatus>, Status> {
@@ -180,6 +249,7 @@ impl Node for NodeService {
             num_published_tracks: count(core.tracks),
             num_subscriptions: count(core.subscriptions),
             draining: self.shared.is_draining(),
+            cordoned: self.shared.is_cordoned(),
             relay_addresses: Vec::new(),
         }))
     }

@@ -76,7 +76,7 @@ where
         join = first(shared, &mut requests) => join?,
     };
     if shared.is_draining() {
-        return Err(CallError::Draining);
+        return Err(shared.going());
     }
     if let Some(home) = &join.home
         && home.node_id != shared.identity.node_id
@@ -85,7 +85,10 @@ where
     }
     let control = shared.new_control();
     let (worker, held) = shared.place_join(&join);
-    worker.join(control, join, held.home(), events).await?;
+    let epoch = shared.epoch_of(&join);
+    worker
+        .join(control, join, epoch, held.home(), events)
+        .await?;
     drop(held);
     let reached = tokio::select! {
         () = stop.cancelled() => Ok(End::Stopped),

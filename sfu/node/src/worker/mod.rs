@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     directory::Directory,
+    epochs::Stale,
     events::EventLog,
     stats::{Published, WorkerStats},
 };
@@ -71,10 +72,12 @@ pub(crate) enum Request {
     Join {
         control: ControlId,
         join: Box<Join>,
+        /// By which the room was placed on this node; 0 when it was not.
+        epoch: u64,
         /// The worker on which the room has its home, when that is another one.
         home: Option<usize>,
         events: mpsc::Sender<SessionEvent>,
-        reply: oneshot::Sender<Result<(), CommandError>>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
     },
     /// A further request of a control connection.
     Session {
@@ -86,10 +89,15 @@ pub(crate) enum Request {
     /// A command on rooms.
     Admin {
         request: Box<AdminRequest>,
-        reply: oneshot::Sender<Result<AdminReply, CommandError>>,
+        reply: oneshot::Sender<Result<AdminReply, RequestError>>,
     },
     /// Ends all rooms.
     EndAll { reply: oneshot::Sender<()> },
+    /// Lets go of a room, or of all, that goes on on another node.
+    MoveAway {
+        room: Option<String>,
+        reply: oneshot::Sender<()>,
+    },
     /// The numbers of this moment.
     Stats { reply: oneshot::Sender<WorkerStats> },
 }
@@ -121,6 +129,9 @@ pub(crate) enum RequestError {
     /// The core refused it.
     #[error(transparent)]
     Refused(#[from] CommandError),
+    /// It refers to a placement of the room that holds no more.
+    #[error(transparent)]
+    Stale(#[from] Stale),
     /// The worker failed on it, or has stopped.
     #[error("the worker gave no answer")]
     NoAnswer,
@@ -140,19 +151,20 @@ impl WorkerHandle {
         &self,
         control: ControlId,
         join: Join,
+        epoch: u64,
         home: Option<usize>,
         events: mpsc::Sender<SessionEvent>,
     ) -> Result<(), RequestError> {
         let join = Box::new(join);
-        Ok(self
-            .ask(|reply| Request::Join {
-                control,
-                join,
-                home,
-                events,
-                reply,
-            })
-            .await??)
+        self.ask(|reply| Request::Join {
+            control,
+            join,
+            epoch,
+            home,
+            events,
+            reply,
+        })
+        .await?
     }
 
     /// Passes on a request of a control connection; what is wrong with it comes as an event.
@@ -176,14 +188,18 @@ impl WorkerHandle {
     /// Passes on a command on rooms.
     pub(crate) async fn admin(&self, request: AdminRequest) -> Result<AdminReply, RequestError> {
         let request = Box::new(request);
-        Ok(self
-            .ask(|reply| Request::Admin { request, reply })
-            .await??)
+        self.ask(|reply| Request::Admin { request, reply }).await?
     }
 
     /// Ends all rooms; the events that say so are on their way when this returns.
     pub(crate) async fn end_all(&self) -> Result<(), RequestError> {
         self.ask(|reply| Request::EndAll { reply }).await
+    }
+
+    /// Lets go of a room, or of all, that goes on on another node; whoever was in it is told when this
+    /// returns.
+    pub(crate) async fn move_away(&self, room: Option<String>) -> Result<(), RequestError> {
+        self.ask(|reply| Request::MoveAway { room, reply }).await
     }
 
     /// The numbers of this moment.

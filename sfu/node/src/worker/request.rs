@@ -7,6 +7,7 @@ use plenum_proto::node::AdminReply;
 use sfu_core::{Command, CommandError, ControlId, Reply};
 
 use super::{Request, relay, turn::Worker};
+use crate::service::admin_room;
 
 impl Worker {
     pub(super) fn on_request(&mut self, request: Request) {
@@ -14,10 +15,17 @@ impl Worker {
             Request::Join {
                 control,
                 join,
+                epoch,
                 home,
                 events,
                 reply,
             } => {
+                // Asked here, where the room cannot end in between.
+                let room = join.room.as_ref().map_or("", |room| &room.name);
+                if let Err(stale) = self.directory.admit(room, epoch) {
+                    let _ = reply.send(Err(stale.into()));
+                    return;
+                }
                 self.controls.insert(control, events);
                 let home = home.map(relay::link);
                 let outcome = self.command(Command::Join {
@@ -29,7 +37,7 @@ impl Worker {
                     self.controls.remove(&control);
                 }
                 // A caller that is gone shows in its control connection, here and below.
-                let _ = reply.send(outcome.map(drop));
+                let _ = reply.send(outcome.map(drop).map_err(Into::into));
             }
             Request::Session { control, request } => {
                 let command = Command::Session {
@@ -50,17 +58,28 @@ impl Worker {
                 }
             }
             Request::Admin { request, reply } => {
+                let room = admin_room(&request).unwrap_or_default();
+                if let Err(stale) = self.directory.admit(room, request.epoch) {
+                    let _ = reply.send(Err(stale.into()));
+                    return;
+                }
                 let outcome = self
                     .command(Command::Admin(*request))
                     .map(|reply| match reply {
                         Reply::Admin(reply) => reply,
                         Reply::Accepted => AdminReply::default(),
                     });
-                let _ = reply.send(outcome);
+                let _ = reply.send(outcome.map_err(Into::into));
             }
             Request::EndAll { reply } => {
                 if let Err(error) = self.command(Command::EndAll) {
                     tracing::warn!(%error, "rooms could not be ended");
+                }
+                let _ = reply.send(());
+            }
+            Request::MoveAway { room, reply } => {
+                if let Err(error) = self.command(Command::MoveAway { room }) {
+                    tracing::warn!(%error, "rooms could not be moved");
                 }
                 let _ = reply.send(());
             }

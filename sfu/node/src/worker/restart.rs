@@ -61,7 +61,7 @@ impl Worker {
                     name,
                     ..v1::Room::default()
                 }),
-                kind: Some(v1::event::Kind::RoomEnded(v1::RoomEnded {})),
+                kind: Some(v1::event::Kind::RoomEnded(v1::RoomEnded::default())),
                 ..v1::Event::default()
             });
         }

@@ -64,7 +64,7 @@ async fn a_fault_of_the_core_costs_its_rooms_and_not_the_worker() {
     let (events, mut told) = mpsc::channel(1);
     worker.controls.insert(ControlId(1), events);
     directory.started(0, "room", "RM_1");
-    let mut watcher = log.watch("room", 0).unwrap();
+    let mut watcher = log.watch("room", 0, false).unwrap();
 
     worker.guarded(|_| panic!("a fault, made by a test"));
 

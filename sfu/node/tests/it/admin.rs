@@ -74,7 +74,7 @@ async fn wrong_requests_name_the_field() {
     let (node, client) = start(1).await;
     let empty = client
         .clone()
-        .admin(AdminRequest { kind: None })
+        .admin(AdminRequest::default())
         .await
         .unwrap_err();
     assert_eq!(empty.code(), Code::InvalidArgument);

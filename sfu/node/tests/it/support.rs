@@ -35,7 +35,10 @@ pub(crate) async fn admin(
     client: &NodeClient<Channel>,
     kind: admin_request::Kind,
 ) -> Result<admin_reply::Kind, Status> {
-    let request = AdminRequest { kind: Some(kind) };
+    let request = AdminRequest {
+        kind: Some(kind),
+        ..AdminRequest::default()
+    };
     let AdminReply { kind } = client.clone().admin(request).await?.into_inner();
     Ok(kind.expect("an answer"))
 }

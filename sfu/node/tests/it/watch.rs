@@ -14,6 +14,7 @@ async fn watch(
     let request = WatchEventsRequest {
         room: room.into(),
         after_sequence,
+        ..WatchEventsRequest::default()
     };
     Ok(client.clone().watch_events(request).await?.into_inner())
 }
