@@ -1,7 +1,8 @@
 //! Wire types of Plenum, and the ids everyone shares.
 //!
-//! Owns: the messages of the public API ([`v1`]), of the node's session API ([`node`]) and of relay links
-//! ([`relay`]), generated from the `.proto` files of this folder, and [`ids`]. Must not hold behaviour.
+//! Owns: the messages of the public API ([`v1`]), of the node's session API ([`node`]), of a node's reports
+//! ([`cluster`]) and of relay links ([`relay`]), generated from the `.proto` files of this folder, and [`ids`].
+//! Must not hold behaviour.
 
 pub mod ids;
 
@@ -22,6 +23,11 @@ mod plenum {
             include!(concat!(env!("OUT_DIR"), "/plenum.node.v1.rs"));
         }
     }
+    pub mod cluster {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/plenum.cluster.v1.rs"));
+        }
+    }
     pub mod relay {
         pub mod v1 {
             include!(concat!(env!("OUT_DIR"), "/plenum.relay.v1.rs"));
@@ -29,6 +35,8 @@ mod plenum {
     }
 }
 
+/// What media nodes report to the control plane (`plenum.cluster.v1`).
+pub use plenum::cluster::v1 as cluster;
 /// The node's session API (`plenum.node.v1`).
 pub use plenum::node::v1 as node;
 /// What the shards of one room tell each other (`plenum.relay.v1`).

@@ -3,7 +3,7 @@
 //! Owns sockets, threads, the clock and the node's gRPC service around the sans-IO core
 //! ([`sfu_core::Shard`]). A [`Node`] has workers, each a thread with one shard and UDP sockets of its
 //! own; they share nothing on the packet path. Must not know a client protocol: the control plane
-//! translates.
+//! translates. [`program`] makes a process of it.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), sfu_node::StartError> {
@@ -24,10 +24,13 @@ mod connect;
 mod directory;
 mod discover;
 mod duration;
+mod epochs;
 mod error;
 mod events;
 mod metrics;
 mod node;
+pub mod program;
+mod report;
 mod service;
 pub mod stats;
 mod stun;
@@ -36,10 +39,11 @@ mod udp;
 mod worker;
 
 pub use bind::BindError;
-pub use config::{ConfigProblem, NodeConfig};
+pub use config::{ConfigProblem, LimitsConfig, NodeConfig};
 pub use discover::DiscoverError;
-pub use metrics::{Metric, MetricKind, MetricValue, describe};
+pub use metrics::{Metric, MetricKind, MetricValue, describe, observe_node};
 pub use node::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Node, StartError, StatsReader, start};
+pub use report::SelfReport;
 pub use service::NodeService;
 pub use stats::NodeStats;
 pub use stun::worker_of_ufrag;
