@@ -4,7 +4,10 @@
 use tonic::{Code, Status};
 use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::auth::{GrantError, MintError, TokenError};
+use crate::{
+    auth::{GrantError, MintError, TokenError},
+    cluster::PlaceError,
+};
 
 /// Why a call was refused.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,9 @@ pub(crate) enum CallError {
     /// The node did not answer in time.
     #[error("the media node did not answer in time")]
     Timeout,
+    /// No node can be named for the room.
+    #[error("{0}")]
+    Place(PlaceError),
     /// The node refused, or cannot be reached.
     #[error("{}", .0.message())]
     Node(Box<Status>),
@@ -44,6 +50,20 @@ pub(crate) struct Violation {
     pub(crate) problem: String,
 }
 
+impl From<PlaceError> for CallError {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            // In the words of a node that does not know it.
+            PlaceError::NoRoom => {
+                let message = error.to_string();
+                let details = ErrorDetails::with_resource_info("room", "", "", message.clone());
+                Status::with_error_details(Code::NotFound, message, details).into()
+            }
+            error => Self::Place(error),
+        }
+    }
+}
+
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
         Self::Node(Box::new(status))
@@ -59,6 +79,10 @@ impl CallError {
             Self::Invalid(_) | Self::Mint(MintError::TooLong) => Code::InvalidArgument,
             Self::Busy(_) => Code::ResourceExhausted,
             Self::Timeout => Code::DeadlineExceeded,
+            Self::Place(PlaceError::NoRoom) => Code::NotFound,
+            Self::Place(PlaceError::NoNode | PlaceError::Busy | PlaceError::Store(_)) => {
+                Code::Unavailable
+            }
             Self::Node(status) => status.code(),
             // The asking token was signed with that key a moment ago: it is gone since.
             Self::Mint(MintError::UnknownKey) => Code::Unauthenticated,

@@ -1,12 +1,9 @@
-//! Signs of life for whoever runs us: alive, ready, and the metrics. Must not judge the node: it is ready
-//! when it answers and is not on its way out.
+//! Signs of life for whoever runs us: alive, ready, and the metrics. Must not judge nodes: we are ready when one is
+//! there that takes somebody in.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use axum::{
@@ -15,20 +12,15 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
-use plenum_proto::node::{StatusRequest, node_client::NodeClient};
-use tokio::time::timeout;
-use tonic::transport::Channel;
+use http::StatusCode;
+use plenum_service::telemetry::MetricsExport;
 
-use crate::telemetry::MetricsExport;
-
-/// A node that takes longer to say how it is would take longer to take anybody in.
-const READY_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::cluster::Cluster;
 
 /// What the signs are read from.
 pub(crate) struct Health {
-    /// The node that has to answer.
-    pub(crate) node: NodeClient<Channel>,
+    /// The nodes, of which one has to take rooms.
+    pub(crate) cluster: Arc<Cluster>,
     /// Set as soon as the process is told to end.
     pub(crate) is_stopping: Arc<AtomicBool>,
     /// The metrics to show.
@@ -49,19 +41,16 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     if health.is_stopping.load(Ordering::Relaxed) {
         return not("shutting down\n");
     }
-    match timeout(READY_TIMEOUT, health.node.clone().status(StatusRequest {})).await {
-        Ok(Ok(status)) if status.get_ref().draining => not("the media node is draining\n"),
-        Ok(Ok(_)) => "ready\n".into_response(),
-        Ok(Err(_)) | Err(_) => not("the media node does not answer\n"),
+    let members = health.cluster.nodes().all();
+    if members.is_empty() {
+        return not("no media node is there\n");
     }
+    if members.iter().all(|member| member.is_draining()) {
+        return not("all media nodes are draining\n");
+    }
+    "ready\n".into_response()
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {
-    match health.metrics.scrape() {
-        Some(text) => {
-            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            ([(CONTENT_TYPE, kind)], text).into_response()
-        }
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
+    health.metrics.answer()
 }

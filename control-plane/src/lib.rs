@@ -1,21 +1,23 @@
 //! The control plane: everything around the media node that clients, backends and operators talk to.
 //!
-//! Owns signalling ([`signal`]), the public API over gRPC and Twirp, tokens ([`auth`]), the page, and the
-//! one process that holds it all together ([`run`]). Must not link the media core: it speaks to a node
-//! through the node's session API alone.
+//! Owns signalling ([`signal`]), the public API over gRPC and Twirp, tokens ([`auth`]), the page, which node a room
+//! is on ([`cluster`], by what is kept in the [`store`]), and the processes that hold it all together ([`run`]).
+//! Must not link the media core: it speaks to nodes through their session API alone.
 
 mod api;
 mod app;
 pub mod auth;
 mod banner;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 mod error;
 mod health;
 mod metrics;
+pub mod placement;
 pub mod run;
-mod serve;
 pub mod signal;
-pub mod telemetry;
+pub mod store;
 mod twirp;
 mod web;
+pub mod webhook;

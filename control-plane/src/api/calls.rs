@@ -5,19 +5,20 @@ use std::{sync::Arc, time::Instant};
 
 use http::HeaderMap;
 use plenum_proto::{
-    node::{
-        AdminRequest, SendData, admin_reply::Kind as Reply, admin_request::Kind as Command,
-        node_client::NodeClient,
-    },
+    node::{SendData, admin_reply::Kind as Reply, admin_request::Kind as Command},
     v1,
 };
 use tokio::{sync::Semaphore, time::timeout};
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 use tracing::Instrument as _;
 
-use super::validate::{Check, Limits};
+use super::{
+    idempotent,
+    validate::{Check, Limits},
+};
 use crate::{
     auth::{self, GrantError, Keys, Verified},
+    cluster::Cluster,
     config::ApiConfig,
     error::{self, CallError},
     metrics::{Api, Metrics},
@@ -27,8 +28,8 @@ use crate::{
 pub(crate) struct Settings {
     /// Verifies and mints tokens.
     pub(crate) keys: Arc<Keys>,
-    /// The node that holds the rooms.
-    pub(crate) node: Channel,
+    /// The nodes that hold the rooms.
+    pub(crate) cluster: Arc<Cluster>,
     /// Caps of what a request may carry.
     pub(crate) limits: Limits,
     /// Times and numbers.
@@ -40,7 +41,7 @@ pub(crate) struct Settings {
 /// The calls.
 pub(crate) struct Calls {
     pub(super) keys: Arc<Keys>,
-    pub(super) node: NodeClient<Channel>,
+    pub(super) cluster: Arc<Cluster>,
     pub(super) limits: Limits,
     pub(super) config: ApiConfig,
     pub(super) event_streams: Arc<Semaphore>,
@@ -53,14 +54,14 @@ impl Calls {
     pub(crate) fn new(settings: Settings) -> Arc<Self> {
         let Settings {
             keys,
-            node,
+            cluster,
             limits,
             config,
             metrics,
         } = settings;
         Arc::new(Self {
             keys,
-            node: NodeClient::new(node).max_decoding_message_size(sfu_node::MAX_ANSWER_BYTES),
+            cluster,
             limits,
             event_streams: Arc::new(Semaphore::new(config.max_event_streams as usize)),
             slots: Semaphore::new(config.max_concurrent_requests as usize),
@@ -89,7 +90,8 @@ impl Calls {
                 .slots
                 .try_acquire()
                 .map_err(|_| CallError::Busy("calls"))?;
-            timeout(self.config.request_timeout, call(Arc::clone(self), caller))
+            let answering = idempotent::scoped(headers, call(Arc::clone(self), caller));
+            timeout(self.config.request_timeout, answering)
                 .await
                 .unwrap_or(Err(CallError::Timeout))
         };
@@ -100,12 +102,8 @@ impl Calls {
         result
     }
 
-    async fn admin(&self, command: Command) -> Result<Reply, CallError> {
-        let request = AdminRequest {
-            kind: Some(command),
-        };
-        let reply = self.node.clone().admin(request).await?.into_inner();
-        reply.kind.ok_or(CallError::UnexpectedReply)
+    async fn command(&self, room: String, command: Command) -> Result<Reply, CallError> {
+        self.cluster.command(&room, command).await
     }
 
     fn check(&self) -> Check<'_> {
@@ -129,10 +127,7 @@ impl Calls {
             config.departure_timeout.as_ref(),
         );
         check.finish()?;
-        let request = v1::CreateRoomRequest {
-            config: Some(config),
-        };
-        room(self.admin(Command::CreateRoom(request)).await?)
+        self.create_once(caller, config).await
     }
 
     /// Lists rooms.
@@ -145,10 +140,7 @@ impl Calls {
         let mut check = self.check();
         check.list("names", request.names.len());
         check.finish()?;
-        match self.admin(Command::ListRooms(request)).await? {
-            Reply::Rooms(rooms) => Ok(rooms),
-            _ => Err(CallError::UnexpectedReply),
-        }
+        self.cluster.list_rooms(request).await
     }
 
     /// One room.
@@ -158,7 +150,10 @@ impl Calls {
         request: v1::GetRoomRequest,
     ) -> Result<v1::Room, CallError> {
         self.in_room(caller, &request.room)?.finish()?;
-        room(self.admin(Command::GetRoom(request)).await?)
+        room(
+            self.command(request.room.clone(), Command::GetRoom(request))
+                .await?,
+        )
     }
 
     /// Changes a room.
@@ -172,7 +167,10 @@ impl Calls {
         check.timeout("empty_timeout", request.empty_timeout.as_ref());
         check.timeout("departure_timeout", request.departure_timeout.as_ref());
         check.finish()?;
-        room(self.admin(Command::UpdateRoom(request)).await?)
+        room(
+            self.command(request.room.clone(), Command::UpdateRoom(request))
+                .await?,
+        )
     }
 
     /// Ends a room.
@@ -190,7 +188,10 @@ impl Calls {
             self.in_room(caller, &request.room)?
         };
         check.finish()?;
-        done(self.admin(Command::DeleteRoom(request)).await?)?;
+        done(
+            self.command(request.room.clone(), Command::DeleteRoom(request))
+                .await?,
+        )?;
         Ok(v1::DeleteRoomResponse {})
     }
 
@@ -201,7 +202,10 @@ impl Calls {
         request: v1::ListParticipantsRequest,
     ) -> Result<v1::ListParticipantsResponse, CallError> {
         self.in_room(caller, &request.room)?.finish()?;
-        match self.admin(Command::ListParticipants(request)).await? {
+        match self
+            .command(request.room.clone(), Command::ListParticipants(request))
+            .await?
+        {
             Reply::Participants(participants) => Ok(participants),
             _ => Err(CallError::UnexpectedReply),
         }
@@ -216,7 +220,10 @@ impl Calls {
         let mut check = self.in_room(caller, &request.room)?;
         check.name("identity", &request.identity);
         check.finish()?;
-        participant(self.admin(Command::GetParticipant(request)).await?)
+        participant(
+            self.command(request.room.clone(), Command::GetParticipant(request))
+                .await?,
+        )
     }
 
     /// Changes a participant.
@@ -235,7 +242,10 @@ impl Calls {
             request.permissions.as_ref(),
         );
         check.finish()?;
-        participant(self.admin(Command::UpdateParticipant(request)).await?)
+        participant(
+            self.command(request.room.clone(), Command::UpdateParticipant(request))
+                .await?,
+        )
     }
 
     /// Puts a participant out of a room.
@@ -247,7 +257,10 @@ impl Calls {
         let mut check = self.in_room(caller, &request.room)?;
         check.name("identity", &request.identity);
         check.finish()?;
-        done(self.admin(Command::RemoveParticipant(request)).await?)?;
+        done(
+            self.command(request.room.clone(), Command::RemoveParticipant(request))
+                .await?,
+        )?;
         Ok(v1::RemoveParticipantResponse {})
     }
 
@@ -261,7 +274,10 @@ impl Calls {
         check.name("identity", &request.identity);
         check.track_id("track_id", &request.track_id);
         check.finish()?;
-        match self.admin(Command::MuteTrack(request)).await? {
+        match self
+            .command(request.room.clone(), Command::MuteTrack(request))
+            .await?
+        {
             Reply::Track(track) => Ok(track),
             _ => Err(CallError::UnexpectedReply),
         }
@@ -277,7 +293,10 @@ impl Calls {
         check.name("identity", &request.identity);
         check.track_ids("track_ids", &request.track_ids);
         check.finish()?;
-        done(self.admin(Command::UpdateSubscriptions(request)).await?)?;
+        done(
+            self.command(request.room.clone(), Command::UpdateSubscriptions(request))
+                .await?,
+        )?;
         Ok(v1::UpdateSubscriptionsResponse {})
     }
 
@@ -305,13 +324,14 @@ impl Calls {
         }
         check.list("destination_ids", destination_ids.len());
         check.finish()?;
+        let room = request.room.clone();
         let participant_id = String::new();
         let send = SendData {
             request: Some(request),
             participant_id,
             destination_ids,
         };
-        done(self.admin(Command::SendData(send)).await?)
+        done(self.cluster.command(&room, Command::SendData(send)).await?)
     }
 
     /// The caller administers `room`; the request's other fields are to be checked.

@@ -1,5 +1,5 @@
-//! The event stream: passes the node's events on for as long as the caller may see them. Must not keep
-//! events: the node does.
+//! The event stream: passes the nodes' events on for as long as the caller may see them. Must not keep
+//! events: the nodes do.
 
 use std::{pin::Pin, sync::Arc, time::SystemTime};
 
@@ -9,11 +9,12 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::calls::Calls;
 use crate::{
     auth::{LEEWAY, TokenError, Verified},
+    cluster::{Events, Since},
     error::CallError,
 };
 
@@ -21,7 +22,7 @@ use crate::{
 pub(crate) type EventStream = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
 
 struct Watch {
-    events: Streaming<Event>,
+    events: Events,
     until: Instant,
     /// Held for as long as the stream lives.
     _slot: OwnedSemaphorePermit,
@@ -42,7 +43,12 @@ impl Calls {
         let slot = Arc::clone(&self.event_streams)
             .try_acquire_owned()
             .map_err(|_| CallError::Busy("event streams"))?;
-        let events = self.node.clone().watch_events(request).await?.into_inner();
+        let since = Since {
+            by_epoch: request.after,
+            of_only: request.after_sequence,
+            from_first: request.from_first,
+        };
+        let events = self.cluster.watch(&request.room, since).await?;
         let left = caller
             .expires_at()
             .duration_since(SystemTime::now())

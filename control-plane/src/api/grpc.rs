@@ -6,6 +6,7 @@ use std::sync::Arc;
 use plenum_proto::v1::{
     self,
     event_service_server::{EventService, EventServiceServer},
+    node_service_server::{NodeService, NodeServiceServer},
     participant_service_server::{ParticipantService, ParticipantServiceServer},
     room_service_server::{RoomService, RoomServiceServer},
     token_service_server::{TokenService, TokenServiceServer},
@@ -45,6 +46,7 @@ pub(crate) fn routes(
         .add_service(ParticipantServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(TokenServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(EventServiceServer::new(grpc()).max_decoding_message_size(max_request))
+        .add_service(NodeServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             HealthService::from_health_reporter(health),
         ))
@@ -55,11 +57,12 @@ pub(crate) fn routes(
 }
 
 /// Names of our services.
-pub(crate) const SERVICES: [&str; 4] = [
+pub(crate) const SERVICES: [&str; 5] = [
     RoomServiceServer::<Grpc>::NAME,
     ParticipantServiceServer::<Grpc>::NAME,
     TokenServiceServer::<Grpc>::NAME,
     EventServiceServer::<Grpc>::NAME,
+    NodeServiceServer::<Grpc>::NAME,
 ];
 
 /// Names of the services that are not ours, of which only types without a name are public.
@@ -134,6 +137,13 @@ service! {
 service! {
     TokenService,
     create_token: v1::CreateTokenRequest => v1::CreateTokenResponse, "CreateToken";
+}
+
+service! {
+    NodeService,
+    list_nodes: v1::ListNodesRequest => v1::ListNodesResponse, "ListNodes";
+    cordon_node: v1::CordonNodeRequest => v1::CordonNodeResponse, "CordonNode";
+    drain_node: v1::DrainNodeRequest => v1::DrainNodeResponse, "DrainNode";
 }
 
 #[tonic::async_trait]

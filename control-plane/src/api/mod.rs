@@ -5,6 +5,8 @@
 mod calls;
 mod events;
 mod grpc;
+mod idempotent;
+mod nodes;
 mod tokens;
 mod validate;
 

@@ -116,6 +116,9 @@ pub struct VideoGrants {
     /// Ask us to mint tokens. Ours alone; SDKs do not know it.
     #[serde(skip_serializing_if = "is_false")]
     pub token_create: bool,
+    /// See, cordon and drain media nodes. Ours alone; SDKs do not know it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub node_admin: bool,
 }
 
 /// Settings of a room inside a token; both spellings of protobuf's JSON are read.

@@ -142,6 +142,12 @@ impl Verified {
     }
 
     /// # Errors
+    /// The holder may not manage media nodes.
+    pub fn require_node_admin(&self) -> Result<(), GrantError> {
+        require(self.grants.node_admin, "nodeAdmin")
+    }
+
+    /// # Errors
     /// The holder may not record.
     pub fn require_room_record(&self) -> Result<(), GrantError> {
         require(self.grants.room_record, "roomRecord")
@@ -184,6 +190,7 @@ impl Verified {
             (own.agent, wanted.agent, "agent"),
             (own.ingress_admin, wanted.ingress_admin, "ingressAdmin"),
             (own.token_create, wanted.token_create, "tokenCreate"),
+            (own.node_admin, wanted.node_admin, "nodeAdmin"),
             (may.can_publish, will.can_publish, "canPublish"),
             (sources_covered, will.can_publish, "canPublishSources"),
             (may.can_subscribe, will.can_subscribe, "canSubscribe"),

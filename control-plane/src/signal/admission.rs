@@ -101,6 +101,9 @@ fn join(config: &SignalConfig, verified: &Verified, room: String, params: &Param
             .clone()
             .map(|participant_id| Resume { participant_id }),
         allow_pause: params.allow_pause,
+        // Where it goes is found out later.
+        home: None,
+        room_id: String::new(),
     }
 }
 

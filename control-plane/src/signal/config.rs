@@ -45,6 +45,10 @@ pub struct SignalConfig {
     pub requests_per_second: u32,
     /// Messages one client may send at once.
     pub request_burst: u32,
+    /// Joins and resumes admitted a second, averaged; the rest is told to come again in a moment.
+    pub joins_per_second: u32,
+    /// Joins and resumes admitted at once.
+    pub join_burst: u32,
     /// WebSockets open at the same time.
     pub max_connections: usize,
     /// Connections of one participant that wait for their first answer.
@@ -131,6 +135,8 @@ impl SignalConfig {
                 "request_burst",
                 "is below requests_per_second",
             ),
+            (self.joins_per_second > 0, "joins_per_second", "is zero"),
+            (self.join_burst > 0, "join_burst", "is zero"),
             (self.max_connections > 0, "max_connections", "is zero"),
             (
                 self.max_pending_per_participant > 0,
@@ -178,6 +184,8 @@ impl Default for SignalConfig {
             max_write_buffer_bytes: 16 * 1024 * 1024,
             requests_per_second: 100,
             request_burst: 500,
+            joins_per_second: 200,
+            join_burst: 1000,
             max_connections: 20_000,
             max_pending_per_participant: 5,
             max_name_bytes: 256,
@@ -259,6 +267,12 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "Messages a second of one client, averaged.",
     ),
     ("request_burst", "Messages one client may send at once."),
+    (
+        "joins_per_second",
+        "Joins and resumes admitted a second, averaged: when a node is lost all come back at once. The rest is told \
+         to come again in a moment.",
+    ),
+    ("join_burst", "Joins and resumes admitted at once."),
     ("max_connections", "WebSockets open at the same time."),
     (
         "max_pending_per_participant",

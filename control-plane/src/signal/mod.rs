@@ -21,7 +21,8 @@ mod state;
 pub(crate) mod translate;
 
 pub use config::{ConfigMistake, EXPLAINED, IceServer, SignalConfig};
-pub use node::{NodeForRoom, NodeUnavailable};
+pub(crate) use node::unfit;
+pub use node::{NoSeat, NodeForRoom, Seat, Unfit, Wish};
 pub use refusal::Refusal;
 pub use routes::router;
 pub use state::{SignalMetrics, SignalState};

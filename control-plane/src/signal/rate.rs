@@ -1,4 +1,4 @@
-//! How fast one client may send: a token bucket. A plain value; time is an argument. Must not know
+//! How fast one client may send, or all may come: a token bucket. A plain value; time is an argument. Must not know
 //! what is sent.
 
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ impl Rate {
         }
     }
 
-    /// Takes one; false when the client is too fast.
+    /// Takes one; false when it is too fast.
     #[must_use]
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let passed = now

@@ -2,7 +2,11 @@
 //! the gateway that names statuses. Must not repeat anything of a token.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+use rand::Rng as _;
 
 use super::params::BadParam;
 use crate::auth::{GrantError, TokenError};
@@ -28,6 +32,9 @@ pub enum Refusal {
     /// Too many connections of this participant wait for an answer; the client's fault.
     #[error("too many connections are being opened for this participant")]
     TooManyPending,
+    /// Too many come at once; all will be admitted.
+    #[error("many are joining: try again in a moment")]
+    Crowded,
     /// The gateway or the node has no place left.
     #[error("no capacity for another participant")]
     Full,
@@ -49,6 +56,7 @@ impl Refusal {
             Self::NoUpgrade => "no_upgrade",
             Self::NoRoom => "no_room",
             Self::TooManyPending => "too_many_pending",
+            Self::Crowded => "crowded",
             Self::Full => "full",
             Self::NoNode => "no_node",
             Self::Closing => "closing",
@@ -62,14 +70,31 @@ impl Refusal {
             Self::Token(_) | Self::Grant(_) => StatusCode::UNAUTHORIZED,
             Self::NoUpgrade | Self::NoRoom => StatusCode::NOT_FOUND,
             Self::TooManyPending => StatusCode::TOO_MANY_REQUESTS,
-            Self::Full | Self::NoNode | Self::Closing => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::Full | Self::NoNode | Self::Closing => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    /// In how many seconds it is worth trying again, where it is: not the same for all, so that a crowd does not
+    /// come back as one (RFC 9110 section 10.2.3).
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Crowded => Some(rand::rng().random_range(1..=5)),
+            Self::NoNode | Self::Closing => Some(rand::rng().random_range(1..=2)),
+            _ => None,
         }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        text(self.status(), self.to_string())
+        let retry_after = self.retry_after();
+        let mut response = text(self.status(), self.to_string());
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 

@@ -88,7 +88,7 @@ async fn validate(
         let admission = admit(&state, &headers, query)?;
         if admission.join.must_exist {
             let limit = shared.config.node_timeout;
-            node::require_room(shared.nodes.as_ref(), admission.room(), limit).await?;
+            node::require_room(shared.nodes.as_ref(), &admission.join, limit).await?;
         }
         Ok::<_, Refusal>(())
     };
@@ -138,7 +138,7 @@ async fn open(
     let started = Instant::now();
     let join = admission.join.clone();
     let limit = shared.config.node_timeout;
-    let (session, first) = node::open(shared.nodes.as_ref(), admission.room(), join, limit).await?;
+    let (session, first) = node::open(shared.nodes.as_ref(), join, limit).await?;
     let (how, joined) = match &first {
         First::Joined(joined) => ("joined", Some(joined)),
         First::Resumed(joined) => ("resumed", Some(joined)),

@@ -1,7 +1,10 @@
 //! What all connections of the gateway share. Owns the counts of open and waiting connections. Must
 //! not hold anything of a room.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -10,6 +13,7 @@ use super::{
     config::SignalConfig,
     node::NodeForRoom,
     pending::{Pending, Waiting},
+    rate::Rate,
     refusal::Refusal,
     translate::joined::Announced,
 };
@@ -50,6 +54,7 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
     pending: Pending,
     places: Arc<Semaphore>,
+    joins: Mutex<Rate>,
 }
 
 impl SignalState {
@@ -66,6 +71,11 @@ impl SignalState {
             announced: config.announced(),
             places: Arc::new(Semaphore::new(
                 config.max_connections.min(Semaphore::MAX_PERMITS),
+            )),
+            joins: Mutex::new(Rate::new(
+                Instant::now(),
+                config.joins_per_second,
+                config.join_burst,
             )),
             config,
             metrics,
@@ -104,6 +114,12 @@ impl Shared {
         if self.closing.is_cancelled() {
             return Err(Refusal::Closing);
         }
+        // A bucket is never half changed.
+        let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);
+        if !joins.take(Instant::now()) {
+            return Err(Refusal::Crowded);
+        }
+        drop(joins);
         let permit = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Refusal::Full)?;

@@ -72,7 +72,7 @@ async fn who_may_not_see_them_gets_no_events() {
     for (room, is_allowed) in [("tea", true), ("coffee", false), ("", false)] {
         let watch = v1::WatchEventsRequest {
             room: room.into(),
-            after_sequence: 0,
+            ..v1::WatchEventsRequest::default()
         };
         let code = events
             .watch_events(with_token(&one, watch))

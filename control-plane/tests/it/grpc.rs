@@ -264,6 +264,7 @@ async fn it_describes_itself_and_says_that_it_serves() {
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "plenum.v1.EventService",
+        "plenum.v1.NodeService",
         "plenum.v1.ParticipantService",
         "plenum.v1.RoomService",
         "plenum.v1.TokenService",
@@ -302,5 +303,54 @@ async fn a_message_over_the_limit_is_refused() {
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_call_with_a_key_happens_once() {
+    let running = plenum().await;
+    let mut rooms = RoomServiceClient::new(channel(&running).await);
+    let keyed = |name: &str, key: &str| {
+        let mut request = with_token(&admin(name), create(name));
+        request
+            .metadata_mut()
+            .insert("idempotency-key", key.parse().expect("text"));
+        request
+    };
+    let first = rooms
+        .create_room(keyed("tea", "k1"))
+        .await
+        .expect("created");
+    let delete = v1::DeleteRoomRequest { room: "tea".into() };
+    rooms
+        .delete_room(with_token(&admin("tea"), delete))
+        .await
+        .expect("ended");
+    let again = rooms
+        .create_room(keyed("tea", "k1"))
+        .await
+        .expect("the same");
+    assert_eq!(again.get_ref().id, first.get_ref().id);
+    let listed = rooms
+        .list_rooms(with_token(&admin("tea"), v1::ListRoomsRequest::default()))
+        .await
+        .expect("listed");
+    assert_eq!(listed.get_ref().rooms, [], "nothing was made");
+    let other = rooms
+        .create_room(keyed("tea", "k2"))
+        .await
+        .expect("created");
+    assert_ne!(other.get_ref().id, first.get_ref().id);
+    let misused = rooms
+        .create_room(keyed("coffee", "k1"))
+        .await
+        .expect_err("refused");
+    assert_eq!(misused.code(), Code::FailedPrecondition);
+    let long = "k".repeat(200);
+    let refused = rooms
+        .create_room(keyed("tea", &long))
+        .await
+        .expect_err("refused");
+    assert_eq!(refused.code(), Code::InvalidArgument);
     running.shutdown().await;
 }

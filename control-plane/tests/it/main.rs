@@ -1,6 +1,7 @@
 //! The control plane as a whole: a running `plenum` in this process, on ports the system chooses, asked
 //! over real sockets. One binary, a module for each surface.
 
+mod cluster;
 mod collector;
 mod events;
 mod grpc;
@@ -10,3 +11,4 @@ mod process;
 mod signal;
 mod support;
 mod twirp;
+mod webhook;

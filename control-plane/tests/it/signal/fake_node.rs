@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use plenum_proto::{
     node::{
-        AdminReply, AdminRequest, Join, NodeStatus, SessionEvent, SessionRequest, StatusRequest,
+        AdminReply, AdminRequest, CordonRequest, CordonResponse, DrainRequest, DrainResponse,
+        FenceRequest, FenceResponse, Join, NodeStatus, SessionEvent, SessionRequest, StatusRequest,
         node_server::{Node, NodeServer},
         session_event, session_request,
     },
@@ -134,6 +135,18 @@ impl Node for Service {
         &self,
         _: Request<v1::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn fence(&self, _: Request<FenceRequest>) -> Result<Response<FenceResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn cordon(&self, _: Request<CordonRequest>) -> Result<Response<CordonResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn drain(&self, _: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
         Err(Status::unimplemented("not asked for here"))
     }
 

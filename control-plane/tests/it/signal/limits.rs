@@ -113,3 +113,24 @@ async fn connections_have_a_limit() {
     let expected = (503, "no capacity for another participant".to_owned());
     assert_eq!(world.refused(&target).await, expected);
 }
+
+#[tokio::test]
+async fn a_crowd_is_told_to_come_again_in_a_moment() {
+    let config = SignalConfig {
+        joins_per_second: 1,
+        join_burst: 2,
+        ..SignalConfig::default()
+    };
+    let mut world = World::with(config).await;
+    let (_one, _session) = world.joined("").await;
+    let (_two, _session) = world.joined("").await;
+    let target = world.target("");
+    let Err(tokio_tungstenite::tungstenite::Error::Http(refused)) =
+        world.connector().connect_to(&target).await
+    else {
+        panic!("not refused");
+    };
+    assert_eq!(refused.status(), 503);
+    let seconds = refused.headers()["retry-after"].to_str().unwrap();
+    assert!((1..=5).contains(&seconds.parse().unwrap()), "{seconds}");
+}

@@ -8,12 +8,12 @@ mod fake_node;
 mod limits;
 mod refusals;
 mod session;
-mod world;
+pub(crate) mod world;
 
 use std::{future::Future, time::Duration};
 
 /// Waits for what must come; a test that waits in vain fails instead of hanging.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future)
         .await
         .expect("came within 20 s")

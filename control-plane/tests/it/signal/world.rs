@@ -19,6 +19,7 @@ use plenum_proto::{
     node::{Joined, node_client::NodeClient, session_event},
     v1,
 };
+use plenum_service::cluster::Trust;
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
@@ -45,7 +46,7 @@ pub(crate) struct World {
 
 /// Where clients connect to.
 #[derive(Clone, Copy)]
-pub(crate) struct Connector(SocketAddr);
+pub(crate) struct Connector(pub(crate) SocketAddr);
 
 /// What the gateway reported, by label.
 #[derive(Default)]
@@ -81,7 +82,7 @@ impl World {
         let keys = Arc::new(Keys::new([("key", SECRET)]).unwrap());
         let counted = Arc::new(Counted::default());
         let state = SignalState::new(
-            Arc::new(NodeClient::new(channel)),
+            Arc::new(NodeClient::new(Trust::none().show(channel))),
             Arc::clone(&keys),
             config,
             Arc::<Counted>::clone(&counted),

@@ -1,0 +1,359 @@
+//! Which node is home of a room, by the store. Owns the records of rooms and every change of them. Must not talk
+//! to nodes, but for telling one that it is home no longer.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use plenum_proto::{
+    cluster::{RoomHeld, RoomRecord},
+    ids::RoomId,
+    node::{FenceRequest, HomeNode},
+    v1::RoomConfig,
+};
+use prost::Message as _;
+use tokio::time::timeout;
+
+use super::{Cluster, Member, PlaceError, key};
+use crate::{
+    placement::{self, Candidate, Origin},
+    store::{Commit, Entry, Is, Outcome, Revision, StoreError},
+};
+
+/// Times a room is looked for when others change its record at the same moment.
+const ATTEMPTS: usize = 16;
+
+/// Records remembered for when the store does not answer.
+const CACHED: usize = 50_000;
+
+/// How long a node may take to hear that it is home no longer; it finds out by itself later.
+const FENCE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether a room that is not there is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Make {
+    /// It is a mistake, and one that is there is wanted where it is, though its home is being emptied.
+    AsIs,
+    /// It is a mistake.
+    Never,
+    /// It is placed.
+    IfAbsent,
+}
+
+/// A room and its home.
+#[derive(Clone)]
+pub(crate) struct Located {
+    /// What the store holds.
+    pub(crate) record: RoomRecord,
+    /// Of the placement.
+    pub(crate) epoch: u64,
+    /// The home.
+    pub(crate) home: Arc<Member>,
+    /// It was placed just now: the node does not know of it.
+    pub(crate) is_new: bool,
+}
+
+impl Located {
+    /// As a join names it.
+    pub(crate) fn home_node(&self) -> HomeNode {
+        HomeNode {
+            node_id: self.record.node_id.clone(),
+            relay_addresses: self.home.report.relay_addresses.clone(),
+            epoch: self.epoch,
+        }
+    }
+}
+
+/// The last known records.
+#[derive(Default)]
+pub(super) struct Cache(Mutex<HashMap<String, (RoomRecord, u64)>>);
+
+impl Cache {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (RoomRecord, u64)>> {
+        // An entry is set as a whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A record as the store has it.
+struct Stored {
+    record: RoomRecord,
+    revision: Revision,
+}
+
+impl Stored {
+    fn read(entry: Entry) -> Result<Self, StoreError> {
+        let unreadable = |_| StoreError::Refused(format!("{} cannot be read", entry.key));
+        Ok(Self {
+            record: RoomRecord::decode(entry.value).map_err(unreadable)?,
+            revision: entry.revision,
+        })
+    }
+
+    /// Until a record is changed for another reason, its placement is the commit that wrote it.
+    fn epoch(&self) -> u64 {
+        match self.record.epoch {
+            0 => self.revision,
+            epoch => epoch,
+        }
+    }
+}
+
+impl Cluster {
+    /// The home of a room. A room whose home is gone or being emptied gets another, with its id and settings. What
+    /// refers to `over`, a placement of which a node said that it has ended, counts as no room at all.
+    pub(crate) async fn locate(
+        &self,
+        config: &RoomConfig,
+        make: Make,
+        over: Option<u64>,
+    ) -> Result<Located, PlaceError> {
+        let name = &config.name;
+        for _ in 0..ATTEMPTS {
+            let before = match self.stored(name).await {
+                Ok(before) => before,
+                Err(error) => {
+                    return self
+                        .remembered(name, make, over)
+                        .ok_or_else(|| error.into());
+                }
+            };
+            let live = before
+                .as_ref()
+                .filter(|stored| over != Some(stored.epoch()));
+            if let Some(stored) = live
+                && let Some(home) = self.nodes().find(&stored.record.node_id)
+                && (!home.is_draining() || make == Make::AsIs)
+            {
+                return Ok(self.found(stored.record.clone(), stored.epoch(), home, false));
+            }
+            if live.is_none() && make != Make::IfAbsent {
+                return Err(PlaceError::NoRoom);
+            }
+            let (room_id, kept) = match live {
+                Some(stored) => (stored.record.room_id.clone(), stored.record.config.clone()),
+                None => (RoomId::random(rand::random).into(), None),
+            };
+            let record = RoomRecord {
+                room_id,
+                config: Some(kept.unwrap_or_else(|| config.clone())),
+                node_id: self.choose(name)?,
+                epoch: 0,
+            };
+            if let Some(located) = self.place(name, before.as_ref(), record).await? {
+                return Ok(located);
+            }
+        }
+        Err(PlaceError::Busy)
+    }
+
+    /// Writes a placement; nothing when somebody else was faster, or the node has just gone.
+    async fn place(
+        &self,
+        name: &str,
+        before: Option<&Stored>,
+        record: RoomRecord,
+    ) -> Result<Option<Located>, PlaceError> {
+        let Some(home) = self.nodes().find(&record.node_id) else {
+            return Ok(None);
+        };
+        let is = before.map_or(Is::Absent, |stored| Is::At(stored.revision));
+        let commit = Commit::default()
+            .when(key::room(name), is)
+            .when(key::node(&record.node_id), Is::Present)
+            .put(key::room(name), record.encode_to_vec());
+        let Outcome::Done(epoch) = self.store().commit(commit).await? else {
+            return Ok(None);
+        };
+        if let Some(stored) = before {
+            self.fence(name, &stored.record.node_id, epoch);
+        }
+        Ok(Some(self.found(record, epoch, home, true)))
+    }
+
+    fn choose(&self, name: &str) -> Result<String, PlaceError> {
+        let members = self.nodes().all();
+        let candidates: Vec<Candidate<'_>> = members.iter().map(|m| m.candidate()).collect();
+        placement::place_room(name, self.origin(), &candidates)
+            .map(str::to_owned)
+            .ok_or(PlaceError::NoNode)
+    }
+
+    /// The node that is to serve a participant of a room.
+    pub(crate) fn serving(&self, located: &Located) -> Arc<Member> {
+        let members = self.nodes().all();
+        let candidates: Vec<Candidate<'_>> = members.iter().map(|m| m.candidate()).collect();
+        let name = located
+            .record
+            .config
+            .as_ref()
+            .map_or("", |config| &config.name);
+        let home = located.home.candidate();
+        let id = placement::place_participant(name, self.origin(), &home, &candidates);
+        let chosen = members.iter().find(|member| member.id() == id);
+        chosen.map_or_else(|| Arc::clone(&located.home), Arc::clone)
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin {
+            region: &self.standing.region,
+            zone: &self.standing.zone,
+        }
+    }
+
+    /// Tells a node that is there that it is home no longer.
+    fn fence(&self, name: &str, node: &str, epoch: u64) {
+        let Some(member) = self.nodes().find(node) else {
+            return;
+        };
+        let request = FenceRequest {
+            room: name.to_owned(),
+            epoch,
+        };
+        tokio::spawn(async move {
+            let mut client = member.client.clone();
+            let told = timeout(FENCE_TIMEOUT, client.fence(request)).await;
+            if !matches!(told, Ok(Ok(_))) {
+                tracing::warn!(
+                    node = member.id(),
+                    "a node was not told that a room has another home"
+                );
+            }
+        });
+    }
+
+    fn found(&self, record: RoomRecord, epoch: u64, home: Arc<Member>, is_new: bool) -> Located {
+        let mut cache = self.cache.lock();
+        if cache.len() >= CACHED {
+            cache.clear();
+        }
+        let name = record.config.as_ref().map_or("", |config| &config.name);
+        cache.insert(name.to_owned(), (record.clone(), epoch));
+        drop(cache);
+        Located {
+            record,
+            epoch,
+            home,
+            is_new,
+        }
+    }
+
+    /// What was last known of a room, when the store does not answer: it goes on where it is.
+    fn remembered(&self, name: &str, make: Make, over: Option<u64>) -> Option<Located> {
+        let (record, epoch) = self.cache.lock().get(name).cloned()?;
+        let home = self.nodes().find(&record.node_id)?;
+        let is_good = !home.is_draining() || make == Make::AsIs;
+        (over != Some(epoch) && is_good).then_some(Located {
+            record,
+            epoch,
+            home,
+            is_new: false,
+        })
+    }
+
+    async fn stored(&self, name: &str) -> Result<Option<Stored>, StoreError> {
+        let entry = self.store().get(&key::room(name)).await?;
+        entry.map(Stored::read).transpose()
+    }
+
+    /// Keeps what the application changed, for when the room moves.
+    pub(crate) async fn keep_config(
+        &self,
+        name: &str,
+        change: impl Fn(&mut RoomConfig),
+    ) -> Result<(), PlaceError> {
+        for _ in 0..ATTEMPTS {
+            let Some(stored) = self.stored(name).await? else {
+                return Ok(());
+            };
+            let epoch = stored.epoch();
+            let mut record = stored.record;
+            change(record.config.get_or_insert_default());
+            record.epoch = epoch;
+            let commit = Commit::default()
+                .when(key::room(name), Is::At(stored.revision))
+                .put(key::room(name), record.encode_to_vec());
+            if let Outcome::Done(_) = self.store().commit(commit).await? {
+                return Ok(());
+            }
+        }
+        Err(PlaceError::Busy)
+    }
+
+    /// A room has ended: its record goes, unless it was placed anew since.
+    pub(crate) async fn ended(&self, name: &str, room_id: &str) -> Result<(), PlaceError> {
+        self.cache.lock().remove(name);
+        for _ in 0..ATTEMPTS {
+            let Some(stored) = self.stored(name).await? else {
+                return Ok(());
+            };
+            if stored.record.room_id != room_id {
+                return Ok(());
+            }
+            let commit = Commit::default()
+                .when(key::room(name), Is::At(stored.revision))
+                .delete(key::room(name));
+            if let Outcome::Done(_) = self.store().commit(commit).await? {
+                return Ok(());
+            }
+        }
+        Err(PlaceError::Busy)
+    }
+
+    /// Of rooms that `node` holds, those that have another home, with the epoch of that. Rooms that the store does not
+    /// know are written down again: it has lost what it had.
+    pub(crate) async fn lost(
+        &self,
+        node: &str,
+        held: impl IntoIterator<Item = RoomHeld>,
+    ) -> Result<Vec<RoomHeld>, StoreError> {
+        let mut lost = Vec::new();
+        for RoomHeld {
+            room,
+            epoch,
+            room_id,
+        } in held
+        {
+            match self.stored(&room).await? {
+                Some(stored) if stored.record.node_id != node && stored.epoch() > epoch => {
+                    lost.push(RoomHeld {
+                        room,
+                        epoch: stored.epoch(),
+                        room_id: String::new(),
+                    });
+                }
+                Some(_) => {}
+                None if epoch > 0 => self.restore(node, room, epoch, room_id).await?,
+                None => {}
+            }
+        }
+        Ok(lost)
+    }
+
+    async fn restore(
+        &self,
+        node: &str,
+        room: String,
+        epoch: u64,
+        room_id: String,
+    ) -> Result<(), StoreError> {
+        let record = RoomRecord {
+            room_id,
+            config: Some(RoomConfig {
+                name: room.clone(),
+                ..RoomConfig::default()
+            }),
+            node_id: node.to_owned(),
+            epoch,
+        };
+        // Whoever was faster has placed it anew, and the node hears of that the next time it asks.
+        let commit = Commit::default()
+            .when(key::room(&room), Is::Absent)
+            .when(key::node(node), Is::Present)
+            .put(key::room(&room), record.encode_to_vec());
+        self.store().commit(commit).await?;
+        Ok(())
+    }
+}
