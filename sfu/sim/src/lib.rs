@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod bottleneck;
 mod client;
 mod connection;
 mod media;
@@ -14,9 +15,10 @@ mod network;
 mod oracle;
 mod world;
 
+pub use bottleneck::Bottleneck;
 pub use client::{Client, ClientOptions, DataMessage, DataTo, Stream};
 pub use media::{SourceId, SourceKind, VideoSettings};
-pub use network::LinkSettings;
+pub use network::{Bursts, LinkSettings};
 pub use oracle::{StreamReport, Violation};
 pub use world::{ClientKey, Tapped, World};
 

@@ -29,6 +29,19 @@ pub struct VideoSettings {
     pub rids: Vec<&'static str>,
     /// Every second frame is in temporal layer 1.
     pub temporal_layers: bool,
+    /// Bits per second of each encoding, the smallest first: pictures vary as those of an encoder do.
+    /// Empty for a few small packets per frame, which is enough where rates are not the matter.
+    pub bitrates: Vec<u32>,
+}
+
+impl VideoSettings {
+    /// A camera of 180, 360 and 720 lines at rates that are usual for these.
+    pub fn camera() -> Self {
+        Self {
+            bitrates: vec![150_000, 500_000, 1_700_000],
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for VideoSettings {
@@ -38,6 +51,7 @@ impl Default for VideoSettings {
             packets: 3,
             rids: vec!["q", "h", "f"],
             temporal_layers: true,
+            bitrates: Vec::new(),
         }
     }
 }
@@ -183,6 +197,8 @@ pub(crate) struct Encoder {
     since_key: u32,
     last_base: Option<u32>,
     last_upper: Option<u32>,
+    /// Draws of how large a picture is.
+    dice: u32,
     pub(crate) wants_key: bool,
     /// Switched off at the wish of the node.
     pub(crate) is_off: bool,
@@ -207,6 +223,7 @@ impl Encoder {
             since_key: 0,
             last_base: None,
             last_upper: None,
+            dice: rng.random(),
             wants_key: true,
             is_off: false,
         }
@@ -259,11 +276,7 @@ impl Encoder {
         } else {
             self.last_upper = Some(self.frame);
         }
-        let count = if is_key {
-            settings.packets.saturating_mul(2)
-        } else {
-            settings.packets
-        };
+        let (count, size) = self.size(settings, is_key);
         let mut packets = Vec::with_capacity(usize::from(count));
         for index in 0..count {
             let head = Vp8Head {
@@ -284,7 +297,6 @@ impl Encoder {
                 refers_to,
                 captured,
             };
-            let size = 100 + 60 * usize::from(self.encoding);
             let mut payload = Vec::with_capacity(size);
             head.write(&mut payload);
             // The frame tag: bit 0 is 0 in a keyframe (RFC 6386 section 9.1).
@@ -297,6 +309,39 @@ impl Encoder {
         self.since_key += 1;
         self.picture_id = (self.picture_id + 1) & 0x7fff;
         packets
+    }
+
+    /// Packets of a frame, and bytes of each.
+    fn size(&mut self, settings: &VideoSettings, is_key: bool) -> (u8, usize) {
+        /// Of a packet.
+        const PAYLOAD: f64 = 1_100.0;
+        /// A keyframe is so much larger; the frames after it make up for that.
+        const KEY: f64 = 5.0;
+        let index = usize::from(self.encoding);
+        let Some(bitrate) = settings.bitrates.get(index) else {
+            let count = if is_key {
+                settings.packets.saturating_mul(2)
+            } else {
+                settings.packets
+            };
+            return (count, 100 + 60 * index);
+        };
+        // An LCG of 32 bits (Numerical Recipes) is random enough for sizes.
+        self.dice = self
+            .dice
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
+        let varied = 0.7 + 0.6 * f64::from(self.dice >> 8) / f64::from(1 << 24);
+        let factor = match (is_key, self.since_key) {
+            (true, _) => KEY,
+            // Over half a second.
+            (false, 1..=15) => varied * 0.75,
+            (false, _) => varied,
+        };
+        let bytes = f64::from(*bitrate) / 8.0 / f64::from(settings.fps) * factor;
+        let count = (bytes / PAYLOAD).ceil().clamp(1.0, 200.0);
+        let size = (bytes / count).max(60.0);
+        (count as u8, size as usize)
     }
 
     fn packet(&mut self, captured: Duration, marker: bool, payload: Vec<u8>) -> Made {

@@ -11,7 +11,7 @@ use std::{
 use plenum_proto::node::SessionEvent;
 use sfu_core::{Command, RelayFrame};
 
-use crate::world::ClientKey;
+use crate::{Bottleneck, world::ClientKey};
 
 /// One direction of the way between a client and the node.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +24,21 @@ pub struct LinkSettings {
     pub reordering: f64,
     /// Share of datagrams that never come, 0 to 1.
     pub loss: f64,
+    /// Losses that come together.
+    pub bursts: Option<Bursts>,
+    /// Bits per second, and how long what the queue before it holds takes to pass; none: without limit.
+    pub rate: Option<(u64, Duration)>,
+}
+
+/// Losses that come together: times in which most is lost, of random length and distance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bursts {
+    /// From one to the next, on average.
+    pub every: Duration,
+    /// How long one lasts, on average.
+    pub last: Duration,
+    /// Share of datagrams lost meanwhile, 0 to 1.
+    pub loss: f64,
 }
 
 impl Default for LinkSettings {
@@ -34,6 +49,8 @@ impl Default for LinkSettings {
             jitter: Duration::ZERO,
             reordering: 0.0,
             loss: 0.0,
+            bursts: None,
+            rate: None,
         }
     }
 }
@@ -58,9 +75,17 @@ impl LinkSettings {
         }
     }
 
+    /// The default link at so many bits per second, with a queue that holds so much.
+    pub fn limited(rate: u64, queue: Duration) -> Self {
+        Self {
+            rate: Some((rate, queue)),
+            ..Self::default()
+        }
+    }
+
     /// Whether all that is sent arrives, in order.
     pub(crate) fn is_perfect(&self) -> bool {
-        self.loss <= 0.0 && self.reordering <= 0.0
+        self.loss <= 0.0 && self.reordering <= 0.0 && self.bursts.is_none() && self.rate.is_none()
     }
 }
 
@@ -102,8 +127,25 @@ pub(crate) struct Network {
     turns: BTreeMap<(SocketAddr, SocketAddr), Duration>,
     /// How often a datagram of this kind was sent.
     kinds: BTreeMap<(SocketAddr, SocketAddr, u64), u64>,
+    /// The links to and from a client, by its address; true: to the node.
+    links: BTreeMap<(IpAddr, bool), Link>,
     pub(crate) lost: u64,
 }
+
+/// One direction of the way between a client and the node, as it is now.
+#[derive(Debug)]
+struct Link {
+    bottleneck: Option<Bottleneck>,
+    /// Draws of when bursts of losses begin and end.
+    dice: Fate,
+    /// Until when, and whether most is lost meanwhile.
+    spell: (Duration, bool),
+    /// What passed the bottleneck: when it came, how long that took, and its bytes.
+    passed: Vec<(Duration, Duration, usize)>,
+}
+
+/// IPv4 and UDP.
+const HEADERS: usize = 28;
 
 #[derive(Debug)]
 struct Parcel {
@@ -120,6 +162,7 @@ impl Network {
             sent: 0,
             turns: BTreeMap::new(),
             kinds: BTreeMap::new(),
+            links: BTreeMap::new(),
             lost: 0,
         }
     }
@@ -133,11 +176,22 @@ impl Network {
         to_node: bool,
     ) {
         let mut fate = self.fate(&letter);
-        if fate.chance(link.loss) {
+        let client = if to_node {
+            letter.source.ip()
+        } else {
+            letter.destination.ip()
+        };
+        let seed = self.seed;
+        let passed = self
+            .links
+            .entry((client, to_node))
+            .or_insert_with(|| Link::new(seed, client, to_node))
+            .pass(now, link, letter.bytes.len() + HEADERS, &mut fate);
+        let Some(passed) = passed.filter(|_| !fate.chance(link.loss)) else {
             self.lost += 1;
             return;
-        }
-        let mut at = now + link.delay + fate.part_of(link.jitter);
+        };
+        let mut at = passed + link.delay + fate.part_of(link.jitter);
         let turn = self
             .turns
             .entry((letter.source, letter.destination))
@@ -154,6 +208,18 @@ impl Network {
             Cargo::ToClient(letter)
         };
         self.deliver_at(at, cargo);
+    }
+
+    /// What passed the bottleneck to a client since a moment: how long each datagram took, and its bytes.
+    pub(crate) fn passed(
+        &self,
+        client: IpAddr,
+        since: Duration,
+    ) -> impl Iterator<Item = (Duration, usize)> {
+        let link = self.links.get(&(client, false)).into_iter();
+        link.flat_map(|link| &link.passed)
+            .filter(move |(at, ..)| *at >= since)
+            .map(|(_, wait, bytes)| (*wait, *bytes))
     }
 
     /// What happens to a datagram depends on the seed, on what kind it is, and how many of them were sent
@@ -175,10 +241,8 @@ impl Network {
         };
         let nth = self.kinds.entry((*source, *destination, kind)).or_default();
         *nth += 1;
-        let ends = [source, destination].map(|address| match address.ip() {
-            IpAddr::V4(ip) => u64::from(ip.to_bits()) << 16 | u64::from(address.port()),
-            IpAddr::V6(_) => 0,
-        });
+        let ends = [source, destination]
+            .map(|address| number_of(address.ip()) << 16 | u64::from(address.port()));
         let parts = [ends[0], ends[1], kind, *nth];
         Fate(
             parts
@@ -213,7 +277,55 @@ impl Network {
     }
 }
 
+impl Link {
+    fn new(seed: u64, client: IpAddr, to_node: bool) -> Self {
+        Self {
+            bottleneck: None,
+            dice: Fate(mix(seed ^ number_of(client) << 1 ^ u64::from(to_node))),
+            spell: (Duration::ZERO, true),
+            passed: Vec::new(),
+        }
+    }
+
+    /// When a datagram has passed; nothing when it is dropped.
+    fn pass(
+        &mut self,
+        now: Duration,
+        settings: &LinkSettings,
+        bytes: usize,
+        fate: &mut Fate,
+    ) -> Option<Duration> {
+        let loss = self.burst_loss(now, settings.bursts);
+        let Some((rate, queue)) = settings.rate else {
+            self.bottleneck = None;
+            return (loss <= 0.0 || !fate.chance(loss)).then_some(now);
+        };
+        let bottleneck = self
+            .bottleneck
+            .get_or_insert_with(|| Bottleneck::new(rate, queue));
+        if bottleneck.rate() != rate {
+            bottleneck.set_rate(now, rate);
+        }
+        let passed = bottleneck.send(now, bytes)?;
+        self.passed.push((now, passed - now, bytes));
+        (loss <= 0.0 || !fate.chance(loss)).then_some(passed)
+    }
+
+    fn burst_loss(&mut self, now: Duration, bursts: Option<Bursts>) -> f64 {
+        let Some(bursts) = bursts else { return 0.0 };
+        while self.spell.0 <= now {
+            let (until, is_bad) = self.spell;
+            let mean = if is_bad { bursts.every } else { bursts.last };
+            // Exponential, and never of no length at all.
+            let length = mean.mul_f64(-(1.0 - self.dice.draw()).ln() + 1e-3);
+            self.spell = (until + length, !is_bad);
+        }
+        if self.spell.1 { bursts.loss } else { 0.0 }
+    }
+}
+
 /// A few random draws for one datagram.
+#[derive(Debug)]
 struct Fate(u64);
 
 impl Fate {
@@ -230,6 +342,13 @@ impl Fate {
 
     fn part_of(&mut self, span: Duration) -> Duration {
         span.mul_f64(self.draw())
+    }
+}
+
+fn number_of(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(ip) => ip.to_bits().into(),
+        IpAddr::V6(_) => 0,
     }
 }
 

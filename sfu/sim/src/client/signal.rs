@@ -55,6 +55,11 @@ impl Client {
             Told::PermissionChanged(changed) => {
                 self.note_wish(clock.now, &changed.track_id, Change::Allow(changed.allowed));
             }
+            Told::StreamStates(states) => {
+                for state in &states.states {
+                    self.note_wish(clock.now, &state.track_id, Change::Pause(state.paused));
+                }
+            }
             Told::Closed(closed) => self.closed = Some(closed.clone()),
             _ => {}
         }

@@ -18,6 +18,8 @@ struct Wish {
     subscribed: Option<bool>,
     is_shown: bool,
     is_allowed: bool,
+    /// The node says that the link has no room for it.
+    is_paused: bool,
     /// Nobody expects it any more.
     is_waived: bool,
     /// Since when all of that holds.
@@ -30,6 +32,7 @@ pub(crate) enum Change {
     Subscribe(bool),
     Show(bool),
     Allow(bool),
+    Pause(bool),
     Waive,
 }
 
@@ -60,6 +63,7 @@ impl Wishes {
             Change::Show(shown) if wish.subscribed.unwrap_or(auto) => wish.is_shown = shown,
             Change::Show(_) => {}
             Change::Allow(allowed) => wish.is_allowed = allowed,
+            Change::Pause(paused) => wish.is_paused = paused,
             Change::Waive => wish.is_waived = true,
         })
     }
@@ -82,6 +86,7 @@ impl Wishes {
             subscribed: None,
             is_shown: true,
             is_allowed: true,
+            is_paused: false,
             is_waived: false,
             since: None,
         });
@@ -90,6 +95,7 @@ impl Wishes {
             && wish.subscribed.unwrap_or(auto)
             && wish.is_shown
             && wish.is_allowed
+            && !wish.is_paused
             && !wish.is_waived;
         let is_change = holds != wish.since.is_some();
         if is_change {
@@ -122,7 +128,9 @@ mod tests {
             (8, Change::Subscribe(true), Some(8)),
             (9, Change::Allow(false), None),
             (10, Change::Allow(true), Some(10)),
-            (11, Change::Waive, None),
+            (11, Change::Pause(true), None),
+            (12, Change::Pause(false), Some(12)),
+            (13, Change::Waive, None),
         ] {
             wishes.apply(at(second), "t", change);
             assert_eq!(wishes.since("t"), since.map(at), "{change:?}");

@@ -55,6 +55,11 @@ pub struct StreamReport {
     pub last_at: Option<Duration>,
     /// The longest time between two frames.
     pub longest_gap: Duration,
+    /// Time in which a picture stood still: between frames further apart than three times the mean, and
+    /// than the mean and 150 ms (W3C webrtc-stats, `freezeCount`).
+    pub frozen: Duration,
+    /// The mean time between frames lately.
+    pub interval: Duration,
     /// From capture to the last packet of the frame, the newest frame.
     pub latency: Duration,
     /// How far the publisher's wall clock, as the newest sender report tells it, is ahead of virtual

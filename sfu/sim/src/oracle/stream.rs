@@ -43,7 +43,10 @@ pub(crate) struct StreamCheck {
 impl StreamCheck {
     /// What did not come for so long does not come any more.
     const HOLD: Duration = Duration::from_millis(800);
+    /// The same where the picture could go on without.
+    const HOLD_BEFORE_KEYFRAME: Duration = Duration::from_millis(200);
     const REMEMBERED: usize = 4_000;
+    const FREEZE: Duration = Duration::from_millis(150);
 
     pub(crate) fn new(kind: SourceKind, is_perfect: bool) -> Self {
         Self {
@@ -108,7 +111,16 @@ impl StreamCheck {
             };
             let is_given_up = now.saturating_sub(arrival.at) >= Self::HOLD;
             if !is_next && !self.is_perfect && !is_given_up {
-                return;
+                // A whole keyframe needs nothing of what is missing before it.
+                let key = self.whole_keyframe();
+                let is_worth_a_wait = now.saturating_sub(arrival.at) < Self::HOLD_BEFORE_KEYFRAME;
+                let Some(key) = key.filter(|_| !is_worth_a_wait) else {
+                    return;
+                };
+                if key > sequence {
+                    self.waiting = self.waiting.split_off(&key);
+                    continue;
+                }
             }
             if let Some(next) = self.next.filter(|next| *next != sequence) {
                 self.report.lost += sequence - next;
@@ -125,6 +137,27 @@ impl StreamCheck {
             self.next = Some(sequence + 1);
             self.play(&arrival);
         }
+    }
+
+    /// The first packet of a keyframe that is there as a whole.
+    fn whole_keyframe(&self) -> Option<u64> {
+        let mut begun: Option<(u64, u64)> = None;
+        for (&sequence, arrival) in &self.waiting {
+            let stamp = &arrival.stamp;
+            begun = match begun {
+                _ if stamp.starts_keyframe() => Some((sequence, u64::from(stamp.count))),
+                Some((first, count)) if sequence == first + u64::from(stamp.index) => {
+                    Some((first, count))
+                }
+                _ => None,
+            };
+            if let Some((first, count)) = begun
+                && sequence + 1 == first + count
+            {
+                return Some(first);
+            }
+        }
+        None
     }
 
     /// Whether a decoder is stuck and would ask for a keyframe.
@@ -181,7 +214,19 @@ impl StreamCheck {
         report.last_frame = stamp.frame;
         report.latency = arrival.at.saturating_sub(stamp.captured);
         if let Some(last) = report.last_at {
-            report.longest_gap = report.longest_gap.max(arrival.at.saturating_sub(last));
+            let gap = arrival.at.saturating_sub(last);
+            report.longest_gap = report.longest_gap.max(gap);
+            let mean = report.interval;
+            let is_freeze = !mean.is_zero() && gap > (mean * 3).max(mean + Self::FREEZE);
+            if is_freeze {
+                report.frozen += gap;
+            } else {
+                report.interval = if mean.is_zero() {
+                    gap
+                } else {
+                    (mean * 29 + gap) / 30
+                };
+            }
         }
         report.first_at.get_or_insert(arrival.at);
         report.last_at = Some(arrival.at);

@@ -44,7 +44,7 @@ fn is_rtp(bytes: &[u8]) -> bool {
 }
 
 /// Why a packet was not handed to a subscriber, of those it was offered to.
-const FORWARDING: [DropReason; 8] = [
+const FORWARDING: [DropReason; 9] = [
     DropReason::NotWanted,
     DropReason::AwaitingKeyframe,
     DropReason::TemporalLayer,
@@ -53,6 +53,7 @@ const FORWARDING: [DropReason; 8] = [
     DropReason::CodecUnsupported,
     DropReason::NotConnected,
     DropReason::NotLoudest,
+    DropReason::QueueFull,
 ];
 
 impl World {
@@ -139,7 +140,8 @@ impl World {
             .map(|client| client.media_received)
             .sum();
         assert_eq!(
-            stats.packets_forwarded, self.counts.node_rtp,
+            stats.packets_forwarded + stats.packets_padding,
+            self.counts.node_rtp,
             "forwarded, and on the wire"
         );
         assert_eq!(

@@ -297,6 +297,26 @@ impl World {
         self.note_links();
     }
 
+    /// Changes the way from the node to a client.
+    pub fn set_downlink(&mut self, key: ClientKey, link: LinkSettings) {
+        self.clients[key.0].options.downlink = link;
+        self.note_links();
+    }
+
+    /// How long what was sent to a client since a moment waited at the limited link there.
+    pub fn queued(&self, key: ClientKey, since: Duration) -> Vec<Duration> {
+        let [address, _] = self.client(key).addresses();
+        let passed = self.network.passed(address.ip(), since);
+        passed.map(|(wait, _)| wait).collect()
+    }
+
+    /// Bytes that passed the limited link to a client since a moment, with IP and UDP headers.
+    pub fn carried(&self, key: ClientKey, since: Duration) -> usize {
+        let [address, _] = self.client(key).addresses();
+        let passed = self.network.passed(address.ip(), since);
+        passed.map(|(_, bytes)| bytes).sum()
+    }
+
     /// What one link loses is missed at all others.
     fn note_links(&mut self) {
         let mut links = self
