@@ -114,6 +114,8 @@ pub struct ShardStats {
     pub packets_repaired: u64,
     /// Packets that subscribers missed and that were kept no longer.
     pub repairs_missed: u64,
+    /// Packets sent to find out whether a link takes more.
+    pub packets_padding: u64,
     /// RTP packets sent over relay links, one per link.
     pub packets_relayed: u64,
     /// RTP packets that came over relay links, of tracks that are known.

@@ -170,6 +170,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
         data_messages,
         packets_repaired,
         repairs_missed,
+        packets_padding,
         drops,
     } = other;
     sum.rooms += rooms;
@@ -193,6 +194,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
     sum.data_messages += data_messages;
     sum.packets_repaired += packets_repaired;
     sum.repairs_missed += repairs_missed;
+    sum.packets_padding += packets_padding;
     for reason in DropReason::ALL {
         sum.drops[reason as usize] += drops[reason as usize];
     }

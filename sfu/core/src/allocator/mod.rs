@@ -37,6 +37,18 @@ pub(crate) struct Demand<K> {
     pub previous: Previous,
 }
 
+impl<K> Demand<K> {
+    /// Bits per second of all it wants, as far as that is known.
+    pub(crate) fn rate(&self) -> u64 {
+        let steps = self.ladder.iter();
+        steps
+            .filter(|(layer, _)| *layer <= self.wanted)
+            .map(|(_, rate)| *rate)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
 /// What a demand got the last time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Previous {

@@ -1,6 +1,6 @@
 //! Sharing a participant's bandwidth among its subscriptions. Must not decide; the allocator does.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plenum_proto::{
     node::{self, session_event::Kind as Told},
@@ -26,15 +26,21 @@ impl Shard {
             .iter()
             .filter_map(|key| self.demand_of(now, *key))
             .collect();
+        let wanted = demands.iter().map(Demand::rate).sum();
+        self.note_allocation(now, session, budget, wanted);
         let mut states = Vec::new();
         for grant in allocator::allocate(budget, &demands) {
             let Some(subscription) = self.subscriptions.get_mut(grant.key) else {
                 continue;
             };
-            subscription.wish.cap = match budget {
+            let cap = match budget {
                 Some(_) => grant.layer.map(|layer| layer.encoding),
                 None => None,
             };
+            if subscription.wish.cap == cap && subscription.is_paused == grant.paused {
+                continue;
+            }
+            subscription.wish.cap = cap;
             if subscription.is_paused != grant.paused {
                 subscription.is_paused = grant.paused;
                 if let Some(track) = self.tracks.get(subscription.track) {
@@ -46,10 +52,102 @@ impl Shard {
                     });
                 }
             }
+            if grant.paused {
+                self.drop_waiting(grant.key);
+            }
             self.retarget(now, grant.key);
         }
         if !states.is_empty() {
             self.tell(session, Told::StreamStates(node::StreamStates { states }));
+        }
+    }
+
+    /// Shares a participant's bandwidth anew where it changed by much: less at once, for a queue grows
+    /// meanwhile, and more at once as well, for somebody waits.
+    pub(super) fn follow_link(&mut self, now: Instant, session: SessionKey) {
+        let Some(participant) = self.participants.get(session) else {
+            return;
+        };
+        let (Some(budget), Some((before, _))) =
+            (participant.budget(now), participant.link.allocated)
+        else {
+            return;
+        };
+        if budget * 10 < before * 9 || budget * 10 > before * 12 {
+            self.allocate(now, session);
+        }
+    }
+
+    /// Looks again at how a participant's bandwidth is shared; without a search where all have what they
+    /// want and there is room for it.
+    pub(super) fn reallocate(&mut self, now: Instant, session: SessionKey) {
+        let budget = self
+            .participants
+            .get(session)
+            .and_then(|participant| participant.budget(now));
+        match (budget, self.served_in_full(now, session)) {
+            (Some(budget), Some(wanted)) if budget >= with_room(wanted) => {
+                self.note_allocation(now, session, Some(budget), wanted);
+            }
+            _ => self.allocate(now, session),
+        }
+    }
+
+    /// What a participant's subscriptions cost, if each has all that it wants.
+    fn served_in_full(&self, now: Instant, session: SessionKey) -> Option<u64> {
+        let mut sum = 0;
+        for key in &self.participants.get(session)?.subscriptions {
+            let subscription = self.subscriptions.get(*key)?;
+            let track = self.tracks.get(subscription.track)?;
+            let Some(wanted) = subscription.wanted else {
+                continue;
+            };
+            let cap = subscription.wish.cap;
+            if subscription.is_paused || cap.is_some_and(|cap| cap < wanted.encoding) {
+                return None;
+            }
+            let encodings = track.encodings.iter().map(|published| &published.encoding);
+            let taken = encodings.filter(|e| Layer::whole(e.info.index) <= wanted);
+            sum += taken.map(|e| e.expected_bitrate(now)).max().unwrap_or(0);
+        }
+        Some(sum)
+    }
+
+    fn note_allocation(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        budget: Option<u64>,
+        wanted: u64,
+    ) {
+        if let Some(participant) = self.participants.get_mut(session) {
+            participant.link.allocated = budget.map(|budget| (budget, now));
+            let probed = budget.map_or(0, |_| with_room(wanted));
+            participant.session.egress.set_wanted(probed);
+            self.touch(session);
+        }
+    }
+
+    /// Whether it is time to look at how a participant's bandwidth is shared: rates of encodings change.
+    pub(super) fn owes_allocation(&self, now: Instant, session: SessionKey) -> bool {
+        const INTERVAL: Duration = Duration::from_millis(500);
+        let Some(participant) = self.participants.get(session) else {
+            return false;
+        };
+        match (participant.budget(now), participant.link.allocated) {
+            (Some(_), Some((_, at))) => now.saturating_duration_since(at) >= INTERVAL,
+            // Once more when the limit is gone, to lift what it brought.
+            (Some(_), None) | (None, Some(_)) => true,
+            (None, None) => false,
+        }
+    }
+
+    /// What waits for a subscription that is paused is not to be sent.
+    fn drop_waiting(&mut self, key: SubscriptionKey) {
+        if let Some(subscription) = self.subscriptions.get(key)
+            && let Some(subscriber) = self.participants.get_mut(subscription.subscriber)
+        {
+            subscriber.session.egress.drop_waiting(subscription.slot);
         }
     }
 
@@ -62,11 +160,13 @@ impl Shard {
             (true, TrackSource::ScreenShare) => Kind::Screen,
             (true, _) => Kind::Camera,
         };
+        // What nobody takes does not flow; what it would cost must be known before it is granted.
         let ladder = track
-            .views(now)
-            .into_iter()
-            .filter(|view| view.bitrate > 0)
-            .map(|view| (Layer::whole(view.index), view.bitrate))
+            .encodings
+            .iter()
+            .map(|published| &published.encoding)
+            .map(|e| (Layer::whole(e.info.index), e.expected_bitrate(now)))
+            .filter(|(_, bitrate)| *bitrate > 0)
             .collect();
         let room = self
             .participants
@@ -89,4 +189,9 @@ impl Shard {
             previous,
         })
     }
+}
+
+/// What is raised must leave a reserve, and packets have headers.
+fn with_room(wanted: u64) -> u64 {
+    wanted + wanted / 8
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Shard;
 use crate::{
     DropReason,
-    key::SessionKey,
+    key::{SessionKey, SubscriptionKey},
     session::{Feedback, Repair, SlotIndex},
 };
 
@@ -35,6 +35,35 @@ impl Shard {
             }
         }
         self.feedback = told;
+        self.follow_link(now, session);
+        // What it says of the link may end a wait, or begin one.
+        self.touch(session);
+    }
+
+    /// Sends what is due on a subscribe transport: what waited, what was missed, and probes.
+    pub(super) fn send_timed(&mut self, now: Instant, session: SessionKey) {
+        let Self {
+            participants,
+            subscriptions,
+            tracks,
+            outbox,
+            stats,
+            anchor,
+            ..
+        } = self;
+        let Some(participant) = participants.get_mut(session) else {
+            return;
+        };
+        let mut find = |subscription: SubscriptionKey, encoding: u8, origin: u32| {
+            let track = tracks.get(subscriptions.get(subscription)?.track)?;
+            let published = track.encodings.get(usize::from(encoding))?;
+            published.cache.find(origin).cloned()
+        };
+        let egress = &mut participant.session.egress;
+        let timed = egress.handle_timeout(now, anchor, outbox, &mut find);
+        stats.packets_repaired += timed.repaired;
+        stats.repairs_missed += timed.gone;
+        stats.packets_padding += timed.padding;
     }
 
     /// Sends a packet again that a subscriber missed.
@@ -62,7 +91,7 @@ impl Shard {
         match repair {
             Repair::Sent => stats.packets_repaired += 1,
             Repair::Gone => stats.repairs_missed += 1,
-            Repair::Refused => {}
+            Repair::Queued | Repair::Refused => {}
         }
     }
 }

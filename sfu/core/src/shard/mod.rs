@@ -245,8 +245,7 @@ impl Shard {
                     is_faulty |= due.handle_timeout(now).is_err();
                 }
             }
-            let egress = &mut participant.session.egress;
-            egress.handle_timeout(now, &self.anchor, &mut self.outbox);
+            self.send_timed(now, session);
             if is_faulty {
                 self.fault(now, session);
             }
@@ -307,7 +306,7 @@ impl Shard {
         };
         let lane = &mut participant.session.egress.lane;
         let was_ready = lane.is_ready();
-        lane.set_route(route);
+        lane.set_route(now, route);
         if lane.is_ready() && !was_ready {
             self.on_lane_ready(now, session);
         }

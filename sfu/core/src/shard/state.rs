@@ -55,8 +55,8 @@ pub(super) struct Link {
     pub(super) egress_loss: f32,
     pub(super) ingress_loss: f32,
     pub(super) jitter: Duration,
-    /// Its bandwidth was limited when it was last looked at.
-    pub(super) is_limited: bool,
+    /// What its subscriptions share since when, where that is limited; in bits per second.
+    pub(super) allocated: Option<(u64, Instant)>,
     pub(super) told: Option<v1::ConnectionQuality>,
 }
 

@@ -76,18 +76,12 @@ impl Shard {
             self.report_speakers(now, room);
         }
         self.tick_relay(now);
-        let limited: Vec<_> = self
-            .participants
-            .iter_mut()
-            .filter_map(|(key, p)| {
-                let is_limited = p.budget(now).is_some();
-                // Once more when the limit is gone, to lift what it brought.
-                let was_limited = std::mem::replace(&mut p.link.is_limited, is_limited);
-                (is_limited || was_limited).then_some(key)
-            })
+        let limited = self.participants.keys();
+        let limited: Vec<_> = limited
+            .filter(|session| self.owes_allocation(now, *session))
             .collect();
         for session in limited {
-            self.allocate(now, session);
+            self.reallocate(now, session);
         }
     }
 

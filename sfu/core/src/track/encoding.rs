@@ -202,6 +202,18 @@ impl Encoding {
         }
     }
 
+    /// Bits per second that it has while it flows, or had when it did; before it ever flowed, what is
+    /// usual for its size. 0 where that is not known either.
+    pub(crate) fn expected_bitrate(&self, now: Instant) -> u64 {
+        /// A picture of 1280x720 has some 1.8 Mbit/s.
+        const PER_PIXEL: u64 = 2;
+        let usual = u64::from(self.info.width) * u64::from(self.info.height) * PER_PIXEL;
+        [self.bitrate(now), self.measured.bitrate, usual]
+            .into_iter()
+            .find(|bitrate| *bitrate > 0)
+            .unwrap_or(0)
+    }
+
     /// Frames per second over the last second or so; 0 when nothing is known yet.
     pub(crate) fn fps(&self) -> u32 {
         self.reported

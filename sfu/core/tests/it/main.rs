@@ -2,6 +2,7 @@
 
 mod attack;
 mod conference;
+mod congestion;
 mod data;
 mod demand;
 mod imports;
@@ -13,5 +14,6 @@ mod meet;
 mod mute;
 mod resume;
 mod rights;
+mod scoreboard;
 mod spread;
 mod stay;

@@ -142,6 +142,12 @@ pub(super) const METRICS: &[Metric] = &[
         |s| s.worker.core.packets_forwarded,
     ),
     counter(
+        "plenum.node.rtp.padding",
+        "{packet}",
+        "RTP packets sent to find out whether a link takes more.",
+        |s| s.worker.core.packets_padding,
+    ),
+    counter(
         "plenum.node.rtp.received",
         "{packet}",
         "RTP packets of announced tracks.",

@@ -43,6 +43,18 @@ impl Egress {
         told: &mut Vec<Feedback>,
     ) -> Result<(), BadFeedback> {
         let plain = self.lane.open(bytes).ok_or(BadFeedback)?;
+        self.take_reports(now, anchor, plain, told);
+        Ok(())
+    }
+
+    /// Takes a compound packet that is authentic.
+    pub(super) fn take_reports(
+        &mut self,
+        now: Instant,
+        anchor: &ClockAnchor,
+        plain: &[u8],
+        told: &mut Vec<Feedback>,
+    ) {
         let mut missing = 0;
         for part in rtcp::Parts::new(plain) {
             // What was read before a malformed part holds.
@@ -70,17 +82,14 @@ impl Egress {
                         self.on_keyframe_request(entry.ssrc, told);
                     }
                 }
-                Part::Remb(remb) => self.lane.bandwidth.on_remb(now, remb.bitrate),
+                Part::Remb(remb) => self.lane.congestion.on_remb(now, remb.bitrate),
                 Part::Twcc(twcc) => {
-                    let arrivals = twcc
-                        .statuses()
-                        .map(|(sequence, delta)| (sequence, delta.is_some()));
-                    self.lane.bandwidth.on_transport_feedback(now, arrivals);
+                    self.lane.congestion.on_transport_feedback(now, &twcc);
+                    self.lane.follow();
                 }
                 Part::Sdes(_) | Part::Bye(_) | Part::Ccfb(_) | Part::ExtendedReport(_) => {}
             }
         }
-        Ok(())
     }
 
     fn on_blocks(
@@ -103,7 +112,7 @@ impl Egress {
             let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000_000 / rate);
             let rtt = rtcp::rtt(clock, block.last_sr, block.delay);
             self.lane.rtt = rtt.or(self.lane.rtt);
-            self.lane.bandwidth.on_report(now, expected, lost);
+            self.lane.congestion.on_report(now, expected, lost);
             told.push(Feedback::Report(StreamReport {
                 loss: Some(f32::from(block.fraction_lost) / 256.0),
                 rtt,

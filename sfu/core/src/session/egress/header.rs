@@ -32,6 +32,8 @@ impl ElementIds {
 pub(super) struct Fixed {
     pub(super) payload_type: u8,
     pub(super) marker: bool,
+    /// The last byte of the payload says how many at its end mean nothing.
+    pub(super) is_padded: bool,
     pub(super) sequence: u16,
     pub(super) timestamp: u32,
     pub(super) ssrc: u32,
@@ -59,7 +61,7 @@ pub(super) fn write(
     const EXTENSION: u8 = 1 << 4;
     let start = out.len();
     let mut head = [0; 12];
-    head[0] = VERSION;
+    head[0] = VERSION | u8::from(fixed.is_padded) << 5;
     head[1] = u8::from(fixed.marker) << 7 | fixed.payload_type & 0x7f;
     head[2..4].copy_from_slice(&fixed.sequence.to_be_bytes());
     head[4..8].copy_from_slice(&fixed.timestamp.to_be_bytes());
@@ -131,6 +133,7 @@ mod tests {
     const FIXED: Fixed = Fixed {
         payload_type: 96,
         marker: true,
+        is_padded: false,
         sequence: 0x0102,
         timestamp: 0x0304_0506,
         ssrc: 0x0708_090a,

@@ -21,6 +21,7 @@ pub(super) struct Sent {
     /// Milliseconds of the lane's clock at which it was sent last, kept to 16 bits.
     again_at: u16,
     is_used: bool,
+    is_withdrawn: bool,
 }
 
 /// Numbers that were used, and for video what was sent with them.
@@ -75,6 +76,7 @@ impl History {
                     marker: rewritten.marker,
                     again_at: 0,
                     is_used: true,
+                    is_withdrawn: false,
                 };
             }
         }
@@ -123,7 +125,7 @@ impl History {
         let sent = self
             .ring
             .get_mut(place(full))
-            .filter(|sent| sent.is_used && sent.sequence == full as u32)?;
+            .filter(|sent| sent.is_used && !sent.is_withdrawn && sent.sequence == full as u32)?;
         // 0 stands for never.
         let now = (clock as u16).max(1);
         let since = u64::from(now.wrapping_sub(sent.again_at));
@@ -132,6 +134,24 @@ impl History {
         }
         sent.again_at = now;
         Some(*sent)
+    }
+}
+
+impl History {
+    /// A packet so far behind the newest, if it was sent and is known.
+    pub(super) fn recent(&self, behind: u64) -> Option<Sent> {
+        let sequence = self.highest?.checked_sub(behind)?;
+        let sent = self.ring.get(place(sequence))?;
+        let is_known = sent.is_used && !sent.is_withdrawn && sent.sequence == sequence as u32;
+        is_known.then_some(*sent)
+    }
+
+    /// A packet will not be sent after all: nor is it sent again when it is missed. Its number stays used.
+    pub(super) fn withdraw(&mut self, sequence: u64) {
+        let sent = self.ring.get_mut(place(sequence));
+        if let Some(sent) = sent.filter(|sent| sent.sequence == sequence as u32) {
+            sent.is_withdrawn = true;
+        }
     }
 }
 
@@ -151,6 +171,7 @@ impl Sent {
         marker: false,
         again_at: 0,
         is_used: false,
+        is_withdrawn: false,
     };
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    bandwidth::Bandwidth,
+    congestion::Congestion,
     header::{self, Fixed, Own},
     history::Sent,
     pacer::Pacer,
@@ -31,8 +31,8 @@ pub(crate) struct Lane {
     spare: u32,
     origin: Instant,
     pub(super) rtt: Option<Duration>,
-    pub(super) bandwidth: Bandwidth,
-    pub(super) pacer: Pacer<Waiting>,
+    pub(super) congestion: Congestion,
+    pub(super) pacer: Pacer<Queued>,
     report_at: Option<Instant>,
 }
 
@@ -48,6 +48,25 @@ pub(crate) struct Media<'a> {
     pub(crate) rewritten: Rewritten,
     /// When it was captured, on our clock.
     pub(crate) captured: Instant,
+}
+
+/// What waits for its turn.
+#[derive(Debug)]
+pub(super) enum Queued {
+    /// A packet of video.
+    Media(Waiting),
+    /// A packet to be sent again.
+    Again(Again),
+}
+
+/// A packet that is to be sent again, as it was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Again {
+    pub(super) slot: usize,
+    /// Of the stream it was sent on.
+    pub(super) ssrc: u32,
+    pub(super) repair_type: u8,
+    pub(super) sent: Sent,
 }
 
 /// A packet that waits for its turn.
@@ -74,6 +93,15 @@ impl Waiting {
             captured: media.captured,
         }
     }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.packet.payload.len()
+    }
+
+    /// Its number in its stream.
+    pub(super) fn sequence(&self) -> u64 {
+        self.rewritten.sequence
+    }
 }
 
 impl Lane {
@@ -96,7 +124,7 @@ impl Lane {
             spare: Self::SPARE_MAX,
             origin: now,
             rtt: None,
-            bandwidth: Bandwidth::new(now),
+            congestion: Congestion::new(now),
             pacer: Pacer::new(),
             report_at: None,
         }
@@ -109,8 +137,11 @@ impl Lane {
     }
 
     /// The client nominated this pair of addresses in an authenticated check (RFC 8445 section 8).
-    pub(crate) fn set_route(&mut self, route: Route) {
-        self.route = Some(route);
+    pub(crate) fn set_route(&mut self, now: Instant, route: Route) {
+        let before = self.route.replace(route);
+        if before.is_some_and(|before| before != route) {
+            self.congestion.on_new_route(now);
+        }
     }
 
     /// Whether media can go out.
@@ -118,12 +149,18 @@ impl Lane {
         self.keys.is_some() && self.route.is_some()
     }
 
-    /// When [`Lane::report`] or the pacer wants to be called.
+    /// When [`Lane::report`], the pacer or the controller wants to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.report_at
             .into_iter()
             .chain(self.pacer.deadline())
+            .chain(self.congestion.deadline())
             .min()
+    }
+
+    /// What the controller says of the link holds for what is sent from now on.
+    pub(super) fn follow(&mut self) {
+        self.pacer.set_rate(self.congestion.pace());
     }
 
     /// Sends a packet now. True when the lane's deadline was set by it.
@@ -194,21 +231,38 @@ impl Lane {
         );
     }
 
-    /// Sends a packet again, as a packet of the stream that repairs (RFC 4588); false where that would
-    /// cost more than is spared for it.
+    /// Sends a packet again that was missed; false where that would cost more than is spared for it.
+    pub(super) fn repair(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        stream: &mut Stream,
+        (repair_type, sent): (u8, &Sent),
+        packet: &Packet,
+    ) -> bool {
+        let cost = packet.payload.len() as u32;
+        let Some(left) = self.spare.checked_sub(cost) else {
+            return false;
+        };
+        let is_sent = self.send_again(now, outbox, stream, (repair_type, sent), packet);
+        if is_sent {
+            self.spare = left;
+        }
+        is_sent
+    }
+
+    /// Sends a packet again, as a packet of the stream that repairs (RFC 4588); false where there is none.
     pub(super) fn send_again(
         &mut self,
         now: Instant,
         outbox: &mut Outbox,
         stream: &mut Stream,
-        repair_type: u8,
-        sent: &Sent,
-        packet: &Arc<Packet>,
+        (repair_type, sent): (u8, &Sent),
+        packet: &Packet,
     ) -> bool {
-        let cost = packet.payload.len() as u32;
-        let (Some(_), Some(left)) = (stream.repair_ssrc, self.spare.checked_sub(cost)) else {
+        if stream.repair_ssrc.is_none() {
             return false;
-        };
+        }
         let rewritten = Rewritten {
             sequence: stream.take_repair_number(),
             ..Stream::rewritten(sent)
@@ -220,11 +274,41 @@ impl Lane {
             rewritten,
             repairs: Some(sent.sequence as u16),
         };
-        let is_sent = self.seal(now, outbox, stream, &outgoing) > 0;
-        if is_sent {
-            self.spare = left;
+        self.seal(now, outbox, stream, &outgoing) > 0
+    }
+
+    /// Sends a packet of nothing on the stream that repairs (RFC 3550 section 5.1, RFC 4588): there its
+    /// number takes none away from media. False where there is no such stream.
+    pub(super) fn send_padding(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        stream: &mut Stream,
+        repair_type: u8,
+    ) -> bool {
+        const BYTES: u8 = u8::MAX;
+        let (Some(ssrc), Some(_), Some(_)) = (stream.repair_ssrc, &self.keys, self.route) else {
+            return false;
+        };
+        let sequence = stream.take_repair_number();
+        let fixed = Fixed {
+            payload_type: repair_type,
+            marker: false,
+            is_padded: true,
+            sequence: sequence as u16,
+            timestamp: stream.timestamp(),
+            ssrc,
+        };
+        let out = outbox.arena();
+        let start = out.len();
+        let own = self.own(now, stream);
+        let header = header::write(out, fixed, &stream.ids, own, None, &Patch::default());
+        out.resize(out.len() + usize::from(BYTES), 0);
+        if let Some(last) = out.last_mut() {
+            *last = BYTES;
         }
-        is_sent
+        let is_wide = own.transport_sequence.is_some();
+        self.commit(now, outbox, (start, header), (ssrc, sequence), is_wide) > 0
     }
 
     /// Milliseconds since the lane was made.
@@ -240,24 +324,20 @@ impl Lane {
         stream: &Stream,
         outgoing: &Outgoing<'_>,
     ) -> usize {
-        let (Some((sender, _)), Some(route)) = (&self.keys, self.route) else {
+        if !self.is_ready() {
             return 0;
-        };
+        }
         let ssrc = match (outgoing.repairs, stream.repair_ssrc) {
             (None, _) => stream.ssrc,
             (Some(_), Some(ssrc)) => ssrc,
             // Under the media's own SSRC the number would be used twice.
             (Some(_), None) => return 0,
         };
-        let is_transport_wide = stream.ids.id(extension_id::TRANSPORT_SEQUENCE).is_some();
-        let own = Own {
-            transport_sequence: is_transport_wide.then_some(self.transport_sequence),
-            abs_send_time: (!is_transport_wide).then(|| abs_send_time(now - self.origin)),
-            mid: stream.mid.as_deref(),
-        };
+        let own = self.own(now, stream);
         let fixed = Fixed {
             payload_type: outgoing.payload_type,
             marker: outgoing.rewritten.marker,
+            is_padded: false,
             sequence: outgoing.rewritten.sequence as u16,
             timestamp: outgoing.rewritten.timestamp,
             ssrc,
@@ -275,8 +355,37 @@ impl Lane {
         if let Some(bytes) = out.get_mut(payload..) {
             patch.apply(&outgoing.packet.descriptor, bytes);
         }
-        out.resize(out.len() + sender.overhead(), 0);
         let index = outgoing.rewritten.sequence;
+        let is_wide = own.transport_sequence.is_some();
+        self.commit(now, outbox, (start, header), (ssrc, index), is_wide)
+    }
+
+    /// The extensions of a packet that are the transport's own.
+    fn own<'a>(&self, now: Instant, stream: &'a Stream) -> Own<'a> {
+        let is_wide = stream.ids.id(extension_id::TRANSPORT_SEQUENCE).is_some();
+        Own {
+            transport_sequence: is_wide.then_some(self.transport_sequence),
+            abs_send_time: (!is_wide).then(|| abs_send_time(now - self.origin)),
+            mid: stream.mid.as_deref(),
+        }
+    }
+
+    /// Protects and queues the packet written since `start`, whose header has so many bytes. Returns its
+    /// bytes on the wire, 0 when it was not sent.
+    fn commit(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        (start, header): (usize, usize),
+        (ssrc, index): (u32, u64),
+        is_transport_wide: bool,
+    ) -> usize {
+        let out = outbox.arena();
+        let (Some((sender, _)), Some(route)) = (&self.keys, self.route) else {
+            out.truncate(start);
+            return 0;
+        };
+        out.resize(out.len() + sender.overhead(), 0);
         let protected = out
             .get_mut(start..)
             .is_some_and(|packet| sender.protect(packet, header, ssrc, index).is_ok());
@@ -286,8 +395,13 @@ impl Lane {
         }
         let bytes = out.len() - start;
         outbox.commit(route, start);
-        self.bandwidth.on_sent(own.transport_sequence, bytes);
+        let number = is_transport_wide.then_some(self.transport_sequence);
+        self.congestion.on_sent(now, number, bytes);
+        self.pacer.on_sent(now, bytes);
         if is_transport_wide {
+            if self.transport_sequence == 0 {
+                self.follow();
+            }
             self.transport_sequence = self.transport_sequence.wrapping_add(1);
         }
         bytes

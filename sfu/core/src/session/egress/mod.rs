@@ -2,12 +2,13 @@
 //! another, and the lane that protects and queues what goes out on them. Nothing else sends media.
 //! The engine knows the sections alone, and no stream of ours. Must not choose what is sent.
 
-mod bandwidth;
+mod congestion;
 mod feedback;
 mod header;
 mod history;
 mod lane;
 mod pacer;
+mod padding;
 mod stream;
 
 use std::{
@@ -25,7 +26,11 @@ pub(crate) use feedback::Feedback;
 pub(crate) use lane::{Lane, Media};
 pub(crate) use stream::PayloadType;
 
-use self::{header::ElementIds, lane::Waiting, stream::Stream};
+use self::{
+    header::ElementIds,
+    lane::{Again, Queued, Waiting},
+    stream::Stream,
+};
 use super::{
     sdp::StreamName,
     transport::{Transport, engine_kind},
@@ -84,6 +89,20 @@ pub(crate) struct Egress {
     by_ssrc: Vec<(u32, SlotIndex)>,
 }
 
+/// What was sent because its time came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Timed {
+    /// Packets that were missed.
+    pub(crate) repaired: u64,
+    /// Packets that were to be sent again, and are kept no longer.
+    pub(crate) gone: u64,
+    /// Packets of padding.
+    pub(crate) padding: u64,
+}
+
+/// Looks up a packet of a subscription's track: its encoding, and the low bits of its number there.
+pub(crate) type Find<'a> = &'a mut dyn FnMut(SubscriptionKey, u8, u32) -> Option<Arc<Packet>>;
+
 /// Why a packet was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsent {
@@ -100,6 +119,8 @@ pub(crate) enum Unsent {
 pub(crate) enum Repair {
     /// It was sent again.
     Sent,
+    /// It is sent again when its turn comes.
+    Queued,
     /// It is kept no longer.
     Gone,
     /// It was sent again a moment ago, was never sent, or sending again costs too much already.
@@ -373,12 +394,21 @@ impl Egress {
         if !stream.admit(rewritten, packet, *encoding, *payload_type) {
             return Err(Unsent::Used);
         }
-        if !packet.codec.is_video() || lane.pacer.admits(now) {
+        if !packet.codec.is_video() {
             return Ok(lane.send(now, outbox, stream, media));
         }
-        lane.pacer
-            .push(Waiting::new(slot.0, stream.ssrc, media))
-            .map_err(|_| Unsent::QueueFull)?;
+        if packet.is_keyframe && !lane.pacer.is_empty() {
+            supersede(lane, stream);
+        }
+        if lane.pacer.admits(now) {
+            return Ok(lane.send(now, outbox, stream, media));
+        }
+        let waiting = Waiting::new(slot.0, stream.ssrc, media);
+        let bytes = waiting.bytes();
+        if lane.pacer.push(Queued::Media(waiting), bytes).is_err() {
+            stream.history.withdraw(rewritten.sequence);
+            return Err(Unsent::QueueFull);
+        }
         Ok(true)
     }
 
@@ -395,7 +425,8 @@ impl Egress {
         /// On a link without delay: a client asks each few milliseconds.
         const INTERVAL_MIN: Duration = Duration::from_millis(10);
         let Self { slots, lane, .. } = self;
-        let Some(slot) = slots.get_mut(slot.0).filter(|slot| slot.is_serving()) else {
+        let index = slot.0;
+        let Some(slot) = slots.get_mut(index).filter(|slot| slot.is_serving()) else {
             return Repair::Refused;
         };
         let Some(stream) = slot.stream.as_mut() else {
@@ -416,36 +447,91 @@ impl Egress {
         let Some(packet) = find(sent.encoding, sent.origin) else {
             return Repair::Gone;
         };
-        if lane.send_again(now, outbox, stream, repair_type, &sent, &packet) {
-            Repair::Sent
-        } else {
-            Repair::Refused
+        if lane.pacer.admits(now) {
+            return if lane.repair(now, outbox, stream, (repair_type, &sent), &packet) {
+                Repair::Sent
+            } else {
+                Repair::Refused
+            };
+        }
+        let again = Queued::Again(Again {
+            slot: index,
+            ssrc: stream.ssrc,
+            repair_type,
+            sent,
+        });
+        match lane.pacer.push_first(again, packet.payload.len()) {
+            Ok(()) => Repair::Queued,
+            Err(_) => Repair::Refused,
         }
     }
 
-    /// Sends what waited for its turn, and sender reports.
+    /// Sends what waited for its turn, probes, and sender reports.
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
         anchor: &ClockAnchor,
         outbox: &mut Outbox,
-    ) {
-        let Self { slots, lane, .. } = self;
-        while let Some(waiting) = lane.pacer.pop(now) {
-            let stream = slots
-                .get_mut(waiting.slot)
-                .and_then(|slot| slot.stream.as_mut())
-                // The section may have changed hands meanwhile.
-                .filter(|stream| stream.ssrc == waiting.ssrc);
-            if let Some(stream) = stream {
-                lane.send_waiting(now, outbox, stream, &waiting);
-            }
+        find: Find<'_>,
+    ) -> Timed {
+        let mut timed = Timed::default();
+        self.lane.congestion.handle_timeout(now);
+        self.lane.follow();
+        self.probe(now, outbox, find, &mut timed);
+        while let Some(queued) = self.lane.pacer.pop(now) {
+            self.send_queued(now, outbox, queued, find, &mut timed);
         }
+        let Self { slots, lane, .. } = self;
         let streams = slots.iter_mut().filter_map(|slot| {
             let name = slot.wish.as_ref()?.stream.as_str();
             Some((slot.stream.as_mut()?, name))
         });
         lane.report(now, anchor, outbox, streams);
+        timed
+    }
+
+    fn send_queued(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        queued: Queued,
+        find: Find<'_>,
+        timed: &mut Timed,
+    ) {
+        let Self { slots, lane, .. } = self;
+        let (slot, ssrc) = match &queued {
+            Queued::Media(waiting) => (waiting.slot, waiting.ssrc),
+            Queued::Again(again) => (again.slot, again.ssrc),
+        };
+        let Some(slot) = slots.get_mut(slot) else {
+            return;
+        };
+        // The section may have changed hands meanwhile.
+        let stream = slot.stream.as_mut().filter(|stream| stream.ssrc == ssrc);
+        let (Some(stream), Some(tenant)) = (stream, &slot.wish) else {
+            return;
+        };
+        match queued {
+            Queued::Media(waiting) => lane.send_waiting(now, outbox, stream, &waiting),
+            Queued::Again(again) => {
+                let sent = &again.sent;
+                let Some(packet) = find(tenant.subscription, sent.encoding, sent.origin) else {
+                    timed.gone += 1;
+                    return;
+                };
+                let what = (again.repair_type, sent);
+                timed.repaired += u64::from(lane.repair(now, outbox, stream, what, &packet));
+            }
+        }
+    }
+
+    /// What waits for a subscription is not wanted any more.
+    pub(crate) fn drop_waiting(&mut self, slot: SlotIndex) {
+        let Self { slots, lane, .. } = self;
+        let stream = slots.get_mut(slot.0).and_then(|slot| slot.stream.as_mut());
+        if let Some(stream) = stream.filter(|_| !lane.pacer.is_empty()) {
+            supersede(lane, stream);
+        }
     }
 
     /// When [`Egress::handle_timeout`] is wanted.
@@ -455,8 +541,20 @@ impl Egress {
 
     /// Bits per second the link takes; `None` while nothing is known against it.
     pub(crate) fn budget(&self, now: Instant) -> Option<u64> {
-        self.lane.bandwidth.budget(now)
+        self.lane.congestion.budget(now)
     }
+}
+
+/// What waits of a stream is of no use any more: a picture that needs none before it takes its place, or
+/// nobody is to see it.
+fn supersede(lane: &mut Lane, stream: &mut Stream) {
+    lane.pacer.drop_waiting(|queued| match queued {
+        Queued::Media(waiting) if waiting.ssrc == stream.ssrc => {
+            stream.history.withdraw(waiting.sequence());
+            true
+        }
+        _ => false,
+    });
 }
 
 impl Slot {

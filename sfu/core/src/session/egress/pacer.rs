@@ -1,86 +1,141 @@
-//! Spreads what goes to one client: a picture sent in one burst loses far more packets on real links
-//! than one spread over some milliseconds. A bounded number of packets goes at once, the rest waits its
-//! turn. Only video waits. Must not seal packets, nor know streams.
+//! Spreads what goes to one client by the rate of its link: a picture sent in one burst makes a queue that
+//! sound stands in, and loses far more packets on real links than one spread over some milliseconds. Sound
+//! never waits. Of what waits, what was missed goes first, then video in order. Must not seal packets, nor
+//! know streams.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// Lets a bounded number of packets through at a time, and keeps the others in order.
+/// Lets a bounded number of bytes through at a time, and keeps what comes beyond them in order.
 #[derive(Debug)]
 pub(super) struct Pacer<T> {
-    waiting: VecDeque<T>,
-    /// When the run under way began, and what may still go with it.
-    run: Option<(Instant, u8)>,
+    first: VecDeque<(T, usize)>,
+    waiting: VecDeque<(T, usize)>,
+    /// Bytes of both.
+    bytes: usize,
+    /// When all that was sent has passed at the rate.
+    free: Option<Instant>,
+    nanos_per_byte: u64,
+    /// Sent ahead of the rate: what goes out at once, and becomes a run.
+    ahead: Duration,
 }
 
 impl<T> Pacer<T> {
-    /// Packets of one run.
-    const RUN: u8 = 16;
+    /// At most so much is sent ahead of the rate; half of it has passed before more is sent, so that runs
+    /// stay runs.
+    const AHEAD: Duration = Duration::from_millis(10);
+    const AHEAD_BYTES: u64 = 20_000;
 
-    /// From the begin of a run to that of the next: 16 packets of 1,200 bytes each millisecond are
-    /// 150 Mbit/s.
-    const INTERVAL: Duration = Duration::from_millis(1);
+    /// Where nothing is known of the link, in bits per second.
+    const RATE: f64 = 150e6;
 
-    /// Packets that wait at most: at that rate 64 ms. Past it there is no link that could take them.
+    /// What waits at most: packets, and how long it would take to send them.
     const WAITING: usize = 1_024;
+    const WAITING_TIME: Duration = Duration::from_secs(1);
 
     pub(super) fn new() -> Self {
-        Self {
+        let mut pacer = Self {
+            first: VecDeque::new(),
             waiting: VecDeque::new(),
-            run: None,
-        }
-    }
-
-    /// Whether a packet may go at once; it counts as gone.
-    #[must_use]
-    pub(super) fn admits(&mut self, now: Instant) -> bool {
-        self.waiting.is_empty() && self.takes_turn(now)
-    }
-
-    fn takes_turn(&mut self, now: Instant) -> bool {
-        let left = match self.run {
-            Some((begun, left)) if now.saturating_duration_since(begun) < Self::INTERVAL => left,
-            _ => {
-                self.run = Some((now, Self::RUN));
-                Self::RUN
-            }
+            bytes: 0,
+            free: None,
+            nanos_per_byte: 0,
+            ahead: Self::AHEAD,
         };
-        let Some(after) = left.checked_sub(1) else {
-            return false;
-        };
-        if let Some((_, left)) = &mut self.run {
-            *left = after;
-        }
-        true
+        pacer.set_rate(None);
+        pacer
     }
 
-    /// Lets a packet wait; it is given back when too many wait already.
-    pub(super) fn push(&mut self, packet: T) -> Result<(), T> {
-        if self.waiting.len() >= Self::WAITING {
+    /// Bits per second from now on; `None` where nothing is known of the link.
+    pub(super) fn set_rate(&mut self, rate: Option<f64>) {
+        self.nanos_per_byte = (8e9 / rate.unwrap_or(Self::RATE).min(Self::RATE)) as u64;
+        let ahead = Duration::from_nanos(self.nanos_per_byte * Self::AHEAD_BYTES);
+        self.ahead = ahead.min(Self::AHEAD);
+    }
+
+    /// Whether a packet may go at once.
+    pub(super) fn admits(&self, now: Instant) -> bool {
+        self.is_empty() && self.has_turn(now)
+    }
+
+    fn has_turn(&self, now: Instant) -> bool {
+        self.free.is_none_or(|free| free < now + self.ahead)
+    }
+
+    /// A packet went out, whether it waited or not.
+    pub(super) fn on_sent(&mut self, now: Instant, bytes: usize) {
+        let begin = self.free.map_or(now, |free| free.max(now));
+        self.free = Some(begin + Duration::from_nanos(bytes as u64 * self.nanos_per_byte));
+    }
+
+    /// Lets a packet wait; it is given back when too much waits already.
+    pub(super) fn push(&mut self, packet: T, bytes: usize) -> Result<(), T> {
+        if self.is_full() {
             return Err(packet);
         }
-        self.waiting.push_back(packet);
+        self.bytes += bytes;
+        self.waiting.push_back((packet, bytes));
         Ok(())
+    }
+
+    /// The same for what was missed.
+    pub(super) fn push_first(&mut self, packet: T, bytes: usize) -> Result<(), T> {
+        if self.is_full() {
+            return Err(packet);
+        }
+        self.bytes += bytes;
+        self.first.push_back((packet, bytes));
+        Ok(())
+    }
+
+    /// Takes out of what waits in order all that need not be sent any more.
+    pub(super) fn drop_waiting(&mut self, mut is_dropped: impl FnMut(&T) -> bool) {
+        let bytes = &mut self.bytes;
+        self.waiting.retain(|(packet, size)| {
+            let is_dropped = is_dropped(packet);
+            if is_dropped {
+                *bytes -= size;
+            }
+            !is_dropped
+        });
     }
 
     /// The next packet whose turn has come.
     pub(super) fn pop(&mut self, now: Instant) -> Option<T> {
-        if self.waiting.is_empty() || !self.takes_turn(now) {
+        if self.is_empty() || !self.has_turn(now) {
             return None;
         }
-        let packet = self.waiting.pop_front();
-        if self.waiting.is_empty() && self.waiting.capacity() > 64 {
-            self.waiting = VecDeque::new();
-        }
-        packet
+        self.pop_any()
     }
 
-    /// When the next packet may go.
+    /// The next packet, whether its turn has come or not.
+    pub(super) fn pop_any(&mut self) -> Option<T> {
+        let next = self.first.pop_front().or_else(|| self.waiting.pop_front());
+        let (packet, bytes) = next?;
+        self.bytes -= bytes;
+        if self.is_empty() && self.waiting.capacity() > 64 {
+            self.waiting = VecDeque::new();
+        }
+        Some(packet)
+    }
+
+    /// When the next packets may go.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let (begun, _) = self.run?;
-        (!self.waiting.is_empty()).then(|| begun + Self::INTERVAL)
+        if self.is_empty() {
+            return None;
+        }
+        self.free.and_then(|free| free.checked_sub(self.ahead / 2))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.waiting.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        let time = Duration::from_nanos(self.bytes as u64 * self.nanos_per_byte);
+        self.first.len() + self.waiting.len() >= Self::WAITING || time >= Self::WAITING_TIME
     }
 }
 
@@ -88,40 +143,72 @@ impl<T> Pacer<T> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_burst_goes_in_runs_and_in_order() {
-        let start = Instant::now();
-        let at = |micros| start + Duration::from_micros(micros);
-        let mut pacer = Pacer::new();
-        let mut sent = Vec::new();
-        for packet in 0..40 {
-            if pacer.admits(at(0)) {
-                sent.push(packet);
-            } else {
-                pacer.push(packet).unwrap();
-            }
-        }
-        assert_eq!(sent, (0..16).collect::<Vec<_>>());
-        assert_eq!(pacer.deadline(), Some(at(1_000)));
-        assert_eq!(pacer.pop(at(999)), None);
-        sent.extend(std::iter::from_fn(|| pacer.pop(at(1_000))));
-        assert_eq!(sent.len(), 32);
-        // What comes now waits behind those that wait.
-        assert!(!pacer.admits(at(2_500)));
-        pacer.push(40).unwrap();
-        assert_eq!(pacer.deadline(), Some(at(2_000)));
-        sent.extend(std::iter::from_fn(|| pacer.pop(at(2_500))));
-        assert_eq!(sent, (0..=40).collect::<Vec<_>>());
-        assert_eq!(pacer.deadline(), None);
-        assert!(pacer.admits(at(2_501)));
+    fn at(start: Instant, micros: u64) -> Instant {
+        start + Duration::from_micros(micros)
     }
 
     #[test]
-    fn what_waits_is_bounded() {
+    fn a_burst_goes_in_runs_and_in_order() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new();
+        // 1,000 bytes are a millisecond.
+        pacer.set_rate(Some(8e6));
+        let mut sent = Vec::new();
+        for packet in 0..30 {
+            if pacer.admits(start) {
+                pacer.on_sent(start, 1_000);
+                sent.push(packet);
+            } else {
+                pacer.push(packet, 1_000).unwrap();
+            }
+        }
+        assert_eq!(sent, (0..10).collect::<Vec<_>>());
+        let mut runs = Vec::new();
+        while let Some(due) = pacer.deadline() {
+            assert!(!pacer.admits(due), "what comes now waits behind those");
+            let mut run = 0;
+            while let Some(packet) = pacer.pop(due) {
+                pacer.on_sent(due, 1_000);
+                sent.push(packet);
+                run += 1;
+            }
+            runs.push((due.duration_since(start).as_millis(), run));
+        }
+        assert_eq!(runs, [(5, 5), (10, 5), (15, 5), (20, 5)]);
+        assert_eq!(sent, (0..30).collect::<Vec<_>>());
+        assert!(pacer.admits(at(start, 20_001)));
+    }
+
+    #[test]
+    fn what_was_missed_goes_first_and_what_is_not_needed_goes_not_at_all() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new();
+        pacer.set_rate(Some(8e6));
+        pacer.on_sent(start, 20_000);
+        for packet in [1, 2, 3, 4] {
+            pacer.push(packet, 1_000).unwrap();
+        }
+        pacer.push_first(10, 1_000).unwrap();
+        pacer.drop_waiting(|packet| packet % 2 == 0);
+        assert_eq!(pacer.pop(start), None);
+        let later = at(start, 20_000);
+        let left: Vec<_> = std::iter::from_fn(|| pacer.pop(later)).collect();
+        assert_eq!(left, [10, 1, 3]);
+        assert_eq!(pacer.bytes, 0);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_number_and_in_time() {
         let mut pacer = Pacer::new();
         for packet in 0..Pacer::<usize>::WAITING {
-            pacer.push(packet).unwrap();
+            pacer.push(packet, 1_000).unwrap();
         }
-        assert_eq!(pacer.push(7), Err(7));
+        assert_eq!(pacer.push(7, 1_000), Err(7));
+        let mut slow = Pacer::new();
+        slow.set_rate(Some(800_000.0));
+        for packet in 0..100 {
+            slow.push(packet, 1_000).unwrap();
+        }
+        assert_eq!(slow.push(7, 1_000), Err(7));
     }
 }

@@ -150,6 +150,16 @@ impl Stream {
         (expected, lost.min(expected))
     }
 
+    /// Of the newest packet.
+    pub(super) fn timestamp(&self) -> u32 {
+        self.newest.map_or(0, |(timestamp, ..)| timestamp)
+    }
+
+    /// When the media of the newest packet was captured.
+    pub(super) fn captured(&self) -> Option<Instant> {
+        self.newest.map(|(_, captured, _)| captured)
+    }
+
     /// Ticks per second of the newest packet's codec.
     pub(super) fn rate(&self) -> u32 {
         self.newest.map_or(90_000, |(.., rate)| rate)

@@ -1,0 +1,273 @@
+//! The estimate by loss: what rate of the link explains best which of the newest packets were lost, when
+//! some are lost whatever is sent. Random loss leaves it alone; loss that comes with a higher rate, or is
+//! more than links have by themselves, lowers it. Must not look at delay.
+
+/// What became of the packets of a moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Observation {
+    packets: f64,
+    lost: f64,
+    /// Bits per second that were sent.
+    rate: f64,
+}
+
+/// What is being counted.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pending {
+    packets: u32,
+    lost: u32,
+    bytes: u32,
+    /// Microseconds of sending, the first and the last.
+    span: Option<(u64, u64)>,
+}
+
+/// The estimate by loss.
+#[derive(Debug)]
+pub(super) struct LossBased {
+    ring: [Observation; Self::KEPT],
+    taken: usize,
+    pending: Pending,
+    /// Bits per second; `None` while loss limits nothing.
+    estimate: Option<f64>,
+}
+
+impl LossBased {
+    const KEPT: usize = 16;
+    /// What one observation holds at least: microseconds of sending, and packets.
+    const SPAN: u64 = 250_000;
+    const PACKETS: u32 = 20;
+    /// An older observation counts so much less.
+    const AGING: f64 = 0.8;
+    /// A loss so much above the one before: the link is another one, what was seen of it says nothing.
+    const CHANGED: f64 = 0.15;
+    /// So little loss limits nothing.
+    const CALM: f64 = 0.01;
+    /// Loss that a link may have by itself: on a slow one more, for it can give no more way.
+    const OWN_LOSS: f64 = 0.06;
+    const OWN_LOSS_BITS: f64 = 75_000.0;
+    const OWN_LOSS_MAX: f64 = 0.3;
+    /// Rates that are compared with the one held.
+    const STEPS: [f64; 4] = [1.04, 1.0, 0.95, 0.85];
+    /// Of what arrives.
+    const DELIVERED: f64 = 0.95;
+    /// How much a higher rate is liked, all else being equal.
+    const BIAS: f64 = 1.0;
+
+    pub(super) fn new() -> Self {
+        Self {
+            ring: [Observation::default(); Self::KEPT],
+            taken: 0,
+            pending: Pending::default(),
+            estimate: None,
+        }
+    }
+
+    /// Bits per second; `None` while loss limits nothing.
+    pub(super) fn estimate(&self) -> Option<f64> {
+        self.estimate
+    }
+
+    /// Something measured that more goes through.
+    pub(super) fn raise(&mut self, estimate: f64) {
+        self.estimate = self.estimate.map(|held| held.max(estimate));
+    }
+
+    /// A packet sent at `sent` arrived or did not.
+    pub(super) fn on_packet(&mut self, sent: u64, bytes: u16, is_lost: bool) {
+        let pending = &mut self.pending;
+        pending.packets += 1;
+        pending.lost += u32::from(is_lost);
+        pending.bytes += u32::from(bytes);
+        let (first, last) = pending.span.unwrap_or((sent, sent));
+        pending.span = Some((first.min(sent), last.max(sent)));
+    }
+
+    /// A packet counted as lost came after all.
+    pub(super) fn on_late(&mut self) {
+        self.pending.lost = self.pending.lost.saturating_sub(1);
+    }
+
+    /// Judges what was counted, when it is enough. `ceiling` is what may be sent without regard to loss,
+    /// `delivered` what arrives, in bits per second.
+    pub(super) fn update(&mut self, ceiling: f64, delivered: Option<f64>) {
+        let Some((first, last)) = self.pending.span else {
+            return;
+        };
+        let span = last.saturating_sub(first);
+        if span < Self::SPAN || self.pending.packets < Self::PACKETS {
+            return;
+        }
+        let Pending {
+            packets,
+            lost,
+            bytes,
+            ..
+        } = std::mem::take(&mut self.pending);
+        let loss = |lost: f64, packets: f64| lost / packets.max(1.0);
+        let before = self
+            .newest()
+            .map_or(0.0, |seen| loss(seen.lost, seen.packets));
+        if loss(lost.into(), packets.into()) > before + Self::CHANGED {
+            self.taken = 0;
+        }
+        let index = self.taken % Self::KEPT;
+        if let Some(place) = self.ring.get_mut(index) {
+            *place = Observation {
+                packets: packets.into(),
+                lost: lost.into(),
+                rate: f64::from(bytes) * 8e6 / span as f64,
+            };
+        }
+        self.taken = self.taken.wrapping_add(1).max(1);
+        self.judge(ceiling, delivered);
+    }
+
+    fn judge(&mut self, ceiling: f64, delivered: Option<f64>) {
+        let (packets, lost) = self
+            .aged()
+            .fold((0.0, 0.0), |(packets, lost), (weight, seen)| {
+                (packets + weight * seen.packets, lost + weight * seen.lost)
+            });
+        let held = self.estimate.unwrap_or(ceiling).min(ceiling);
+        if lost <= packets * Self::CALM {
+            // Not at once: a link that is full loses nothing for a moment.
+            let grown = held * Self::STEPS[0];
+            self.estimate = self
+                .estimate
+                .map(|_| grown)
+                .filter(|grown| *grown < ceiling);
+            return;
+        }
+        let delivered = delivered.map(|rate| (rate * Self::DELIVERED).min(held));
+        let candidates = Self::STEPS.into_iter().map(|step| held * step);
+        let best = candidates
+            .chain(delivered)
+            .map(|candidate| (self.likelihood(candidate), candidate))
+            .max_by(|(one, _), (other, _)| one.total_cmp(other));
+        if let Some((_, best)) = best {
+            self.estimate = Some(best).filter(|best| *best < ceiling);
+        }
+    }
+
+    /// How well a rate of the link explains what was lost, as a logarithm.
+    fn likelihood(&self, rate: f64) -> f64 {
+        let most = (Self::OWN_LOSS + Self::OWN_LOSS_BITS / rate).min(Self::OWN_LOSS_MAX);
+        let own = self.own_loss(rate, most);
+        let explained: f64 = self
+            .aged()
+            .map(|(weight, seen)| {
+                let loss = seen.expected(rate, own);
+                weight * (seen.lost * loss.ln() + (seen.packets - seen.lost) * (1.0 - loss).ln())
+            })
+            .sum();
+        explained + Self::BIAS * rate.ln()
+    }
+
+    /// The loss that the link has by itself, if it takes `rate`: what is lost beyond what is too much.
+    fn own_loss(&self, rate: f64, most: f64) -> f64 {
+        const LEAST: f64 = 0.000_5;
+        let (lost, kept) = self
+            .aged()
+            .fold((0.0, 0.0), |(lost, kept), (weight, seen)| {
+                let through = seen.packets * (1.0 - seen.excess(rate));
+                let beyond = (seen.lost - seen.packets * seen.excess(rate)).max(0.0);
+                (lost + weight * beyond, kept + weight * through)
+            });
+        if kept > 0.0 {
+            (lost / kept).clamp(LEAST, most)
+        } else {
+            LEAST
+        }
+    }
+
+    fn newest(&self) -> Option<&Observation> {
+        let newest = self.taken.checked_sub(1)?;
+        self.ring.get(newest % Self::KEPT)
+    }
+
+    /// The observations with their weights.
+    fn aged(&self) -> impl Iterator<Item = (f64, &Observation)> {
+        let newest = self.taken.wrapping_sub(1);
+        let count = self.taken.min(Self::KEPT);
+        (0..count).filter_map(move |age| {
+            let seen = self.ring.get(newest.wrapping_sub(age) % Self::KEPT)?;
+            Some((Self::AGING.powi(age as i32), seen))
+        })
+    }
+}
+
+impl Observation {
+    /// The share that a link of this rate has no room for.
+    fn excess(&self, rate: f64) -> f64 {
+        (1.0 - rate / self.rate.max(1.0)).max(0.0)
+    }
+
+    fn expected(&self, rate: f64, own: f64) -> f64 {
+        (own + (1.0 - own) * self.excess(rate)).clamp(1e-6, 0.999)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many quarters of a second at a rate of 100 packets a second and more, of which a link of
+    /// `capacity` drops what is too much, and `random` of the rest.
+    fn play(loss: &mut LossBased, from: u64, quarters: u64, capacity: f64, random: f64) -> f64 {
+        let mut dice = 0_u32;
+        let ceiling = 3e6;
+        for quarter in 0..quarters {
+            let rate = loss.estimate().unwrap_or(ceiling);
+            let packets = (rate / 8.0 / 1_000.0 * 0.26) as u64;
+            let through = (capacity / rate).min(1.0) * (1.0 - random);
+            for number in 0..packets {
+                dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let is_lost = f64::from(dice >> 8) / f64::from(1 << 24) > through;
+                let at = from + quarter * 260_000 + number * 260_000 / packets;
+                loss.on_packet(at, 1_000, is_lost);
+            }
+            loss.update(ceiling, Some(rate * through));
+        }
+        loss.estimate().unwrap_or(ceiling)
+    }
+
+    #[test]
+    fn random_loss_leaves_most_of_the_rate() {
+        for (random, least) in [
+            (0.0, 3e6),
+            (0.005, 3e6),
+            (0.02, 2.9e6),
+            (0.05, 2.7e6),
+            (0.1, 1.5e6),
+        ] {
+            let mut loss = LossBased::new();
+            let estimate = play(&mut loss, 0, 120, 1e9, random);
+            assert!(estimate >= least, "{random}: {estimate}");
+        }
+    }
+
+    #[test]
+    fn a_link_without_a_queue_is_found_and_left_again() {
+        for random in [0.0, 0.02] {
+            let mut loss = LossBased::new();
+            play(&mut loss, 0, 40, 1e9, random);
+            let limited = play(&mut loss, 20_000_000, 12, 1e6, random);
+            assert!((0.7e6..1.15e6).contains(&limited), "{random}: {limited}");
+            let back = play(&mut loss, 40_000_000, 120, 1e9, random);
+            assert!(back > 2.5e6, "{random}: {back}");
+        }
+    }
+
+    #[test]
+    fn a_packet_that_came_late_was_not_lost() {
+        let mut loss = LossBased::new();
+        for number in 0..100 {
+            loss.on_packet(number * 10_000, 1_000, number % 10 == 0);
+            if number % 10 == 5 {
+                loss.on_late();
+            }
+        }
+        loss.update(3e6, Some(1e6));
+        assert_eq!(loss.estimate(), None);
+    }
+}

@@ -1,0 +1,336 @@
+//! What the link to one client takes: an estimate by delay and one by loss from transport-wide feedback
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01), probes while more is wanted, and what the client
+//! says itself (REMB). Told of every packet sent and of every report. Must not make packets, nor choose
+//! layers.
+
+mod delay;
+mod delivery;
+mod groups;
+mod loss;
+mod probe;
+mod register;
+mod reports;
+mod trend;
+
+use std::time::{Duration, Instant};
+
+use self::{
+    delay::{DelayBased, Signals},
+    delivery::Delivery,
+    groups::Groups,
+    loss::LossBased,
+    probe::Prober,
+    register::{News, Register},
+    reports::Reports,
+    trend::{Trend, Usage},
+};
+use crate::rtcp::Twcc;
+
+/// The controller of one transport.
+#[derive(Debug)]
+pub(crate) struct Congestion {
+    origin: Instant,
+    register: Register,
+    groups: Groups,
+    trend: Trend,
+    delivery: Delivery,
+    delay: DelayBased,
+    loss: LossBased,
+    prober: Prober,
+    reports: Reports,
+    remb: Option<(u64, Instant)>,
+    /// Packets carry transport-wide numbers.
+    is_transport_wide: bool,
+    /// The client reported on some.
+    is_heard: bool,
+    clock: ClientClock,
+    /// From sending to the report of it, in seconds.
+    response: f64,
+    /// When the first packet went out that no report came after.
+    unheard: Option<u64>,
+    /// The estimate before reports ceased to come.
+    before_silence: Option<f64>,
+    sent: SentRate,
+}
+
+/// The client's clock as reports tell it, in microseconds.
+#[derive(Debug, Default)]
+struct ClientClock {
+    /// Of the newest report, in units of 64 ms.
+    reference: Option<i64>,
+}
+
+/// How much is sent, probes left out.
+#[derive(Debug, Default)]
+struct SentRate {
+    since: u64,
+    bytes: u64,
+    /// Bits per second.
+    rate: Option<f64>,
+}
+
+impl Congestion {
+    /// Bits per second before anything is known: a camera's large picture begins at once.
+    const START: f64 = 2_500_000.0;
+    /// How fast what waits is sent meanwhile: a first picture is not held back on a good link.
+    const START_PACE: f64 = 10_000_000.0;
+    /// The estimate is never less.
+    const FLOOR: f64 = 50_000.0;
+    /// How long a REMB holds; clients repeat it every second.
+    const REMB_LIFE: Duration = Duration::from_secs(10);
+    /// Of the estimate: how fast what waits is sent, and while a queue is waited out.
+    const PACE: f64 = 1.5;
+    const PACE_DRAINING: f64 = 0.9;
+    /// Who sends less than this share of the estimate does not show what the link takes.
+    const APP_LIMITED: f64 = 0.65;
+    /// Without reports for so long the estimate falls, again each time, in microseconds.
+    const SILENCE: u64 = 500_000;
+    const SILENCE_FACTOR: f64 = 0.7;
+
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            origin: now,
+            register: Register::default(),
+            groups: Groups::default(),
+            trend: Trend::new(),
+            delivery: Delivery::new(),
+            delay: DelayBased::new(Self::START),
+            loss: LossBased::new(),
+            prober: Prober::new(),
+            reports: Reports::new(now),
+            remb: None,
+            is_transport_wide: false,
+            is_heard: false,
+            clock: ClientClock::default(),
+            response: 0.2,
+            unheard: None,
+            before_silence: None,
+            sent: SentRate::default(),
+        }
+    }
+
+    /// A packet goes out, `bytes` long with its header.
+    pub(super) fn on_sent(&mut self, now: Instant, transport_sequence: Option<u16>, bytes: usize) {
+        let Some(sequence) = transport_sequence else {
+            return self.reports.on_sent(bytes);
+        };
+        self.is_transport_wide = true;
+        let now = self.micros(now);
+        let probe = self.prober.on_sent(now, bytes);
+        self.register.insert(now, sequence, bytes, probe);
+        self.unheard.get_or_insert(now);
+        if probe == 0 {
+            self.sent.bytes += bytes as u64;
+        }
+    }
+
+    /// Transport-wide feedback: of each packet whether and when it arrived.
+    pub(super) fn on_transport_feedback(&mut self, now: Instant, report: &Twcc<'_>) {
+        let now = self.micros(now);
+        let mut arrival = self.clock.micros(report.info.reference);
+        let mut newest = None;
+        for (sequence, delta) in report.statuses() {
+            arrival += i64::from(delta.unwrap_or(0)) * 250;
+            let Some((sent, news)) = self.register.tell(sequence, delta.is_some()) else {
+                continue;
+            };
+            match news {
+                News::Missing => self.loss.on_packet(sent.at, sent.bytes, true),
+                News::Arrived => {
+                    self.loss.on_packet(sent.at, sent.bytes, false);
+                    if let Some(delta) = self.groups.on_packet(sent.at, arrival) {
+                        self.trend.on_group(&delta);
+                    }
+                }
+                News::ArrivedLate => self.loss.on_late(),
+            }
+            if news != News::Missing {
+                newest = newest.max(Some(sent.at));
+                self.delivery.on_arrival(sent.at, arrival, sent.bytes);
+                if sent.probe != 0 {
+                    self.prober.on_arrival(sent.probe, arrival, sent.bytes);
+                }
+            }
+        }
+        if let Some(newest) = newest {
+            self.on_heard(now, newest);
+            self.conclude(now);
+        }
+    }
+
+    /// A receiver report: packets expected and lost since the one before. Counts where there is no
+    /// transport-wide feedback, for both tell of the same packets.
+    pub(super) fn on_report(&mut self, now: Instant, expected: u32, lost: u32) {
+        if !self.is_transport_wide {
+            self.reports.on_report(now, expected, lost);
+        }
+    }
+
+    /// The client's own estimate, in bits per second.
+    pub(super) fn on_remb(&mut self, now: Instant, bitrate: u64) {
+        self.remb = Some((bitrate, now));
+    }
+
+    /// What all that is wanted would need, in bits per second; 0 for nothing.
+    pub(super) fn set_wanted(&mut self, wanted: u64) {
+        self.prober.set_wanted(wanted as f64);
+    }
+
+    /// Whether there is a stream to send padding on.
+    pub(super) fn set_can_pad(&mut self, can_pad: bool) {
+        self.prober.set_can_pad(can_pad);
+    }
+
+    /// Bits per second that may be sent; `None` while nothing speaks against anything.
+    pub(crate) fn budget(&self, now: Instant) -> Option<u64> {
+        let remb = self
+            .remb
+            .filter(|(_, at)| now.saturating_duration_since(*at) < Self::REMB_LIFE)
+            .map(|(bitrate, _)| bitrate);
+        let own = if self.is_transport_wide {
+            Some(self.estimate() as u64)
+        } else {
+            self.reports.estimate()
+        };
+        [remb, own].into_iter().flatten().min()
+    }
+
+    /// Bits per second at which what waits is sent; `None` where nothing is known.
+    pub(super) fn pace(&self) -> Option<f64> {
+        let pace = match (self.is_heard, self.delay.is_draining()) {
+            (false, _) => Self::START_PACE,
+            (true, false) => self.estimate() * Self::PACE,
+            (true, true) => self.estimate() * Self::PACE_DRAINING,
+        };
+        self.is_transport_wide.then_some(pace)
+    }
+
+    /// The client is at another address: what its link does is not known any more, how much it takes is
+    /// asked.
+    pub(super) fn on_new_route(&mut self, now: Instant) {
+        self.groups.clear();
+        self.trend.clear();
+        self.delivery.clear();
+        self.prober.hurry(self.micros(now));
+    }
+
+    /// Lets time pass: probes begin, and silence is judged.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if !self.is_transport_wide {
+            return;
+        }
+        let now = self.micros(now);
+        if let Some(since) = self.unheard
+            && now.saturating_sub(since) >= Self::SILENCE
+        {
+            let before = self.estimate();
+            self.before_silence.get_or_insert(before);
+            self.delay
+                .lower((before * Self::SILENCE_FACTOR).max(Self::FLOOR));
+            self.unheard = Some(now);
+        }
+        let is_blocked = self.before_silence.is_some()
+            || self.delay.is_draining()
+            || self.trend.usage() != Usage::Normal;
+        let estimate = self.estimate();
+        self.prober.handle_timeout(now, estimate, is_blocked);
+    }
+
+    /// Bytes of a probe that are to be sent now.
+    pub(super) fn probe_due(&self, now: Instant) -> Option<usize> {
+        self.prober.due(self.micros(now))
+    }
+
+    /// There was nothing to send for a probe.
+    pub(super) fn abort_probe(&mut self, now: Instant) {
+        self.prober.abort(self.micros(now));
+    }
+
+    /// When [`Congestion::handle_timeout`] is wanted; none while nothing is sent and nobody wants more.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if !self.is_transport_wide {
+            return None;
+        }
+        let silence = self.unheard.map(|since| since + Self::SILENCE);
+        let probe = self.prober.deadline(self.estimate());
+        let at = silence.into_iter().chain(probe).min()?;
+        Some(self.origin + Duration::from_micros(at))
+    }
+
+    fn estimate(&self) -> f64 {
+        let by_delay = self.delay.estimate();
+        let by_loss = self.loss.estimate().unwrap_or(f64::MAX);
+        by_delay.min(by_loss).max(Self::FLOOR)
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A report came that tells of packets sent up to `newest`.
+    fn on_heard(&mut self, now: u64, newest: u64) {
+        const WEIGHT: f64 = 0.1;
+        let response = now.saturating_sub(newest) as f64 / 1e6;
+        self.response += WEIGHT * (response - self.response);
+        self.unheard = None;
+        self.is_heard = true;
+        if let Some(before) = self.before_silence.take() {
+            // The link may be as it was; it is asked, not trusted.
+            self.delay.raise(before * 0.5);
+            self.prober.hurry(now);
+        }
+    }
+
+    fn conclude(&mut self, now: u64) {
+        let estimate = self.estimate();
+        self.sent.update(now);
+        let is_app_limited = self
+            .sent
+            .rate
+            .is_none_or(|rate| rate < estimate * Self::APP_LIMITED);
+        let delivered = self.delivery.rate();
+        self.delay.update(&Signals {
+            now,
+            usage: self.trend.usage(),
+            delivered,
+            queue: self.delivery.queue(),
+            response: self.response,
+            is_app_limited,
+        });
+        self.loss.update(self.delay.estimate(), delivered);
+        if let Some(shown) = self.prober.result(now, estimate) {
+            self.delay.raise(shown);
+            self.loss.raise(shown);
+        } else if self.estimate() < estimate {
+            self.prober.on_lowered(now);
+        }
+    }
+}
+
+impl ClientClock {
+    /// The time of a report, whose 24 bits wrap.
+    fn micros(&mut self, reference: i32) -> i64 {
+        let reference = i64::from(reference);
+        let unwrapped = match self.reference {
+            Some(last) => {
+                let step = (reference - last) & 0x00ff_ffff;
+                // 24 bits with sign.
+                last + ((step << 40) >> 40)
+            }
+            None => reference,
+        };
+        self.reference = self.reference.max(Some(unwrapped));
+        unwrapped * 64_000
+    }
+}
+
+impl SentRate {
+    fn update(&mut self, now: u64) {
+        const SPAN: u64 = 500_000;
+        let since = now.saturating_sub(self.since);
+        if since >= SPAN {
+            self.rate = Some(self.bytes as f64 * 8e6 / since as f64);
+            (self.since, self.bytes) = (now, 0);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What was sent with a transport-wide number and when, until the client has told what became of it. Must
+//! not judge.
+
+/// A packet that was sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sent {
+    /// Microseconds of the controller's clock.
+    pub(super) at: u64,
+    /// With its header.
+    pub(super) bytes: u16,
+    /// The probe that it belongs to; 0 for none.
+    pub(super) probe: u8,
+    state: State,
+    sequence: u16,
+}
+
+/// What is known of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    /// There is none.
+    #[default]
+    Empty,
+    /// Nothing was said of it yet.
+    Open,
+    /// It did not come before the feedback was made; it may still.
+    Missing,
+    /// It came.
+    Told,
+}
+
+/// What a report adds to what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    Arrived,
+    /// It was told missing before, and is not.
+    ArrivedLate,
+    Missing,
+}
+
+/// The newest packets, by the low bits of their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    ring: Vec<Sent>,
+}
+
+impl Register {
+    /// Packets known at first, and at most: 8,192 are a second of 80 Mbit/s. Powers of two.
+    const FIRST: usize = 512;
+    const MOST: usize = 8_192;
+
+    /// How long feedback is waited for, in microseconds; a packet pushed out before makes the ring grow.
+    const WAIT: u64 = 1_000_000;
+
+    /// A packet goes out.
+    pub(super) fn insert(&mut self, at: u64, sequence: u16, bytes: usize, probe: u8) {
+        if self.ring.is_empty() {
+            self.ring = vec![Sent::default(); Self::FIRST];
+        }
+        let length = self.ring.len();
+        let Some(place) = self.ring.get_mut(usize::from(sequence) % length) else {
+            return;
+        };
+        let is_awaited = place.state == State::Open && at.saturating_sub(place.at) < Self::WAIT;
+        if is_awaited && length < Self::MOST {
+            self.grow();
+            return self.insert(at, sequence, bytes, probe);
+        }
+        *place = Sent {
+            at,
+            bytes: u16::try_from(bytes).unwrap_or(u16::MAX),
+            probe,
+            state: State::Open,
+            sequence,
+        };
+    }
+
+    /// What is said of a packet; `None` when that is no news, or the packet is not known.
+    pub(super) fn tell(&mut self, sequence: u16, has_arrived: bool) -> Option<(Sent, News)> {
+        let index = usize::from(sequence).checked_rem(self.ring.len())?;
+        let sent = self
+            .ring
+            .get_mut(index)
+            .filter(|sent| sent.sequence == sequence)?;
+        let news = match (sent.state, has_arrived) {
+            (State::Open, true) => News::Arrived,
+            (State::Missing, true) => News::ArrivedLate,
+            (State::Open, false) => News::Missing,
+            (State::Empty | State::Told, _) | (State::Missing, false) => return None,
+        };
+        sent.state = if has_arrived {
+            State::Told
+        } else {
+            State::Missing
+        };
+        Some((*sent, news))
+    }
+
+    fn grow(&mut self) {
+        let length = self.ring.len() * 2;
+        let held = std::mem::replace(&mut self.ring, vec![Sent::default(); length]);
+        for sent in held {
+            let index = usize::from(sent.sequence) % length;
+            if let Some(place) = self.ring.get_mut(index)
+                && sent.state != State::Empty
+            {
+                *place = sent;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_packet_is_told_of_once_and_may_come_late() {
+        let mut register = Register::default();
+        assert!(register.tell(7, true).is_none(), "nothing was sent");
+        register.insert(10, 7, 1_200, 3);
+        let (sent, news) = register.tell(7, false).unwrap();
+        assert_eq!((sent.at, sent.bytes, sent.probe), (10, 1_200, 3));
+        assert_eq!(news, News::Missing);
+        assert!(register.tell(7, false).is_none());
+        assert_eq!(register.tell(7, true).unwrap().1, News::ArrivedLate);
+        assert!(register.tell(7, true).is_none());
+        assert!(register.tell(7 + 512, true).is_none(), "another number");
+    }
+
+    #[test]
+    fn it_grows_while_feedback_is_awaited_and_stays_bounded() {
+        let mut register = Register::default();
+        for number in 0..20_000_u32 {
+            register.insert(u64::from(number) * 10, number as u16, 100, 0);
+        }
+        assert_eq!(register.ring.len(), Register::MOST);
+        assert!(register.tell(19_999, true).is_some());
+        assert!(register.tell(11_808, true).is_some());
+        assert!(register.tell(11_807, true).is_none(), "pushed out");
+        // Slow enough for the first size.
+        let mut register = Register::default();
+        for number in 0..20_000_u32 {
+            register.insert(u64::from(number) * 3_000, number as u16, 100, 0);
+        }
+        assert_eq!(register.ring.len(), Register::FIRST);
+    }
+}
