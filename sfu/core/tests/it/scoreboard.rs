@@ -200,6 +200,7 @@ impl Score {
 }
 
 #[test]
+#[ignore = "no line is committed yet"]
 fn no_line_of_the_scoreboard_gets_worse() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scoreboard.txt");
     let mut written = format!("{:20}", "");

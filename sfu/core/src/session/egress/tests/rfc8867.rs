@@ -431,6 +431,7 @@ fn judge(cases: &[Case], seeds: std::ops::Range<u64>) {
 }
 
 #[test]
+#[ignore = "not yet played on a quiet machine"]
 fn the_cases_of_rfc_8867_hold_for_a_few_seeds() {
     judge(CASES, 0..2);
 }
