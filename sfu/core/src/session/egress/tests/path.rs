@@ -364,7 +364,8 @@ impl World {
             let delay = self.tcp[flow].delay;
             let lost = passed.is_none();
             // A loss shows a round trip later, by the packets behind it.
-            let at = passed.unwrap_or(self.now + self.links[0].backlog(self.now)) + delay * 2;
+            let behind = self.now + self.links[0].backlog(self.now);
+            let at = passed.unwrap_or(behind) + delay * 2;
             self.push(at, What::TcpAck { flow, lost });
         }
         if let Some(next) = self.tcp[flow].rest() {
