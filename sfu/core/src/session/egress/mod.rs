@@ -403,12 +403,20 @@ impl Egress {
         if lane.pacer.admits(now) {
             return Ok(lane.send(now, outbox, stream, media));
         }
+        if lane.pacer.is_full() {
+            // Who has most waiting makes room. Its decoder asks for a keyframe, which takes the place of
+            // all of it.
+            let most = self.most_waiting();
+            self.throw_away(most);
+        }
+        let Self { slots, lane, .. } = self;
+        let stream = slots.get_mut(slot.0).and_then(|slot| slot.stream.as_mut());
+        let Some(stream) = stream.filter(|_| !lane.pacer.is_full()) else {
+            return Err(Unsent::QueueFull);
+        };
         let waiting = Waiting::new(slot.0, stream.ssrc, media);
         let bytes = waiting.bytes();
-        if lane.pacer.push(Queued::Media(waiting), bytes).is_err() {
-            stream.history.withdraw(rewritten.sequence);
-            return Err(Unsent::QueueFull);
-        }
+        lane.pacer.push(Queued::Media(waiting), bytes);
         Ok(true)
     }
 
@@ -525,10 +533,28 @@ impl Egress {
         }
     }
 
+    /// The section of which most bytes wait.
+    fn most_waiting(&self) -> usize {
+        let mut sums: Vec<usize> = vec![0; self.slots.len()];
+        for (queued, bytes) in self.lane.pacer.waiting() {
+            if let Queued::Media(waiting) = queued
+                && let Some(sum) = sums.get_mut(waiting.slot)
+            {
+                *sum += bytes;
+            }
+        }
+        let most = sums.iter().enumerate().max_by_key(|(_, sum)| **sum);
+        most.map_or(0, |(slot, _)| slot)
+    }
+
     /// What waits for a subscription is not wanted any more.
     pub(crate) fn drop_waiting(&mut self, slot: SlotIndex) {
+        self.throw_away(slot.0);
+    }
+
+    fn throw_away(&mut self, slot: usize) {
         let Self { slots, lane, .. } = self;
-        let stream = slots.get_mut(slot.0).and_then(|slot| slot.stream.as_mut());
+        let stream = slots.get_mut(slot).and_then(|slot| slot.stream.as_mut());
         if let Some(stream) = stream.filter(|_| !lane.pacer.is_empty()) {
             supersede(lane, stream);
         }

@@ -70,17 +70,18 @@ impl<T> Pacer<T> {
         self.free = Some(begin + Duration::from_nanos(bytes as u64 * self.nanos_per_byte));
     }
 
-    /// Lets a packet wait; it is given back when too much waits already.
-    pub(super) fn push(&mut self, packet: T, bytes: usize) -> Result<(), T> {
-        if self.is_full() {
-            return Err(packet);
-        }
+    /// Lets a packet wait.
+    pub(super) fn push(&mut self, packet: T, bytes: usize) {
         self.bytes += bytes;
         self.waiting.push_back((packet, bytes));
-        Ok(())
     }
 
-    /// The same for what was missed.
+    /// What waits in order, with its bytes.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &(T, usize)> {
+        self.waiting.iter()
+    }
+
+    /// Lets a packet wait that was missed; it is given back when too much waits already.
     pub(super) fn push_first(&mut self, packet: T, bytes: usize) -> Result<(), T> {
         if self.is_full() {
             return Err(packet);
@@ -133,7 +134,8 @@ impl<T> Pacer<T> {
         self.first.is_empty() && self.waiting.is_empty()
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether too much waits.
+    pub(super) fn is_full(&self) -> bool {
         let time = Duration::from_nanos(self.bytes as u64 * self.nanos_per_byte);
         self.first.len() + self.waiting.len() >= Self::WAITING || time >= Self::WAITING_TIME
     }
@@ -159,7 +161,7 @@ mod tests {
                 pacer.on_sent(start, 1_000);
                 sent.push(packet);
             } else {
-                pacer.push(packet, 1_000).unwrap();
+                pacer.push(packet, 1_000);
             }
         }
         assert_eq!(sent, (0..10).collect::<Vec<_>>());
@@ -186,7 +188,7 @@ mod tests {
         pacer.set_rate(Some(8e6));
         pacer.on_sent(start, 20_000);
         for packet in [1, 2, 3, 4] {
-            pacer.push(packet, 1_000).unwrap();
+            pacer.push(packet, 1_000);
         }
         pacer.push_first(10, 1_000).unwrap();
         pacer.drop_waiting(|packet| packet % 2 == 0);
@@ -201,14 +203,15 @@ mod tests {
     fn what_waits_is_bounded_in_number_and_in_time() {
         let mut pacer = Pacer::new();
         for packet in 0..Pacer::<usize>::WAITING {
-            pacer.push(packet, 1_000).unwrap();
+            pacer.push(packet, 1_000);
         }
-        assert_eq!(pacer.push(7, 1_000), Err(7));
+        assert!(pacer.is_full());
+        assert_eq!(pacer.push_first(7, 1_000), Err(7));
         let mut slow = Pacer::new();
         slow.set_rate(Some(800_000.0));
         for packet in 0..100 {
-            slow.push(packet, 1_000).unwrap();
+            slow.push(packet, 1_000);
         }
-        assert_eq!(slow.push(7, 1_000), Err(7));
+        assert!(slow.is_full());
     }
 }

@@ -225,8 +225,10 @@ impl Congestion {
         {
             let before = self.estimate();
             self.before_silence.get_or_insert(before);
-            self.delay
-                .lower((before * Self::SILENCE_FACTOR).max(Self::FLOOR));
+            let times =
+                i32::try_from(now.saturating_sub(since) / Self::SILENCE).unwrap_or(i32::MAX);
+            let lowered = before * Self::SILENCE_FACTOR.powi(times);
+            self.delay.lower(lowered.max(Self::FLOOR));
             self.unheard = Some(now);
         }
         let is_blocked = self.before_silence.is_some()
@@ -251,7 +253,12 @@ impl Congestion {
         if !self.is_transport_wide {
             return None;
         }
-        let silence = self.unheard.map(|since| since + Self::SILENCE);
+        // Silence is looked for with each sender report; a moment of its own for each packet would cost
+        // more than it is worth.
+        let silence = self
+            .before_silence
+            .and(self.unheard)
+            .map(|since| since + Self::SILENCE);
         let probe = self.prober.deadline(self.estimate());
         let at = silence.into_iter().chain(probe).min()?;
         Some(self.origin + Duration::from_micros(at))

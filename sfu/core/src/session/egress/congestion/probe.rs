@@ -67,7 +67,7 @@ impl Prober {
     const PAUSE: u64 = 500_000;
     const PAUSE_MAX: u64 = 4_000_000;
     /// The same where what was raised did not hold for [`Prober::HOLDS`].
-    const RELAPSE_PAUSE_MAX: u64 = 30_000_000;
+    const RELAPSE_PAUSE_MAX: u64 = 15_000_000;
     const HOLDS: u64 = 8_000_000;
     /// What has not arrived after so long never will, in microseconds.
     const AWAITED: u64 = 1_000_000;
@@ -204,13 +204,14 @@ impl Prober {
             self.on_fruitless(now);
             return None;
         };
-        self.fruitless = 0;
-        self.raised = Some(now);
-        self.next = if rate > cluster.rate * Self::GOES_ON {
-            now
+        if rate > cluster.rate * Self::GOES_ON {
+            self.fruitless = 0;
+            self.raised = Some(now);
+            self.next = now;
         } else {
-            now + self.pause()
-        };
+            // The link is full with that: it is known now, and was not asked for in vain.
+            self.on_fruitless(now);
+        }
         Some(rate)
     }
 
