@@ -5,6 +5,7 @@ mod loudest;
 mod member;
 mod permission;
 pub(crate) mod quality;
+mod roster;
 mod span;
 pub(crate) mod speaker;
 
@@ -15,6 +16,7 @@ use plenum_proto::{ids::RoomId, v1};
 pub(crate) use loudest::{Chosen, choose_loudest};
 pub(crate) use member::{Member, MemberText, TextProblem};
 pub(crate) use permission::{SubscriptionRule, may_publish_source};
+pub(crate) use roster::Roster;
 pub(crate) use span::{Span, Voice};
 
 use crate::key::{SessionKey, TrackKey};
@@ -44,6 +46,8 @@ pub(crate) struct Room {
     pub(crate) loudest: Vec<Chosen<TrackKey>>,
     /// The levels of microphones of this shard that the others were told last, by track number.
     pub(crate) told_levels: Vec<(u64, u8)>,
+    /// What the members have yet to be told of each other.
+    pub(crate) roster: Roster,
 }
 
 impl Room {

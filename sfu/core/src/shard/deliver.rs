@@ -43,6 +43,7 @@ impl Shard {
         let member = &participant.member;
         let stamped = data::stamp(message, member.id.as_str(), &member.identity);
         let room = participant.room;
+        self.introduce(session);
         self.deliver(now, room, Some(session), &envelope, &stamped, reliable);
         self.spread_data(room, &envelope, stamped, reliable);
     }

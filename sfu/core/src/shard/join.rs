@@ -9,11 +9,11 @@ use plenum_proto::{
 };
 use rand::Rng as _;
 
-use super::{Shard, state::Participant};
+use super::{Shard, roster::Haste, state::Participant};
 use crate::{
     CommandError, ControlId, Event, LinkKey,
-    key::{RoomKey, SessionKey},
-    room::{Member, MemberText, Room, Span, SubscriptionRule, Voice, duration_from},
+    key::{RoomKey, SessionKey, TrackKey},
+    room::{Member, MemberText, Room, Roster, Span, SubscriptionRule, Voice, duration_from},
     rtp::Codec,
     session::{Role, Session, ice_credentials},
 };
@@ -232,15 +232,7 @@ impl Shard {
             return;
         };
         if !info.permissions.as_ref().is_some_and(|p| p.hidden) {
-            self.tell_room(
-                room,
-                |other| other != session,
-                |_| {
-                    Kind::Participants(node::Participants {
-                        participants: vec![info.clone()],
-                    })
-                },
-            );
+            self.tell_others(room, session, info, Haste::Soon);
         }
         self.publish_participant_event(now, session, RoomEvent::ParticipantJoined);
         self.spread_member(session);
@@ -431,6 +423,7 @@ impl Shard {
             span: Span::default(),
             loudest: Vec::new(),
             told_levels: Vec::new(),
+            roster: Roster::default(),
         };
         let key = self.rooms.insert(room);
         self.room_by_name.insert(config.name.clone(), key);
@@ -476,6 +469,8 @@ impl Shard {
             .get(session)
             .map(|p| p.tracks.clone())
             .unwrap_or_default();
+        let is_published = |key: &TrackKey| self.tracks.get(*key).is_some_and(|t| t.is_published);
+        let was_publisher = tracks.iter().any(is_published);
         for track in tracks {
             self.remove_track(now, track, false);
         }
@@ -512,15 +507,12 @@ impl Shard {
             }
         }
         if let Some(info) = info.filter(|_| !hidden) {
-            self.tell_room(
-                room,
-                |_| true,
-                |_| {
-                    Kind::Participants(node::Participants {
-                        participants: vec![info.clone()],
-                    })
-                },
-            );
+            let haste = if was_publisher {
+                Haste::AtOnce
+            } else {
+                Haste::Soon
+            };
+            self.tell_others(room, session, info.clone(), haste);
             if is_ours_to_tell {
                 self.publish_event(now, room, RoomEvent::ParticipantLeft(info));
             }

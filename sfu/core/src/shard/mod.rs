@@ -12,6 +12,7 @@ mod notify;
 mod publish;
 mod relay;
 mod requests;
+mod roster;
 mod speakers;
 mod state;
 mod subscribe;
@@ -448,7 +449,7 @@ impl Shard {
         participant.member.silent_since = None;
         if participant.member.state != ParticipantState::Active {
             participant.member.state = ParticipantState::Active;
-            self.announce_participant(session);
+            self.announce_soon(session);
             self.publish_participant_event(now, session, RoomEvent::ParticipantUpdated);
         }
         if role == Role::Subscribe {

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use plenum_proto::{
-    node::{self, SessionEvent, session_event::Kind},
+    node::{SessionEvent, session_event::Kind},
     v1::{self, event::Kind as RoomEvent},
 };
 
@@ -61,31 +61,6 @@ impl Shard {
             publishers += u32::from(publishes);
         }
         Some(room.info(count, publishers))
-    }
-
-    /// A participant of this shard changed: everybody who may see it learns its state of now, here and on
-    /// other shards.
-    pub(super) fn announce_participant(&mut self, session: SessionKey) {
-        if let Some(participant) = self.participants.get_mut(session) {
-            participant.member.version += 1;
-        }
-        let Some(info) = self.participant_info(session) else {
-            return;
-        };
-        let Some(participant) = self.participants.get(session) else {
-            return;
-        };
-        let (room, hidden) = (participant.room, participant.member.permissions.hidden);
-        self.tell_room(
-            room,
-            |other| other == session || !hidden,
-            |_| {
-                Kind::Participants(node::Participants {
-                    participants: vec![info.clone()],
-                })
-            },
-        );
-        self.spread_member(session);
     }
 
     /// Whether this shard tells the API of what happens to a participant: mostly the one it lives on does.

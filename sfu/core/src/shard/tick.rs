@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use plenum_proto::{
-    node::{self, CloseAction, session_event::Kind as Told},
+    node::{self, CloseAction},
     relay::control::Kind as Spread,
     v1::{CloseReason, ParticipantState},
 };
@@ -75,6 +75,7 @@ impl Shard {
         for room in rooms {
             self.report_speakers(now, room);
         }
+        self.tell_rosters(now);
         self.tick_relay(now);
         let limited = self.participants.keys();
         let limited: Vec<_> = limited
@@ -166,10 +167,10 @@ impl Shard {
                 score: score.mos,
             }],
         };
-        let (room, hidden) = (participant.room, participant.member.permissions.hidden);
-        let everyone = |other| other == session || !hidden;
-        self.tell_room(room, everyone, |_| Told::Quality(report.clone()));
-        if !hidden {
+        let room = participant.room;
+        let is_taken = !participant.tracks.is_empty() && !participant.member.permissions.hidden;
+        self.tell_quality(session, &report);
+        if is_taken {
             self.spread(room, Spread::Quality(report));
         }
     }

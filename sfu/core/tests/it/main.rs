@@ -3,6 +3,7 @@
 mod attack;
 mod conference;
 mod congestion;
+mod crowd;
 mod data;
 mod demand;
 mod imports;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use plenum_proto::{
     ids::ParticipantId,
-    node::{self, CloseAction, session_event::Kind as Told},
+    node::{self, CloseAction},
     relay::{self, Encoding, EncodingFlow, Format as FormatMessage, MemberGone, control::Kind},
     v1::{self, CloseReason, ParticipantState, TrackKind},
 };
@@ -14,6 +14,7 @@ use super::super::{
     Shard,
     fanout::ENCODINGS_MAX,
     join::age,
+    roster::Haste,
     state::{Format, Participant, PublishedEncoding, Track},
 };
 use crate::{
@@ -255,15 +256,12 @@ impl Shard {
         let after = self.participant_info(key);
         if let Some(info) = after.filter(|after| !hidden && Some(after) != before.as_ref()) {
             // Others must know a track before its media reaches them.
-            self.tell_room(
-                room,
-                |_| true,
-                |_| {
-                    Told::Participants(node::Participants {
-                        participants: vec![info.clone()],
-                    })
-                },
-            );
+            // What it did since it came is as urgent as on its own shard.
+            let haste = match before {
+                Some(before) if before.state == info.state => Haste::AtOnce,
+                _ => Haste::Soon,
+            };
+            self.tell_others(room, key, info, haste);
         }
         for track in changed.begun {
             self.reconcile_track(now, room, track);
@@ -365,8 +363,18 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_quality(&mut self, room: RoomKey, report: node::QualityReport) {
-        self.tell_room(room, |_| true, |_| Told::Quality(report.clone()));
+    pub(super) fn on_quality(&mut self, room: RoomKey, link: LinkKey, report: node::QualityReport) {
+        let behind = self.members_behind(room, link);
+        for quality in report.qualities {
+            let about = behind.iter().copied().find(|key| {
+                let found = self.participants.get(*key);
+                found.is_some_and(|p| p.member.id.as_str() == quality.participant_id)
+            });
+            if let Some(about) = about {
+                let qualities = vec![quality];
+                self.tell_quality(about, &node::QualityReport { qualities });
+            }
+        }
     }
 }
 

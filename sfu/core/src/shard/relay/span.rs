@@ -15,7 +15,7 @@ use crate::{
     ControlId, LinkKey,
     key::{RoomKey, SessionKey},
     relay::{VERSION, Waiting},
-    room::{Room, Span, Voice, duration_from},
+    room::{Room, Roster, Span, Voice, duration_from},
 };
 
 impl Shard {
@@ -207,6 +207,7 @@ impl Shard {
             },
             loudest: Vec::new(),
             told_levels: Vec::new(),
+            roster: Roster::default(),
         };
         let key = self.rooms.insert(room);
         self.room_by_name.insert(info.name.clone(), key);
