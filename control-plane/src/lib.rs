@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod config;
 mod error;
 mod health;
+pub mod ice_servers;
 mod metrics;
 pub mod placement;
 pub mod run;

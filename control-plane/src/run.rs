@@ -33,6 +33,7 @@ use crate::{
     cluster::{self, Cluster, Local, RegistryService, Setup, Standing},
     config::{ClusterStoreConfig, Config, ConfigError, ControlPlaneConfig, Front},
     health::{self, Health},
+    ice_servers::IceServers,
     metrics::{self, Metrics, Signalling, Webhooks},
     signal::{self, SignalState},
     store::{Embedded, Etcd, EtcdConfig, OpenError, SharedStore, StoreError},
@@ -126,7 +127,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let reporting = AbortOnDropHandle::new(tokio::spawn(reporting));
     cluster.nodes().until(node.id(), true).await;
     let limits = &config.node.limits;
-    let gate = Gate::open(front, cluster, limits, metrics, listener).await?;
+    let ice = IceServers::with_node(&front.ice, &node);
+    let gate = Gate::open(front, cluster, ice, limits, metrics, listener).await?;
     Ok(Running {
         config,
         gate,
@@ -211,7 +213,9 @@ pub async fn start_control_plane(
         );
     let serving = tokio::spawn(serving);
     tracing::info!(address = %registry, "listening for media nodes");
-    let gate = Gate::open(front, cluster, &LimitsConfig::default(), metrics, listener).await?;
+    let ice = IceServers::new(&front.ice);
+    let limits = LimitsConfig::default();
+    let gate = Gate::open(front, cluster, ice, &limits, metrics, listener).await?;
     Ok(RunningControlPlane {
         gate,
         registry,
@@ -309,6 +313,7 @@ impl Gate {
     async fn open(
         config: Front,
         cluster: Arc<Cluster>,
+        ice: IceServers,
         limits: &LimitsConfig,
         metrics: Arc<MetricsExport>,
         listener: TcpListener,
@@ -329,6 +334,7 @@ impl Gate {
             Arc::new(Arc::clone(&cluster)),
             Arc::clone(&keys),
             config.signal.clone(),
+            ice,
             Arc::new(Signalling::new(metrics.provider())),
         );
         let replica = format!("{:016x}", rand::random::<u64>());

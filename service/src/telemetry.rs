@@ -54,7 +54,8 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         return Err("must name a level".to_owned());
     }
     // The exporters report every step of their own at info; a directive of the operator goes over this.
-    let quiet = "opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn";
+    // The codec of TURN has a line for each broken packet, which anybody may send.
+    let quiet = "opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn,stun_types=off";
     EnvFilter::builder()
         .parse(format!("{quiet},{level}"))
         .map_err(|error| error.to_string())

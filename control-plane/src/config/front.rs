@@ -8,7 +8,7 @@ use plenum_service::config::{
 };
 
 use super::{ApiConfig, Config, ControlPlaneConfig, DEV_KEY, DEV_SECRET, WebConfig};
-use crate::{signal::SignalConfig, webhook::WebhookConfig};
+use crate::{ice_servers::IceConfig, signal::SignalConfig, webhook::WebhookConfig};
 
 /// The settings of the front; see [`Config`] for what each means.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,7 @@ pub struct Front {
     pub http: HttpConfig,
     pub keys: BTreeMap<String, Secret>,
     pub signal: SignalConfig,
+    pub ice: IceConfig,
     pub web: WebConfig,
     pub api: ApiConfig,
     pub webhook: WebhookConfig,
@@ -35,6 +36,7 @@ macro_rules! front {
                     http: config.http,
                     keys: config.keys,
                     signal: config.signal,
+                    ice: config.ice,
                     web: config.web,
                     api: config.api,
                     webhook: config.webhook,
@@ -68,6 +70,7 @@ impl Front {
         self.log.check(mistakes);
         self.telemetry.check(mistakes);
         super::signal::check(&self.signal, mistakes);
+        super::ice::check(&self.ice, mistakes);
         let names: Vec<&str> = self.keys.keys().map(String::as_str).collect();
         self.webhook.check(&names, mistakes);
         let api = &self.api;

@@ -2,6 +2,7 @@
 //! together. Must not start anything, nor know how settings are read: `plenum_service` does.
 
 mod front;
+mod ice;
 mod sections;
 mod signal;
 

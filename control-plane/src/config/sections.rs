@@ -9,7 +9,7 @@ use plenum_service::{
 };
 use sfu_node::NodeConfig;
 
-use crate::{signal::SignalConfig, webhook::WebhookConfig};
+use crate::{ice_servers::IceConfig, signal::SignalConfig, webhook::WebhookConfig};
 
 /// The API key that is valid until keys are configured.
 pub const DEV_KEY: &str = "devkey";
@@ -27,6 +27,8 @@ settings! {
         keys: BTreeMap<String, Secret> = [(DEV_KEY.to_owned(), Secret::new(DEV_SECRET))].into(),
         /// Signalling of clients, over WebSocket.
         signal: SignalConfig = SignalConfig::default(),
+        /// STUN and TURN servers that clients are told of.
+        ice: IceConfig = IceConfig::default(),
         /// The web page.
         web: WebConfig = WebConfig::default(),
         /// The media node. The defaults serve clients on this machine; others need addresses they can
@@ -60,6 +62,9 @@ settings! {
         store: ClusterStoreConfig = ClusterStoreConfig::default(),
         /// Signalling of clients, over WebSocket.
         signal: SignalConfig = SignalConfig::default(),
+        /// STUN and TURN servers that clients are told of. The TURN server of a media node is one of
+        /// them when both have the same secret.
+        ice: IceConfig = IceConfig::default(),
         /// The web page.
         web: WebConfig = WebConfig::default(),
         /// The APIs for backends: gRPC, and the same calls over Twirp.

@@ -1,12 +1,11 @@
 //! Settings of the signalling gateway: the section `[signal]` of the control plane's configuration.
 //! Must not read files or the environment.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use livekit_protocol as lk;
 use serde::{Deserialize, Serialize};
 
-use super::{span, translate::joined::Announced};
+use super::span;
 
 /// Settings of the signalling gateway. Durations are written like `"15s"` or `"500ms"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +13,6 @@ use super::{span, translate::joined::Announced};
 pub struct SignalConfig {
     /// Whether a join creates its room when there is none.
     pub auto_create: bool,
-    /// STUN and TURN servers told to clients. Nodes have public addresses, so none is needed.
-    pub ice_servers: Vec<IceServer>,
     /// How often clients are to send a sign of life.
     #[serde(with = "span")]
     pub ping_interval: Duration,
@@ -57,20 +54,6 @@ pub struct SignalConfig {
     pub max_name_bytes: usize,
     /// Bytes of all attributes of a participant, keys and values.
     pub max_attributes_bytes: usize,
-}
-
-/// A STUN or TURN server.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct IceServer {
-    /// RFC 7064 and 7065, for example `stun:stun.example.org:3478`.
-    pub urls: Vec<String>,
-    /// Of TURN.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub username: String,
-    /// Of TURN.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub credential: String,
 }
 
 /// A mistake in the configuration; the operator's.
@@ -144,11 +127,6 @@ impl SignalConfig {
                 "is zero",
             ),
             (self.max_name_bytes > 0, "max_name_bytes", "is zero"),
-            (
-                self.ice_servers.iter().all(IceServer::is_usable),
-                "ice_servers",
-                NOT_ICE,
-            ),
         ];
         checks
             .into_iter()
@@ -156,23 +134,12 @@ impl SignalConfig {
             .map(|(_, key, problem)| ConfigMistake { key, problem })
             .collect()
     }
-
-    /// What clients are told of it.
-    pub(crate) fn announced(&self) -> Announced {
-        let seconds = |span: Duration| i32::try_from(span.as_secs()).unwrap_or(i32::MAX);
-        Announced {
-            ice_servers: self.ice_servers.iter().map(IceServer::announced).collect(),
-            ping_interval: seconds(self.ping_interval),
-            ping_timeout: seconds(self.ping_timeout),
-        }
-    }
 }
 
 impl Default for SignalConfig {
     fn default() -> Self {
         Self {
             auto_create: true,
-            ice_servers: Vec::new(),
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(15),
             websocket_ping_interval: Duration::from_secs(10),
@@ -194,46 +161,11 @@ impl Default for SignalConfig {
     }
 }
 
-impl IceServer {
-    fn is_usable(&self) -> bool {
-        let is_url = |url: &String| {
-            ["stun:", "stuns:", "turn:", "turns:"]
-                .iter()
-                .any(|scheme| url.starts_with(scheme))
-        };
-        !self.urls.is_empty() && self.urls.iter().all(is_url)
-    }
-
-    fn announced(&self) -> lk::IceServer {
-        lk::IceServer {
-            urls: self.urls.clone(),
-            username: self.username.clone(),
-            credential: self.credential.clone(),
-        }
-    }
-}
-
-/// Without the credential.
-impl fmt::Debug for IceServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IceServer")
-            .field("urls", &self.urls)
-            .finish_non_exhaustive()
-    }
-}
-
-const NOT_ICE: &str = "has an entry without urls that begin with stun:, stuns:, turn: or turns:";
-
 /// What each key means, for a printed configuration; paths are below `[signal]`.
 pub const EXPLAINED: &[(&str, &str)] = &[
     (
         "auto_create",
         "Whether a join creates its room when there is none.",
-    ),
-    (
-        "ice_servers",
-        "STUN and TURN servers told to clients, each { urls = [..], username = \"..\", \
-         credential = \"..\" }. Nodes have public addresses, so none is needed.",
     ),
     (
         "ping_interval",
@@ -317,7 +249,6 @@ mod tests {
             ping_interval = "20s"
             node_timeout = "0s"
             requests_per_second = 0
-            ice_servers = [{ urls = ["http://example.org"] }]
             "#,
         )
         .unwrap();
@@ -328,12 +259,7 @@ mod tests {
             .collect();
         assert_eq!(
             keys,
-            [
-                "ping_timeout",
-                "node_timeout",
-                "requests_per_second",
-                "ice_servers"
-            ]
+            ["ping_timeout", "node_timeout", "requests_per_second"]
         );
     }
 
@@ -342,15 +268,5 @@ mod tests {
         for text in ["colour = 1", "ping_interval = 5", "ping_interval = \"5\""] {
             assert!(toml::from_str::<SignalConfig>(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_credential_is_not_printed() {
-        let server = IceServer {
-            urls: vec!["turn:turn.example.org".into()],
-            username: "user".into(),
-            credential: "hidden".into(),
-        };
-        assert!(!format!("{server:?}").contains("hidden"));
     }
 }

@@ -147,7 +147,8 @@ impl Connection {
 
     /// Sends what a client must have first.
     async fn greet(&mut self, first: First) -> Result<(), End> {
-        let announced = &self.shared.announced;
+        let (room, identity) = names(&first);
+        let announced = &self.shared.announced(room, identity);
         let (messages, resumed) = match first {
             First::Joined(joined) => (vec![joined::join(*joined, announced)], false),
             First::Resumed(joined) => (joined::resumed(*joined, announced), true),
@@ -217,6 +218,17 @@ impl Connection {
             Turn::Refresh => self.tell_token().await,
             Turn::End(end) => Err(end),
         }
+    }
+}
+
+/// Names of the room and the participant, as far as there are any.
+fn names(first: &First) -> (&str, &str) {
+    match first {
+        First::Joined(joined) | First::Resumed(joined) => (
+            joined.room.as_ref().map_or("", |room| &room.name),
+            joined.participant.as_ref().map_or("", |own| &own.identity),
+        ),
+        First::Closed(_) => Default::default(),
     }
 }
 

@@ -16,11 +16,11 @@ mod pending;
 mod rate;
 mod refusal;
 mod routes;
-mod span;
+pub(crate) mod span;
 mod state;
 pub(crate) mod translate;
 
-pub use config::{ConfigMistake, EXPLAINED, IceServer, SignalConfig};
+pub use config::{ConfigMistake, EXPLAINED, SignalConfig};
 pub(crate) use node::unfit;
 pub use node::{NoSeat, NodeForRoom, Seat, Unfit, Wish};
 pub use refusal::Refusal;

@@ -15,9 +15,9 @@ use super::{
     pending::{Pending, Waiting},
     rate::Rate,
     refusal::Refusal,
-    translate::joined::Announced,
+    translate::{joined::Announced, model},
 };
-use crate::{auth::Keys, signal::admission::Admission};
+use crate::{auth::Keys, ice_servers::IceServers, signal::admission::Admission};
 
 /// Where the gateway reports what happens; every method may be left out. Labels are closed sets.
 pub trait SignalMetrics: Send + Sync + 'static {
@@ -48,7 +48,7 @@ pub(super) struct Shared {
     pub(super) nodes: Arc<dyn NodeForRoom>,
     pub(super) keys: Arc<Keys>,
     pub(super) config: SignalConfig,
-    pub(super) announced: Announced,
+    ice: IceServers,
     pub(super) metrics: Arc<dyn SignalMetrics>,
     pub(super) closing: CancellationToken,
     pub(super) tasks: TaskTracker,
@@ -63,12 +63,13 @@ impl SignalState {
         nodes: Arc<dyn NodeForRoom>,
         keys: Arc<Keys>,
         config: SignalConfig,
+        ice: IceServers,
         metrics: Arc<dyn SignalMetrics>,
     ) -> Self {
         let shared = Shared {
             nodes,
             keys,
-            announced: config.announced(),
+            ice,
             places: Arc::new(Semaphore::new(
                 config.max_connections.min(Semaphore::MAX_PERMITS),
             )),
@@ -108,6 +109,17 @@ pub(super) struct Place {
 }
 
 impl Shared {
+    /// What a participant of a room is told of how we are configured.
+    pub(super) fn announced(&self, room: &str, identity: &str) -> Announced {
+        let seconds = |span: Duration| i32::try_from(span.as_secs()).unwrap_or(i32::MAX);
+        let told = self.ice.ice_servers(room, identity).into_iter();
+        Announced {
+            ice_servers: told.map(model::ice_server).collect(),
+            ping_interval: seconds(self.config.ping_interval),
+            ping_timeout: seconds(self.config.ping_timeout),
+        }
+    }
+
     /// Takes a place among the open connections and one among those that wait for their first
     /// answer.
     pub(super) fn enter(&self, admission: &Admission) -> Result<(Place, Waiting), Refusal> {

@@ -14,6 +14,7 @@
 )]
 
 mod allocator;
+mod binding;
 mod config;
 mod data;
 mod demux;
@@ -35,6 +36,7 @@ mod time;
 mod timer;
 mod track;
 
+pub use binding::{ReplyLimit, binding_reply, source_network};
 pub use config::{CandidateAddress, CoreConfig};
 pub use input::{Command, CommandError, Datagram, Reply};
 pub use key::{ControlId, LinkKey};

@@ -37,11 +37,13 @@ pub enum DropReason {
     QueueFull,
     /// Sound of a microphone that is not among the loudest of a very large room.
     NotLoudest,
+    /// A plain binding request of a source that was answered often enough in this second.
+    BindingLimit,
 }
 
 impl DropReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NotWebRtc,
         Self::UnknownStun,
         Self::UnvalidatedSource,
@@ -59,6 +61,7 @@ impl DropReason {
         Self::DataBufferFull,
         Self::QueueFull,
         Self::NotLoudest,
+        Self::BindingLimit,
     ];
 
     /// The reason as a metric label.
@@ -81,6 +84,7 @@ impl DropReason {
             Self::DataBufferFull => "data_buffer_full",
             Self::QueueFull => "queue_full",
             Self::NotLoudest => "not_loudest",
+            Self::BindingLimit => "binding_limit",
         }
     }
 }
@@ -130,6 +134,8 @@ pub struct ShardStats {
     pub resumes: u64,
     /// Sessions ended because of a fault inside.
     pub faults: u64,
+    /// Plain binding requests (STUN) answered.
+    pub bindings_answered: u64,
     /// Data messages delivered, one per receiver.
     pub data_messages: u64,
     /// Drops by reason, in the order of [`DropReason::ALL`].

@@ -51,6 +51,15 @@ impl BoundWorker {
     pub(crate) fn udp_addresses(&self) -> Vec<SocketAddr> {
         self.udp.clone()
     }
+
+    /// Its UDP addresses as clients know them.
+    pub(crate) fn stun_addresses(&self) -> Vec<SocketAddr> {
+        self.candidates
+            .iter()
+            .filter(|candidate| candidate.protocol == Protocol::Udp)
+            .map(|candidate| candidate.advertised)
+            .collect()
+    }
 }
 
 /// Binds everything; needs a tokio runtime.

@@ -24,7 +24,7 @@ use tokio_util::{
 use tonic::transport::Channel;
 
 use crate::{
-    bind::{self, BindError, Bound},
+    bind::{self, BindError, Bound, BoundWorker},
     config::{ConfigProblem, NodeConfig},
     connect::InMemory,
     directory::Directory,
@@ -34,6 +34,7 @@ use crate::{
     service::{self, Identity, NodeService, Shared},
     stats::NodeStats,
     tcp::Tcp,
+    turn::{Turn, TurnAccess, TurnStartError},
     udp::Overflows,
     worker::{self, WorkerHandle},
 };
@@ -57,6 +58,9 @@ pub enum StartError {
     /// An address of the settings cannot be used.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The TURN server cannot be started.
+    #[error(transparent)]
+    Turn(#[from] TurnStartError),
     /// No certificate for DTLS could be made.
     #[error("no DTLS certificate")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -78,6 +82,7 @@ pub struct Node {
     in_memory: InMemory,
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
+    stun: Vec<SocketAddr>,
     threads: Vec<thread::JoinHandle<()>>,
     tasks: TaskTracker,
     stop: DropGuard,
@@ -98,6 +103,14 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         .flat_map(|worker| worker.udp_addresses())
         .collect();
     let tcp_addresses = listeners.iter().map(|listener| listener.local).collect();
+
+    let media: Vec<_> = bound
+        .iter()
+        .flat_map(|worker| worker.candidates.clone())
+        .collect();
+    let stun = bound
+        .first()
+        .map_or_else(Vec::new, BoundWorker::stun_addresses);
 
     let stop = CancellationToken::new().drop_guard();
     let token = || DropGuard::token(&stop).clone();
@@ -137,9 +150,10 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         threads.push(thread);
     }
 
+    let tasks = TaskTracker::new();
+    let turn = Turn::start(&config, &media, &token(), &tasks)?;
     let frames = workers.iter().map(WorkerHandle::frames).collect();
     let tcp = Arc::new(Tcp::new(config.tcp, frames));
-    let tasks = TaskTracker::new();
     for listener in listeners {
         tasks.spawn(Arc::clone(&tcp).listen(
             listener.listener,
@@ -154,6 +168,7 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         workers,
         udp_overflows: Overflows::new(udp.clone()),
         tcp,
+        turn,
         directory,
         events,
         sessions: TaskTracker::new(),
@@ -177,6 +192,7 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         in_memory,
         udp,
         tcp: tcp_addresses,
+        stun,
         threads,
         tasks,
         stop,
@@ -250,6 +266,17 @@ impl Node {
     /// Whether nobody comes in any more.
     pub fn is_draining(&self) -> bool {
         self.shared.is_draining()
+    }
+
+    /// Where clients may ask how they are seen (STUN): the addresses of the first worker, as clients know
+    /// them.
+    pub fn stun_addresses(&self) -> &[SocketAddr] {
+        &self.stun
+    }
+
+    /// What clients have to know of the TURN server; none where it is off.
+    pub fn turn(&self) -> Option<&TurnAccess> {
+        self.shared.turn.as_ref().map(Turn::access)
     }
 
     /// Ends all rooms, or after a drain sends on who is left, gives callers up to `grace` to read what they are

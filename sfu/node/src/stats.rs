@@ -10,7 +10,10 @@ use std::{
 
 use sfu_core::{DropReason, ShardStats};
 
-pub use crate::udp::UdpStats;
+pub use crate::{
+    turn::{TurnDrop, TurnRefusal, TurnStats},
+    udp::UdpStats,
+};
 
 /// How long a published copy of a busy worker may be out of date.
 pub(crate) const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,6 +25,8 @@ pub struct NodeStats {
     pub worker: WorkerStats,
     /// Media over TCP.
     pub tcp: TcpStats,
+    /// The TURN server.
+    pub turn: TurnStats,
     /// Room events so far.
     pub room_events: u64,
     /// Readers of room events now.
@@ -167,6 +172,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
         joins,
         resumes,
         faults,
+        bindings_answered,
         data_messages,
         packets_repaired,
         repairs_missed,
@@ -191,6 +197,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
     sum.joins += joins;
     sum.resumes += resumes;
     sum.faults += faults;
+    sum.bindings_answered += bindings_answered;
     sum.data_messages += data_messages;
     sum.packets_repaired += packets_repaired;
     sum.repairs_missed += repairs_missed;

@@ -18,7 +18,7 @@ pub const PROTOCOL: i32 = 17;
 /// Who we are, for people who look into a connection.
 const PRODUCT: &str = concat!("plenum/", env!("CARGO_PKG_VERSION"));
 
-/// What is configured and the same for all clients.
+/// What is configured, as one client is told of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Announced {
     pub(crate) ice_servers: Vec<lk::IceServer>,

@@ -9,6 +9,7 @@ use super::{
     known,
     track::{source_out, track_out},
 };
+use crate::ice_servers::IceServer;
 
 /// A room as clients read it. `codecs` are mime types.
 pub(crate) fn room(room: v1::Room, codecs: &[String]) -> lk::Room {
@@ -38,6 +39,15 @@ pub(crate) fn codecs(mimes: &[String]) -> Vec<lk::Codec> {
             fmtp_line: String::new(),
         })
         .collect()
+}
+
+/// A STUN or TURN server as clients read it.
+pub(crate) fn ice_server(server: IceServer) -> lk::IceServer {
+    lk::IceServer {
+        urls: server.urls,
+        username: server.username,
+        credential: server.credential,
+    }
 }
 
 /// A participant as clients read it.

@@ -27,6 +27,9 @@ async fn a_join_is_answered_first_and_a_fresh_token_second() {
     assert_eq!(join.participant.unwrap().sid, "PA_ann");
     assert_eq!(join.other_participants[0].sid, "PA_bob");
     assert_eq!(join.server_info.unwrap().node_id, "ND_1");
+    assert_eq!(join.ice_servers[0].urls, ["turn:turn.example.org"]);
+    assert!(join.ice_servers[0].username.contains(':'));
+    assert!(!join.ice_servers[0].credential.is_empty());
     let Hear::RefreshToken(token) = client.hear().await else {
         panic!("not a token")
     };

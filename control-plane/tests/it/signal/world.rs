@@ -9,6 +9,7 @@ use std::{
 
 use control_plane::{
     auth::{Keys, MintRequest, VideoGrants},
+    ice_servers::{ExternalServer, IceConfig, IceServers},
     signal::{self, SignalConfig, SignalMetrics, SignalState},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -66,6 +67,18 @@ pub(crate) enum Last {
     Close(u16),
 }
 
+/// One TURN server, with credentials for each participant.
+fn ice_config() -> IceConfig {
+    IceConfig {
+        servers: vec![ExternalServer {
+            urls: vec!["turn:turn.example.org".into()],
+            secret: "shared".into(),
+            ..ExternalServer::default()
+        }],
+        ..IceConfig::default()
+    }
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         Self::with(SignalConfig::default()).await
@@ -85,6 +98,7 @@ impl World {
             Arc::new(NodeClient::new(Trust::none().show(channel))),
             Arc::clone(&keys),
             config,
+            IceServers::new(&ice_config()),
             Arc::<Counted>::clone(&counted),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

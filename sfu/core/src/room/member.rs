@@ -30,7 +30,9 @@ pub(crate) struct Member {
     /// Absent while the control connection is lost.
     pub(crate) control: Option<ControlId>,
     pub(crate) lost_since: Option<Instant>,
-    /// The client has not been heard on any transport since then.
+    /// The last accepted connectivity check, on any transport.
+    pub(crate) heard_at: Option<Instant>,
+    /// A transport is silent: the last check there was before it was found to be.
     pub(crate) silent_since: Option<Instant>,
     /// Requests left in the current ten seconds, and when the next ten begin.
     pub(crate) requests_left: u32,

@@ -54,7 +54,7 @@ impl Session {
         wishes: &[SectionWish],
     ) -> Result<String, NegotiateError> {
         sdp::check(offer, limits)?;
-        let quiet = sdp::without_receive_sections(offer);
+        let quiet = sdp::without_candidates(&sdp::without_receive_sections(offer));
         let parsed = SdpOffer::from_sdp_string(&quiet)
             .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
         let contain = self.contain_faults;
@@ -140,7 +140,7 @@ impl Session {
         if id != 0 && id != self.offer_id {
             return Err(NegotiateError::Stale);
         }
-        let parsed = SdpAnswer::from_sdp_string(answer)
+        let parsed = SdpAnswer::from_sdp_string(&sdp::without_candidates(answer))
             .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
         let Self {
             transports,

@@ -101,6 +101,17 @@ pub(crate) fn without_receive_sections(offer: &str) -> String {
     })
 }
 
+/// A description of a client without its candidates. We check nothing (ICE-lite), and find a client by its
+/// own checks; the engine would take the address that such a check came from and that is signalled later
+/// for a second one of the same, and stop answering there.
+pub(crate) fn without_candidates(text: &str) -> String {
+    map_lines(text, |_, line, out| {
+        if !line.starts_with("a=candidate:") {
+            push(out, line);
+        }
+    })
+}
+
 /// A description with the credentials `ours` in place of those the engine made up at a restart, and with
 /// candidates that name none: the engine leaves old ones there, and clients ignore such candidates
 /// (RFC 8839 section 5.1 has the `ufrag` as an extension that may be absent).

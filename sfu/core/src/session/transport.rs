@@ -323,14 +323,6 @@ impl Transport {
         &self.rtc
     }
 
-    /// Adds a candidate of the client, "candidate:…" (RFC 8839). One that cannot be used (a name
-    /// under `.local`, a malformed line) is ignored: the client is found by its checks anyway.
-    pub(crate) fn add_candidate(&mut self, candidate: &str) {
-        if let Ok(candidate) = Candidate::from_sdp_string(candidate) {
-            self.engine().add_remote_candidate(candidate);
-        }
-    }
-
     /// The local half of the user name that checks of this transport carry (RFC 8445).
     pub(crate) fn ice_username(&mut self) -> String {
         self.rtc.direct_api().local_ice_credentials().ufrag

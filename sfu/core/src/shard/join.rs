@@ -197,6 +197,7 @@ impl Shard {
             rule: SubscriptionRule::default(),
             control: Some(control),
             lost_since: None,
+            heard_at: None,
             silent_since: None,
             requests_left: 0,
             requests_renew: now,

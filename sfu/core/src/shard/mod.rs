@@ -31,8 +31,9 @@ use slotmap::SlotMap;
 use self::fanout::Pending;
 use self::state::{Participant, Subscription, Track};
 use crate::{
-    ClockAnchor, Command, CommandError, ControlId, CoreConfig, Datagram, DropReason, Event, Reply,
-    ShardStats, Transmit,
+    ClockAnchor, Command, CommandError, ControlId, CoreConfig, Datagram, DropReason, Event,
+    Protocol, Reply, ReplyLimit, ShardStats, Transmit,
+    binding::binding_reply,
     demux::{self, Demux},
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
     outbox::{Outbox, Route},
@@ -62,6 +63,8 @@ pub struct Shard {
     subscriptions: SlotMap<SubscriptionKey, Subscription>,
     controls: HashMap<ControlId, SessionKey>,
     demux: Demux,
+    /// Answers to those who have no session.
+    bindings: ReplyLimit,
     timers: Timers,
     /// When rooms, speakers and demand are looked at next.
     next_tick: Option<Instant>,
@@ -98,6 +101,7 @@ impl Shard {
             subscriptions: SlotMap::with_key(),
             controls: HashMap::new(),
             demux: Demux::default(),
+            bindings: ReplyLimit::new(),
             timers: Timers::default(),
             next_tick: None,
             dirty: Vec::new(),
@@ -121,9 +125,11 @@ impl Shard {
         } = datagram;
         let kind = demux::kind(bytes);
         let owner = match kind {
-            demux::Kind::Stun => demux::check_username(bytes)
-                .and_then(|username| self.demux.by_username(username))
-                .ok_or(DropReason::UnknownStun),
+            demux::Kind::Stun => match demux::check_username(bytes) {
+                Some(username) => self.demux.by_username(username),
+                None => return self.on_plain_stun(now, datagram),
+            }
+            .ok_or(DropReason::UnknownStun),
             demux::Kind::DtlsOrRtp => self
                 .demux
                 .by_source(protocol, source)
@@ -152,6 +158,7 @@ impl Shard {
         let taken = transport.handle_datagram(now, protocol, source, destination, bytes);
         match taken {
             Ok(()) if kind == demux::Kind::Stun => {
+                participant.member.heard_at = Some(now);
                 if let Some(forgotten) = participant.session.add_source(role, source) {
                     self.demux.remove_source(forgotten, session);
                 }
@@ -179,6 +186,25 @@ impl Shard {
         if self.has_many_pending() {
             self.flush();
         }
+    }
+
+    /// STUN without a user name: the sender may ask how we see it, within limits.
+    fn on_plain_stun(&mut self, now: Instant, datagram: Datagram<'_>) {
+        let Some(reply) = binding_reply(datagram.bytes, datagram.source) else {
+            return self.stats.drop(DropReason::UnknownStun);
+        };
+        // Over TCP the sender has shown that it has the address.
+        let is_shown = datagram.protocol == Protocol::Tcp;
+        if !is_shown && !self.bindings.admit(now, datagram.source.ip()) {
+            return self.stats.drop(DropReason::BindingLimit);
+        }
+        self.stats.bindings_answered += 1;
+        let route = Route {
+            source: datagram.destination,
+            destination: datagram.source,
+            protocol: datagram.protocol,
+        };
+        self.outbox.push(route, &reply);
     }
 
     /// Takes a command. Its answer comes at once, what follows from it as events.
@@ -397,7 +423,9 @@ impl Shard {
             TransportEvent::Connected => self.on_connected(now, session, role),
             TransportEvent::Silent | TransportEvent::Closed => {
                 if let Some(participant) = self.participants.get_mut(session) {
-                    participant.member.silent_since.get_or_insert(now);
+                    // Consent counts from the last check, not from when it was missed.
+                    let since = participant.member.heard_at.unwrap_or(now);
+                    participant.member.silent_since.get_or_insert(since);
                 }
             }
             TransportEvent::Heard => {

@@ -12,12 +12,7 @@ use plenum_proto::{
 };
 
 use super::Shard;
-use crate::{
-    ControlId,
-    key::SessionKey,
-    room::SubscriptionRule,
-    session::{Offer, Role},
-};
+use crate::{ControlId, key::SessionKey, room::SubscriptionRule, session::Offer};
 
 impl Shard {
     /// Takes a request of an open control connection.
@@ -127,6 +122,7 @@ impl Shard {
         }
     }
 
+    /// Counts a candidate of the client, which is not used: the client is found by its checks.
     fn candidate(&mut self, session: SessionKey, candidate: &node::Candidate) {
         let cap = self.config.limits.candidates;
         let Some(participant) = self.participants.get_mut(session) else {
@@ -138,14 +134,7 @@ impl Shard {
         participant.candidates += 1;
         if participant.candidates > cap {
             let message = format!("limit of candidates is {cap}");
-            return self.refuse(session, 0, RequestReason::Limit, &message);
-        }
-        let role = match candidate.role() {
-            TransportRole::Publish => Role::Publish,
-            TransportRole::Subscribe => Role::Subscribe,
-        };
-        if let Some(transport) = participant.session.transport_mut(role) {
-            transport.add_candidate(&candidate.candidate);
+            self.refuse(session, 0, RequestReason::Limit, &message);
         }
     }
 

@@ -22,8 +22,9 @@ use crate::{
 /// How often.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a client may be silent on its transports before its stay ends (RFC 7675 section 5.1).
-const CONSENT: Duration = Duration::from_secs(30);
+/// How long after its last connectivity check a silent client's stay ends: consent to send to it is over
+/// after 30 s (RFC 7675 section 5.1), and the tick before that is the last one in time.
+const CONSENT: Duration = Duration::from_millis(29_900);
 
 impl Shard {
     /// Sets when [`Shard::tick`] is wanted: often while anybody is here, else when a room ends.

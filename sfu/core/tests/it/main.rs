@@ -13,6 +13,7 @@ mod loss;
 mod malformed;
 mod meet;
 mod mute;
+mod network;
 mod resume;
 mod rights;
 mod scoreboard;

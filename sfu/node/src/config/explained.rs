@@ -144,6 +144,75 @@ const EXPLAINED: Explained = &[
         "tcp.idle_timeout",
         "How long a connection may stay silent, or take what is sent to it.",
     ),
+    (
+        "turn",
+        "A relay (TURN) for clients whose network lets nothing else through. Off as long as nothing is \
+         listened on. Relays are at the addresses of udp.",
+    ),
+    (
+        "turn.udp",
+        "Addresses to listen on over UDP, usually port 3478.",
+    ),
+    (
+        "turn.tcp",
+        "Addresses to listen on over TCP, usually port 3478.",
+    ),
+    (
+        "turn.tls",
+        "Addresses to listen on over TLS, usually port 443 or 5349; 443 gets through where nothing else does.",
+    ),
+    (
+        "turn.certificate",
+        "The certificate chain for TLS, a PEM file. Read again when it changes.",
+    ),
+    ("turn.key", "The key of the certificate, a PEM file."),
+    (
+        "turn.host",
+        "Name or address under which clients reach what is listened on. Empty: the addresses themselves, or \
+         those of udp.advertise. TLS needs the name in the certificate.",
+    ),
+    (
+        "turn.urls",
+        "URLs told to clients instead (\"turns:turn.example.org:443?transport=tcp\"), where ports differ or \
+         something else ends TLS.",
+    ),
+    (
+        "turn.secret",
+        "Makes the credentials. Empty: a new one with each start. Set it when others hand out credentials.",
+    ),
+    (
+        "turn.credential_ttl",
+        "How long a credential opens a new relay. One that is open stays open.",
+    ),
+    (
+        "turn.max_lifetime",
+        "Longest life of one relay, with all its refreshes.",
+    ),
+    ("turn.max_allocations", "Relays at once."),
+    (
+        "turn.max_allocations_per_participant",
+        "Relays at once of one participant.",
+    ),
+    (
+        "turn.max_allocations_per_source",
+        "Relays at once from one IPv4 address or one IPv6 /64 network.",
+    ),
+    (
+        "turn.max_connections",
+        "Connections over TCP and TLS at once.",
+    ),
+    (
+        "turn.max_connections_per_source",
+        "Of them, from one IPv4 address or one IPv6 /64 network.",
+    ),
+    (
+        "turn.bytes_per_second",
+        "Bytes per second of one relay, in each direction; the rest is dropped.",
+    ),
+    (
+        "turn.denied_peers",
+        "Networks that no relay may reach (\"198.51.100.0/24\"), besides all that is not public.",
+    ),
     ("timeouts", "How long things may take or last."),
     (
         "timeouts.join",

@@ -7,6 +7,8 @@ mod advertise;
 mod discover;
 mod explained;
 mod limits;
+mod network;
+mod turn;
 mod validate;
 
 use std::{
@@ -19,6 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use advertise::Advertise;
 pub use discover::{DiscoverConfig, StunServer};
 pub use limits::LimitsConfig;
+pub use network::{InvalidNetwork, Network};
+pub use turn::{SharedSecret, TurnConfig};
 pub use validate::ConfigProblem;
 
 use crate::worker::available_cores;
@@ -49,6 +53,8 @@ pub struct NodeConfig {
     pub udp: UdpConfig,
     /// Media over TCP, for networks that block UDP (RFC 6544).
     pub tcp: TcpConfig,
+    /// A relay for clients whose network lets nothing else through.
+    pub turn: TurnConfig,
     /// How long things may take or last.
     pub timeouts: TimeoutsConfig,
     /// What is kept of room events for readers that come back.
@@ -178,6 +184,7 @@ impl Default for NodeConfig {
             discover: DiscoverConfig::default(),
             udp: UdpConfig::default(),
             tcp: TcpConfig::default(),
+            turn: TurnConfig::default(),
             timeouts: TimeoutsConfig::default(),
             events: EventsConfig::default(),
             limits: LimitsConfig::default(),

@@ -51,6 +51,7 @@ impl NodeConfig {
         }
         self.check_udp(&mut problems);
         self.check_tcp(&mut problems);
+        self.check_turn(&mut problems);
         self.check_timeouts(&mut problems);
         for (path, value) in [
             ("events.keep", self.events.keep),
@@ -136,6 +137,78 @@ impl NodeConfig {
         problems.positive("tcp.send_queue", tcp.send_queue);
         problems.duration("tcp.first_frame_timeout", tcp.first_frame_timeout);
         problems.duration("tcp.idle_timeout", tcp.idle_timeout);
+    }
+
+    fn check_turn(&self, problems: &mut Problems) {
+        let turn = &self.turn;
+        for (name, listen) in [("udp", &turn.udp), ("tcp", &turn.tcp), ("tls", &turn.tls)] {
+            for (i, address) in listen.iter().enumerate() {
+                let is_told = self
+                    .udp
+                    .advertise
+                    .iter()
+                    .any(|a| a.ip.is_ipv4() == address.is_ipv4());
+                let has_name =
+                    !turn.host.is_empty() || !turn.urls.is_empty() || self.discover.is_on();
+                if address.ip().is_unspecified() && !is_told && !has_name {
+                    problems.add(
+                        &format!("turn.{name}[{i}]"),
+                        format!("{} is nowhere to connect to: set turn.host", address.ip()),
+                    );
+                }
+            }
+        }
+        if turn.is_on() && self.udp.listen.is_empty() {
+            problems.add("turn", "relays to media over UDP, and udp.listen is empty");
+        }
+        if !turn.tls.is_empty() {
+            for (path, file) in [("certificate", &turn.certificate), ("key", &turn.key)] {
+                if file.as_os_str().is_empty() {
+                    problems.add(&format!("turn.{path}"), "is needed for turn.tls");
+                }
+            }
+            if turn.host.is_empty() && turn.urls.is_empty() {
+                problems.add(
+                    "turn.host",
+                    "is needed for turn.tls: the name in the certificate",
+                );
+            }
+        }
+        for (i, url) in turn.urls.iter().enumerate() {
+            if !["turn:", "turns:"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
+            {
+                problems.add(
+                    &format!("turn.urls[{i}]"),
+                    "must begin with turn: or turns:",
+                );
+            }
+        }
+        problems.duration("turn.credential_ttl", turn.credential_ttl);
+        problems.duration("turn.max_lifetime", turn.max_lifetime);
+        for (path, value) in [
+            ("turn.max_allocations", turn.max_allocations),
+            (
+                "turn.max_allocations_per_participant",
+                turn.max_allocations_per_participant,
+            ),
+            (
+                "turn.max_allocations_per_source",
+                turn.max_allocations_per_source,
+            ),
+            ("turn.max_connections", turn.max_connections),
+            (
+                "turn.max_connections_per_source",
+                turn.max_connections_per_source,
+            ),
+        ] {
+            problems.positive(path, value);
+        }
+        // A relay passes whole datagrams or none.
+        if turn.bytes_per_second < 10_000 {
+            problems.add("turn.bytes_per_second", "must be at least 10000");
+        }
     }
 
     fn check_timeouts(&self, problems: &mut Problems) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sfu_core::DropReason;
 
-use crate::stats::{NodeStats, TcpEnd};
+use crate::stats::{NodeStats, TcpEnd, TurnDrop, TurnRefusal};
 
 pub use export::observe_node;
 
@@ -54,6 +54,8 @@ enum Read {
     Seconds(fn(&NodeStats) -> Duration),
     Drops,
     TcpEnds,
+    TurnDrops,
+    TurnRefusals,
 }
 
 impl Metric {
@@ -79,6 +81,16 @@ impl Metric {
             Read::TcpEnds => {
                 for reason in TcpEnd::ALL {
                     whole(Some(reason.label()), stats.tcp.ended[reason as usize]);
+                }
+            }
+            Read::TurnDrops => {
+                for reason in TurnDrop::ALL {
+                    whole(Some(reason.label()), stats.turn.drops[reason as usize]);
+                }
+            }
+            Read::TurnRefusals => {
+                for reason in TurnRefusal::ALL {
+                    whole(Some(reason.label()), stats.turn.refusals[reason as usize]);
                 }
             }
             Read::Seconds(read) => sink(None, MetricValue::Seconds(read(stats).as_secs_f64())),

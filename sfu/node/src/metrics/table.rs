@@ -6,6 +6,12 @@ use super::{Metric, MetricKind, Read};
 use crate::stats::NodeStats;
 
 pub(super) const METRICS: &[Metric] = &[
+    counter(
+        "plenum.node.bindings",
+        "{request}",
+        "Plain binding requests (STUN) answered.",
+        |s| s.worker.core.bindings_answered,
+    ),
     gauge(
         "plenum.node.controls",
         "{connection}",
@@ -192,6 +198,54 @@ pub(super) const METRICS: &[Metric] = &[
     gauge("plenum.node.tracks", "{track}", "Published tracks.", |s| {
         s.worker.core.tracks
     }),
+    gauge(
+        "plenum.node.turn.allocations",
+        "{relay}",
+        "Relays of the TURN server.",
+        |s| s.turn.allocations,
+    ),
+    counter(
+        "plenum.node.turn.allocations.made",
+        "{relay}",
+        "Relays that the TURN server made.",
+        |s| s.turn.allocated,
+    ),
+    counter(
+        "plenum.node.turn.bindings",
+        "{request}",
+        "Plain binding requests (STUN) answered by the TURN server.",
+        |s| s.turn.bindings,
+    ),
+    gauge(
+        "plenum.node.turn.connections",
+        "{connection}",
+        "Connections to the TURN server over TCP and TLS.",
+        |s| s.turn.connections,
+    ),
+    by_reason(
+        "plenum.node.turn.drops",
+        "{message}",
+        "What came to the TURN server and went no further.",
+        Read::TurnDrops,
+    ),
+    by_reason(
+        "plenum.node.turn.refusals",
+        "{request}",
+        "Requests that the TURN server refused; the first of each client is one (challenge).",
+        Read::TurnRefusals,
+    ),
+    counter(
+        "plenum.node.turn.to_clients",
+        "By",
+        "Bytes relayed from peers to clients.",
+        |s| s.turn.bytes_to_clients,
+    ),
+    counter(
+        "plenum.node.turn.to_peers",
+        "By",
+        "Bytes relayed from clients to peers.",
+        |s| s.turn.bytes_to_peers,
+    ),
     counter(
         "plenum.node.udp.congestion_marked",
         "{datagram}",

@@ -37,6 +37,7 @@ use crate::{
     events::EventLog,
     stats::{NodeStats, WorkerStats},
     tcp::Tcp,
+    turn::Turn,
     udp::Overflows,
     worker::WorkerHandle,
 };
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) workers: Vec<WorkerHandle>,
     pub(crate) udp_overflows: Overflows,
     pub(crate) tcp: Arc<Tcp>,
+    pub(crate) turn: Option<Turn>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) events: Arc<EventLog>,
     /// Control connections; a node that stops waits for them to take their last events.
@@ -148,6 +150,7 @@ impl Shared {
         NodeStats {
             worker,
             tcp: self.tcp.stats(),
+            turn: self.turn.as_ref().map(Turn::stats).unwrap_or_default(),
             room_events: self.events.newest(),
             event_watchers: self.events.watchers(),
             workers: u64::try_from(self.workers.len()).unwrap_or(u64::MAX),

@@ -11,6 +11,8 @@ use tokio::{
     time::timeout,
 };
 
+use sfu_core::binding_reply;
+
 use crate::{
     config::TcpConfig,
     stats::TcpEnd,
@@ -21,6 +23,9 @@ use crate::{
 /// Longest frame accepted. RFC 4571 allows 65,535 bytes; what WebRTC sends fits the path's MTU, and a
 /// bound well above it keeps a connection's memory small.
 const MAX_FRAME: usize = 16 * 1024;
+
+/// Plain binding requests answered before the first check; somebody tries whether TCP gets through.
+const MAX_QUESTIONS: usize = 4;
 
 /// Frames put into one write.
 const WRITE_BATCH: usize = 32;
@@ -34,7 +39,21 @@ pub(super) async fn serve(
     workers: &[mpsc::Sender<TcpInput>],
 ) -> Option<TcpEnd> {
     let mut reader = BufReader::with_capacity(MAX_FRAME, reader);
-    let first = match read_frame(&mut reader, config.first_frame_timeout).await {
+    let mut writer = writer;
+    let first = async {
+        let mut questions = 0;
+        loop {
+            let frame = read_frame(&mut reader, config.first_frame_timeout).await?;
+            let reply = binding_reply(&frame, link.remote).filter(|_| questions < MAX_QUESTIONS);
+            let Some(reply) = reply else {
+                return Ok(frame);
+            };
+            questions += 1;
+            let bytes = framed([reply]);
+            within(config.first_frame_timeout, writer.write_all(&bytes)).await?;
+        }
+    };
+    let first = match first.await {
         Ok(frame) => frame,
         Err(end) => return end,
     };
@@ -99,22 +118,27 @@ async fn write_all(
     idle: Duration,
 ) -> Option<TcpEnd> {
     let mut frames = Vec::with_capacity(WRITE_BATCH);
-    let mut bytes = Vec::new();
     while queue.recv_many(&mut frames, WRITE_BATCH).await > 0 {
-        bytes.clear();
-        for frame in frames.drain(..) {
-            // The core sends nothing longer than a path's MTU.
-            let Ok(length) = u16::try_from(frame.len()) else {
-                continue;
-            };
-            bytes.extend(length.to_be_bytes());
-            bytes.extend(frame);
-        }
+        let bytes = framed(frames.drain(..));
         if let Err(end) = within(idle, writer.write_all(&bytes)).await {
             return end;
         }
     }
     Some(TcpEnd::Closed)
+}
+
+/// Puts the length before each frame (RFC 4571 section 2).
+fn framed(frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for frame in frames {
+        // The core sends nothing longer than a path's MTU.
+        let Ok(length) = u16::try_from(frame.len()) else {
+            continue;
+        };
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(frame);
+    }
+    bytes
 }
 
 /// Reads a whole frame within the time given, however slowly its bytes come.

@@ -4,11 +4,10 @@
 //! into a connection than [`connection`] does, which is to its first frame.
 
 mod connection;
-mod gate;
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,9 +22,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::gate::{Gate, Slot};
+use sfu_core::source_network;
+
 use crate::{
     config::TcpConfig,
+    gate::{Full, Gate, Slot},
     stats::{TcpEnd, TcpStats},
     worker::{TcpInput, TcpLink},
 };
@@ -58,7 +59,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<StdListener> {
 pub(crate) struct Tcp {
     config: TcpConfig,
     workers: Vec<mpsc::Sender<TcpInput>>,
-    gate: Arc<Gate>,
+    gate: Arc<Gate<IpAddr>>,
     numbers: AtomicU64,
     accepted: AtomicU64,
     ended: [AtomicU64; TcpEnd::ALL.len()],
@@ -113,20 +114,23 @@ impl Tcp {
     /// The numbers of this moment.
     pub(crate) fn stats(&self) -> TcpStats {
         TcpStats {
-            connections: self.gate.connections(),
+            connections: self.gate.count(),
             accepted: self.accepted.load(Ordering::Relaxed),
             ended: TcpEnd::ALL.map(|end| self.ended[end as usize].load(Ordering::Relaxed)),
         }
     }
 
-    fn admit(&self, remote: SocketAddr) -> Option<Slot> {
-        match self.gate.admit(remote.ip()) {
+    fn admit(&self, remote: SocketAddr) -> Option<Slot<IpAddr>> {
+        match self.gate.admit(source_network(remote.ip())) {
             Ok(slot) => {
                 self.accepted.fetch_add(1, Ordering::Relaxed);
                 Some(slot)
             }
-            Err(end) => {
-                self.count(end);
+            Err(full) => {
+                self.count(match full {
+                    Full::All => TcpEnd::Limit,
+                    Full::Owner => TcpEnd::SourceLimit,
+                });
                 None
             }
         }
@@ -137,7 +141,7 @@ impl Tcp {
         stream: TcpStream,
         local: SocketAddr,
         remote: SocketAddr,
-        slot: Slot,
+        slot: Slot<IpAddr>,
     ) {
         // Media waits for nobody; without this the kernel would collect small frames.
         if let Err(error) = stream.set_nodelay(true) {

@@ -8,4 +8,5 @@ mod network;
 mod session;
 mod spread;
 mod support;
+mod turn;
 mod watch;

@@ -28,7 +28,7 @@ async fn arrived(node: &Node, datagrams: u64) {
 async fn rubbish_on_the_media_port_disturbs_nobody() {
     let (node, mut client) = start(2).await;
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let stun_like = [&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[0; 12]].concat();
+    let stun_like = [&[1, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[0; 12]].concat();
     let rubbish: [&[u8]; 6] = [
         b"",
         b"x",

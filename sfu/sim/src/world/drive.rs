@@ -106,6 +106,10 @@ impl World {
                 bytes,
             }) => {
                 let key = self.by_address.get(&destination).copied();
+                let mut moved = self.outside.iter();
+                let destination = moved
+                    .find(|(_, outside)| **outside == destination)
+                    .map_or(destination, |(inside, _)| *inside);
                 if let Some(client) = key.and_then(|key| self.clients.get_mut(key.0)) {
                     client.handle_datagram(&self.clock, source, destination, &bytes);
                     self.settle_client(key.unwrap_or(ClientKey(0)));
@@ -205,7 +209,11 @@ impl World {
         for datagram in out {
             self.counts.on_sent_by_client(&datagram.bytes);
             let letter = Letter {
-                source: datagram.source,
+                source: self
+                    .outside
+                    .get(&datagram.source)
+                    .copied()
+                    .unwrap_or(datagram.source),
                 destination: datagram.destination,
                 bytes: datagram.bytes,
             };

@@ -77,6 +77,8 @@ pub struct World {
     network: Network,
     clients: Vec<Client>,
     by_address: BTreeMap<SocketAddr, ClientKey>,
+    /// Where the addresses of clients are seen from outside, when that is not where they are.
+    outside: BTreeMap<SocketAddr, SocketAddr>,
     by_control: BTreeMap<ControlId, ClientKey>,
     control_links: BTreeMap<ControlId, Duration>,
     certificate: DtlsCert,
@@ -148,6 +150,7 @@ impl World {
             network: Network::new(seed),
             clients: Vec::new(),
             by_address: BTreeMap::new(),
+            outside: BTreeMap::new(),
             by_control: BTreeMap::new(),
             control_links: BTreeMap::new(),
             certificate,
@@ -317,6 +320,21 @@ impl World {
         passed.map(|(_, bytes)| bytes).sum()
     }
 
+    /// A client changes its network: from now on it is seen at other addresses, and what is sent to the old
+    /// ones is lost.
+    pub fn change_network(&mut self, key: ClientKey) {
+        for inside in self.clients[key.0].addresses() {
+            let before = self.outside.get(&inside).copied().unwrap_or(inside);
+            self.by_address.remove(&before);
+            let mut after = before;
+            after.set_port(before.port().wrapping_add(MOVED));
+            self.outside.insert(inside, after);
+            self.by_address.insert(after, key);
+        }
+        // What it sends meanwhile is missed by all.
+        self.clients.iter_mut().for_each(Client::allow_loss);
+    }
+
     /// What one link loses is missed at all others.
     fn note_links(&mut self) {
         let mut links = self
@@ -328,6 +346,9 @@ impl World {
         }
     }
 }
+
+/// How far a client's ports move with its network.
+const MOVED: u16 = 20_000;
 
 /// The way to the home of a client's room; none where the home serves it.
 fn home_of(options: &ClientOptions) -> Option<LinkKey> {

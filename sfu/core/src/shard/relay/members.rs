@@ -209,6 +209,7 @@ impl Shard {
             rule: SubscriptionRule::default(),
             control: None,
             lost_since: None,
+            heard_at: None,
             silent_since: None,
             requests_left: 0,
             requests_renew: now,

@@ -1,0 +1,235 @@
+//! Plain binding requests of STUN (RFC 8489 section 3): somebody who has no session asks how we see him.
+//!
+//! Owns reading the request, the answer, and how many answers a source gets: who asks may have lied
+//! about his address, and whom we answer then did not ask. An answer has 32 bytes (IPv4) or 44 (IPv6) to
+//! the 20 of the shortest request, so what limits an abuse is their number. Must not know a session:
+//! checks of ICE carry a user name and are not read here.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
+const XOR_MAPPED_ADDRESS: [u8; 2] = [0x00, 0x20];
+const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+const HEADER: usize = 20;
+/// Attributes from here on may be passed over by who does not know them.
+const FIRST_OPTIONAL: u16 = 0x8000;
+
+/// Bits of an IPv6 address that one subscriber usually controls.
+const IPV6_HOST_BITS: u32 = 64;
+
+/// The answer to a plain binding request: one with no attribute that would have to be understood.
+pub fn binding_reply(request: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
+    let (header, attributes) = request.split_at_checked(HEADER)?;
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    if header[..2] != BINDING_REQUEST
+        || header[4..8] != COOKIE
+        || length != attributes.len()
+        || !are_optional(attributes)
+    {
+        return None;
+    }
+    // The port and an IPv4 address are hidden by the cookie, an IPv6 address by all that follows it.
+    let mask = &header[4..HEADER];
+    let address: Vec<u8> = match source.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.octets().into(),
+        IpAddr::V6(ip) => ip.octets().into(),
+    };
+    let family = if address.len() == 4 { 1 } else { 2 };
+    let size = u8::try_from(4 + address.len()).ok()?;
+    let mut reply = Vec::with_capacity(HEADER + 24);
+    reply.extend(BINDING_SUCCESS);
+    reply.extend([0, size + 4]);
+    reply.extend(mask);
+    reply.extend(XOR_MAPPED_ADDRESS);
+    reply.extend([0, size, 0, family]);
+    let hide = |bytes: &[u8], out: &mut Vec<u8>| {
+        out.extend(bytes.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+    };
+    hide(&source.port().to_be_bytes(), &mut reply);
+    hide(&address, &mut reply);
+    Some(reply)
+}
+
+/// Whether all attributes are whole and may be passed over.
+fn are_optional(mut attributes: &[u8]) -> bool {
+    while let [t0, t1, l0, l1, value @ ..] = attributes {
+        let length = usize::from(u16::from_be_bytes([*l0, *l1])).next_multiple_of(4);
+        let Some(rest) = value.get(length..) else {
+            return false;
+        };
+        if u16::from_be_bytes([*t0, *t1]) < FIRST_OPTIONAL {
+            return false;
+        }
+        attributes = rest;
+    }
+    attributes.is_empty()
+}
+
+/// How many answers a source gets that has not shown that its address is its own.
+#[derive(Debug)]
+pub struct ReplyLimit {
+    /// The second that is counted.
+    since: Option<Instant>,
+    answered: HashMap<IpAddr, u8>,
+}
+
+impl ReplyLimit {
+    /// Answers to one source in one second.
+    pub const PER_SECOND: u8 = 10;
+
+    /// Sources answered in one second; the rest get nothing, so that the table stays small.
+    pub const SOURCES: usize = 16_384;
+
+    /// Nobody was answered yet.
+    pub fn new() -> Self {
+        Self {
+            since: None,
+            answered: HashMap::new(),
+        }
+    }
+
+    /// Whether a source may be answered now; counts the answer.
+    pub fn admit(&mut self, now: Instant, source: IpAddr) -> bool {
+        let is_over = |since| now.saturating_duration_since(since) >= Duration::from_secs(1);
+        if self.since.is_none_or(is_over) {
+            self.since = Some(now);
+            self.answered.clear();
+        }
+        let is_full = self.answered.len() >= Self::SOURCES;
+        match self.answered.get_mut(&source_network(source)) {
+            Some(count) if *count >= Self::PER_SECOND => false,
+            Some(count) => {
+                *count += 1;
+                true
+            }
+            None if is_full => false,
+            None => {
+                self.answered.insert(source_network(source), 1);
+                true
+            }
+        }
+    }
+}
+
+impl Default for ReplyLimit {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What counts as one source: an IPv4 address or an IPv6 /64.
+pub fn source_network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(
+            v6.to_bits() >> IPV6_HOST_BITS << IPV6_HOST_BITS,
+        )),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(attributes: &[u8]) -> Vec<u8> {
+        let mut bytes = BINDING_REQUEST.to_vec();
+        bytes.extend((attributes.len() as u16).to_be_bytes());
+        bytes.extend(COOKIE);
+        bytes.extend(1..=12_u8);
+        bytes.extend(attributes);
+        bytes
+    }
+
+    #[test]
+    fn the_answer_tells_the_address_hidden_as_the_rfc_has_it() {
+        let reply = binding_reply(&request(&[]), "192.0.2.1:32853".parse().unwrap()).unwrap();
+        // RFC 5769 section 2.2 has these bytes for this address and port.
+        let told = [0x00, 0x01, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43];
+        assert_eq!(reply[..4], [1, 1, 0, 12]);
+        assert_eq!(reply[4..20], request(&[])[4..20]);
+        assert_eq!(reply[20..24], [0, 0x20, 0, 8]);
+        assert_eq!(reply[24..], told);
+        let v6: SocketAddr = "[2001:db8::1]:443".parse().unwrap();
+        let reply = binding_reply(&request(&[]), v6).unwrap();
+        assert_eq!(
+            (reply.len(), reply[3], reply[23], reply[25]),
+            (44, 24, 20, 2)
+        );
+        assert_eq!(
+            reply[28..32],
+            [0x20 ^ 0x21, 0x01 ^ 0x12, 0x0d ^ 0xa4, 0xb8 ^ 0x42]
+        );
+        assert_eq!(
+            reply[43],
+            1 ^ 12,
+            "hidden by the last byte of the transaction"
+        );
+    }
+
+    #[test]
+    fn a_mapped_address_is_told_as_what_it_stands_for() {
+        let mapped = "[::ffff:192.0.2.1]:32853".parse().unwrap();
+        let plain = "192.0.2.1:32853".parse().unwrap();
+        assert_eq!(
+            binding_reply(&request(&[]), mapped),
+            binding_reply(&request(&[]), plain)
+        );
+    }
+
+    #[test]
+    fn only_plain_whole_requests_are_answered() {
+        let source = "192.0.2.1:1".parse().unwrap();
+        let software = [0x80, 0x22, 0, 3, b'a', b'b', b'c', 0];
+        let username = [0x00, 0x06, 0, 3, b'a', b':', b'b', 0];
+        let integrity = [[0x00, 0x08, 0, 20].as_slice(), &[0; 20]].concat();
+        assert!(binding_reply(&request(&software), source).is_some());
+        for attributes in [
+            &username[..],
+            &integrity,
+            &[software, username].concat(),
+            &software[..6],
+        ] {
+            assert_eq!(binding_reply(&request(attributes), source), None);
+        }
+        let whole = request(&software);
+        for end in 0..whole.len() {
+            assert_eq!(binding_reply(&whole[..end], source), None, "cut at {end}");
+        }
+        for (at, value) in [(0, 1), (1, 0x11), (3, 4), (4, 0), (23, 200)] {
+            let mut other = whole.clone();
+            other[at] = value;
+            assert_eq!(binding_reply(&other, source), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_answered_ten_times_a_second() {
+        let start = Instant::now();
+        let mut limit = ReplyLimit::new();
+        let mut answers = |at: u64, source: &str| {
+            let (now, source) = (start + Duration::from_millis(at), source.parse().unwrap());
+            (0..100).filter(|_| limit.admit(now, source)).count()
+        };
+        assert_eq!(answers(0, "192.0.2.1"), 10);
+        assert_eq!(answers(999, "::ffff:192.0.2.1"), 0);
+        assert_eq!(answers(999, "192.0.2.2"), 10);
+        assert_eq!(answers(999, "2001:db8::1"), 10);
+        assert_eq!(answers(999, "2001:db8::ffff:2"), 0, "of one network");
+        assert_eq!(answers(1_000, "192.0.2.1"), 10);
+    }
+
+    #[test]
+    fn a_flood_of_sources_does_not_grow_the_table() {
+        let now = Instant::now();
+        let mut limit = ReplyLimit::new();
+        let answered = (0..100_000_u32)
+            .filter(|&source| limit.admit(now, IpAddr::V4(source.into())))
+            .count();
+        assert_eq!((answered, limit.answered.len()), (16_384, 16_384));
+    }
+}
