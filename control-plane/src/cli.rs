@@ -1,6 +1,7 @@
 //! The command lines of `plenum` and `control-plane`: what was asked for, and the words on the screen. Owns their
 //! runtime and exit. Must not know how anything works.
 
+mod check;
 mod nodes;
 mod token;
 
@@ -45,6 +46,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tell which ways to the media work from here, and why the others do not.
+    Check(check::Check),
     /// Access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -138,6 +141,14 @@ fn execute<C: Configuration>(
     }
     match arguments.command {
         Some(Command::Token(TokenCommand::Create(create))) => print(&create.text(&front(&config))?),
+        Some(Command::Check(check)) => {
+            let (text, status) = check.run(&front(&config))?;
+            print(&text)?;
+            if status != 0 {
+                std::process::exit(status);
+            }
+            Ok(())
+        }
         Some(Command::Nodes(command)) => print(&command.run(&front(&config))?),
         None => serve(config),
     }

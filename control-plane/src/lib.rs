@@ -8,6 +8,7 @@ mod api;
 mod app;
 pub mod auth;
 mod banner;
+mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -49,6 +49,7 @@ pub(crate) fn router(guests: Guests) -> Router {
     let guests = Arc::new(guests);
     Router::new()
         .route("/", get(root))
+        .route("/check", get(check))
         .route("/assets/{*path}", get(asset))
         .route("/web/config", get(guest::config))
         .route(
@@ -69,6 +70,11 @@ async fn root(headers: HeaderMap) -> Response {
         .headers_mut()
         .insert(VARY, HeaderValue::from_static("accept"));
     response
+}
+
+/// The connection check.
+async fn check(headers: HeaderMap) -> Response {
+    file("check.html", &headers)
 }
 
 async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
