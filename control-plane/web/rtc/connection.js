@@ -12,6 +12,8 @@ import { iceServersOf } from './shape.js';
 import { GIVE_UP_MS, delayBefore, pause } from './backoff.js';
 
 const MEDIA_TIMEOUT_MS = 15000;
+// After a change of network the WebSocket is as dead as the media, and nobody says so: a new one is tried at once.
+const DISCONNECTED_MS = 1000;
 const TRANSIENT = new Set(['offer', 'answer', 'trickle', 'pingReq', 'leave', 'syncState']);
 
 /** Ends the session at once, with a DisconnectReason name. */
@@ -215,7 +217,11 @@ export class Connection extends Emitter {
     this.publisher = new Transport('PUBLISHER', iceServers, send);
     this.subscriber = new Transport('SUBSCRIBER', iceServers, send);
     for (const [transport, reason] of [[this.publisher, 'publisher'], [this.subscriber, 'subscriber']]) {
-      transport.on('state', (state) => state === 'failed' && this.#recover(reason, false));
+      const isAway = () => transport.pc.connectionState === 'disconnected';
+      transport.on('state', (state) => {
+        if (state === 'failed') this.#recover(reason, false);
+        if (isAway()) setTimeout(() => isAway() && this.#recover(reason, false), DISCONNECTED_MS);
+      });
       transport.on('stalled', () => this.#recover(reason, true));
     }
     const open = (label, init) => this.publisher.pc.createDataChannel(label, init);

@@ -19,11 +19,13 @@ const FLAGS = [
   '--allow-loopback-in-peer-connection',
 ];
 
+const CHROMIUM = process.env.PLENUM_TESTS_CHROMIUM ?? '/usr/bin/chromium';
+
 // Resolves to { context, close }; `flags` are added to the usual ones.
-export async function launchBrowser(flags = []) {
+export async function launchBrowser(flags = [], executablePath = CHROMIUM) {
   const profile = await mkdtemp(join(tmpdir(), 'plenum-chromium-'));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.PLENUM_TESTS_CHROMIUM ?? '/usr/bin/chromium',
+    executablePath,
     headless: true,
     args: [...FLAGS, ...flags],
   });

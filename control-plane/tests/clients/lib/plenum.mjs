@@ -32,24 +32,20 @@ level = "${process.env.PLENUM_TESTS_LOG ?? 'info'}"
 `;
 
 // Variables named PLENUM_… are settings to the program; those of the tests are not meant for it.
-function cleanEnvironment() {
+export function cleanEnvironment() {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('PLENUM_')),
   );
 }
 
-// Resolves to { url, pid, log, tail, stop } once it is ready. `extra` is more configuration (TOML).
-export async function startPlenum(root, extra = '') {
-  const program = process.env.PLENUM_BIN ?? `${root}target/debug/plenum`;
-  const folder = `${root}target/clients`;
-  mkdirSync(folder, { recursive: true });
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const [config, log] = [`${folder}/plenum-${port}.toml`, `${folder}/plenum-${port}.log`];
-  writeFileSync(config, configuration(port) + extra);
+// The program under test.
+export const program = (root) => process.env.PLENUM_BIN ?? `${root}target/debug/plenum`;
 
+// Starts a command that is, or becomes, the program, with its output in `log`; resolves to { pid, log, tail,
+// stop } once `isReady` says so.
+export async function launch(log, command, args, isReady) {
   const output = openSync(log, 'w');
-  const child = spawn(program, ['--config', config], {
+  const child = spawn(command, args, {
     env: cleanEnvironment(),
     stdio: ['ignore', output, output],
   });
@@ -59,17 +55,13 @@ export async function startPlenum(root, extra = '') {
   const tail = () => readFileSync(log, 'utf8').split('\n').slice(-60).join('\n');
 
   await until(
-    `${program} gets ready`,
+    `${command} gets ready`,
     async () => {
-      if (ended) throw new Error(`${program} did not start: ${ended}\n${tail()}`);
-      return fetch(`${url}/readyz`).then(
-        (r) => r.ok,
-        () => false,
-      );
+      if (ended) throw new Error(`${command} did not start: ${ended}\n${tail()}`);
+      return isReady();
     },
     READY_MS,
   );
-  console.log(`plenum is ready at ${url}, its log is ${log}`);
 
   // Resolves to what was wrong with it, if anything was.
   const stop = async () => {
@@ -84,5 +76,23 @@ export async function startPlenum(root, extra = '') {
     if (readFileSync(log, 'utf8').includes('panicked at')) return 'plenum panicked, see its log';
     return null;
   };
-  return { url, pid: child.pid, log, tail, stop };
+  return { pid: child.pid, log, tail, stop };
+}
+
+// As launch, on loopback, with its `url`. `extra` is more configuration (TOML).
+export async function startPlenum(root, extra = '') {
+  const folder = `${root}target/clients`;
+  mkdirSync(folder, { recursive: true });
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const [config, log] = [`${folder}/plenum-${port}.toml`, `${folder}/plenum-${port}.log`];
+  writeFileSync(config, configuration(port) + extra);
+  const isReady = () =>
+    fetch(`${url}/readyz`).then(
+      (r) => r.ok,
+      () => false,
+    );
+  const started = await launch(log, program(root), ['--config', config], isReady);
+  console.log(`plenum is ready at ${url}, its log is ${log}`);
+  return { url, ...started };
 }
