@@ -311,6 +311,14 @@ mod tests {
         m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:3\r\na=recvonly\r\n";
 
     #[test]
+    fn candidates_are_left_out_and_nothing_else() {
+        let text = "v=0\r\na=ice-lite\r\na=candidate:1 1 udp 1 10.1.0.1 7 typ host\r\n\
+                    a=end-of-candidates\r\n";
+        let expected = "v=0\r\na=ice-lite\r\na=end-of-candidates\r\n";
+        assert_eq!(without_candidates(text), expected);
+    }
+
+    #[test]
     fn sections_tell_who_sends_what() {
         let found = sections(OFFER);
         let told: Vec<_> = found

@@ -115,6 +115,34 @@ fn addresses_are_checked_as_a_whole() {
 }
 
 #[test]
+fn a_turn_server_needs_what_clients_need() {
+    let cases: [(&str, &[&str]); 8] = [
+        ("udp = ['127.0.0.1:3478']", &[]),
+        ("udp = ['0.0.0.0:3478']", &["turn.udp[0]"]),
+        ("udp = ['0.0.0.0:3478']\nhost = 'turn.example.org'", &[]),
+        (
+            "tls = ['127.0.0.1:443']",
+            &["turn.certificate", "turn.key", "turn.host"],
+        ),
+        (
+            "tls = ['127.0.0.1:443']\ncertificate = 'c'\nkey = 'k'\nhost = 'h'",
+            &[],
+        ),
+        ("urls = ['http://turn.example.org']", &["turn.urls[0]"]),
+        ("credential_ttl = '0s'", &["turn.credential_ttl"]),
+        (
+            "max_allocations = 0\nbytes_per_second = 1",
+            &["turn.max_allocations", "turn.bytes_per_second"],
+        ),
+    ];
+    for (turn, expected) in cases {
+        assert_eq!(problems(&format!("[turn]\n{turn}")), expected, "{turn}");
+    }
+    let no_media = "[udp]\nlisten = []\n[turn]\nudp = ['127.0.0.1:3478']";
+    assert_eq!(problems(no_media), ["turn"]);
+}
+
+#[test]
 fn unknown_keys_and_unreadable_values_are_refused() {
     for text in [
         "worker = 1",
