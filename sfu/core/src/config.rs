@@ -32,6 +32,9 @@ pub struct CoreConfig {
     pub resume_window: Duration,
     /// How long a client may take from join to a connected transport once it has one to connect.
     pub connect_timeout: Duration,
+    /// How long two participants of a direct call may take to connect to each other, before they are told to
+    /// join again.
+    pub direct_timeout: Duration,
     /// Life of a room nobody ever joined, unless the room says otherwise.
     pub empty_timeout: Duration,
     /// Life of a room after the last participant left, unless the room says otherwise.
@@ -65,6 +68,7 @@ impl CoreConfig {
             limits: Limits::default(),
             resume_window: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(30),
+            direct_timeout: Duration::from_secs(10),
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
             attach_timeout: Duration::from_secs(5),

@@ -18,6 +18,8 @@ pub struct Limits {
     pub sdp_sections: usize,
     /// Candidate lines accepted from one client, descriptions and trickle together, between restarts.
     pub candidates: usize,
+    /// Bytes of one session description, or of one candidate, that one direct participant sends to the other.
+    pub direct_signal_bytes: usize,
     /// Tracks one participant may publish.
     pub tracks_per_participant: usize,
     /// Encodings (RTP streams) of one track.
@@ -53,6 +55,7 @@ impl Default for Limits {
             sdp_bytes: 512 * 1024,
             sdp_sections: 500,
             candidates: 64,
+            direct_signal_bytes: 64 * 1024,
             tracks_per_participant: 32,
             encodings_per_track: 4,
             ssrcs_per_participant: 256,

@@ -169,6 +169,7 @@ impl NodeConfig {
         core.limits = (&self.limits).into();
         core.resume_window = self.timeouts.resume_window;
         core.connect_timeout = self.timeouts.connect;
+        core.direct_timeout = self.timeouts.direct;
         core.empty_timeout = self.timeouts.empty_room;
         core.departure_timeout = self.timeouts.departure;
         core.loudest_audio = self.rooms.loudest_audio;

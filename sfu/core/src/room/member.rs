@@ -25,6 +25,8 @@ pub(crate) struct Member {
     pub(crate) client: ClientInfo,
     pub(crate) auto_subscribe: bool,
     pub(crate) adaptive_stream: bool,
+    /// Its media does not come here.
+    pub(crate) is_direct: bool,
     /// Who may subscribe to its tracks, as it said.
     pub(crate) rule: SubscriptionRule,
     /// Absent while the control connection is lost.
@@ -130,6 +132,7 @@ impl Member {
             close_reason: 0,
             client_protocol: self.client.client_protocol,
             capabilities: self.client.capabilities.clone(),
+            direct: self.is_direct,
         }
     }
 

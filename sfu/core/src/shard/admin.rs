@@ -233,7 +233,7 @@ impl Shard {
         let Some(participant) = self.participants.get(session) else {
             return;
         };
-        let permissions = participant.member.permissions.clone();
+        let (room, permissions) = (participant.room, participant.member.permissions.clone());
         for track in participant.tracks.clone() {
             let source = self.tracks.get(track).map_or(0, |track| track.info.source);
             if !crate::room::may_publish_source(&permissions, source) {
@@ -241,6 +241,7 @@ impl Shard {
             }
         }
         self.reconcile_subscriber(now, session);
+        self.settle_direct(now, room);
         self.touch(session);
     }
 

@@ -9,7 +9,11 @@ use plenum_proto::{
 };
 use rand::Rng as _;
 
-use super::{Shard, roster::Haste, state::Participant};
+use super::{
+    Shard,
+    roster::Haste,
+    state::{DirectCall, Participant},
+};
 use crate::{
     CommandError, ControlId, Event, LinkKey,
     key::{RoomKey, SessionKey, TrackKey},
@@ -126,6 +130,12 @@ impl Shard {
         };
         self.check_capacity(room, &join.identity)?;
         let replaced = self.find_identity(room, &join.identity);
+        if let Some(direct) = replaced.filter(|_| !join.direct)
+            && self.is_direct_here(direct)
+        {
+            self.promote_direct(now, direct, control, text, join);
+            return Ok(());
+        }
         // On all shards the later stay is the one that holds, whatever their clocks say.
         let earliest = replaced
             .and_then(|before| self.participants.get(before))
@@ -177,10 +187,11 @@ impl Shard {
         join: Join,
     ) -> SessionKey {
         let client = join.client.unwrap_or_default();
-        // Redundant audio breaks in these browsers' decoders.
-        let browser = client.browser.to_ascii_lowercase();
-        let use_red = !browser.contains("firefox") && !browser.contains("safari");
-        let session = Session::new(&self.config, &mut self.rng, use_red, now);
+        let session = if join.direct {
+            Session::elsewhere(&self.config, now)
+        } else {
+            self.new_session(now, &client)
+        };
         let member = Member {
             id: ParticipantId::random(|| self.rng.random()),
             identity: join.identity,
@@ -194,6 +205,7 @@ impl Shard {
             client,
             auto_subscribe: join.auto_subscribe,
             adaptive_stream: join.adaptive_stream,
+            is_direct: join.direct,
             rule: SubscriptionRule::default(),
             control: Some(control),
             lost_since: None,
@@ -203,9 +215,9 @@ impl Shard {
             requests_renew: now,
         };
         let (identity, participant) = (member.identity.clone(), String::from(&member.id));
-        let key = self
-            .participants
-            .insert(Participant::new(room, member, session));
+        let mut entry = Participant::new(room, member, session);
+        entry.direct = join.direct.then_some(DirectCall::Alone);
+        let key = self.participants.insert(entry);
         self.controls.insert(control, key);
         if let Some(room) = self.rooms.get_mut(room) {
             room.members.push(key);
@@ -219,6 +231,14 @@ impl Shard {
         self.register_usernames(key);
         self.stats.joins += 1;
         key
+    }
+
+    /// Transports for a client.
+    pub(super) fn new_session(&mut self, now: Instant, client: &node::ClientInfo) -> Session {
+        // Redundant audio breaks in these browsers' decoders.
+        let browser = client.browser.to_ascii_lowercase();
+        let use_red = !browser.contains("firefox") && !browser.contains("safari");
+        Session::new(&self.config, &mut self.rng, use_red, now)
     }
 
     /// Tells a joiner where it is and the others who came; then subscribes and offers.
@@ -237,6 +257,15 @@ impl Shard {
         }
         self.publish_participant_event(now, session, RoomEvent::ParticipantJoined);
         self.spread_member(session);
+        self.connect_media(now, session);
+        self.settle_direct(now, room);
+    }
+
+    /// Subscribes a participant to what there is, and offers.
+    pub(super) fn connect_media(&mut self, now: Instant, session: SessionKey) {
+        let Some(room) = self.participants.get(session).map(|p| p.room) else {
+            return;
+        };
         for track in self.tracks_of_room(room) {
             self.reconcile_subscription(now, session, track);
         }
@@ -245,7 +274,7 @@ impl Shard {
     }
 
     /// What a control connection is told first.
-    fn joined_message(&self, session: SessionKey) -> Option<node::Joined> {
+    pub(super) fn joined_message(&self, session: SessionKey) -> Option<node::Joined> {
         let participant = self.participants.get(session)?;
         let room = self.rooms.get(participant.room)?;
         let others = room
@@ -289,7 +318,8 @@ impl Shard {
             .filter(|key| {
                 let found = self.participants.get(*key).filter(|p| p.is_here());
                 found.is_some_and(|p| {
-                    participant_id.is_empty() || p.member.id.as_str() == participant_id
+                    p.direct.is_some() == join.direct
+                        && (participant_id.is_empty() || p.member.id.as_str() == participant_id)
                 })
             });
         let Some(participant) = session.and_then(|key| self.participants.get_mut(key)) else {
@@ -342,6 +372,9 @@ impl Shard {
         };
         // It carries everybody's state of now; nothing of the past is sent again.
         self.tell(session, Kind::Resumed(joined));
+        if self.is_direct_here(session) {
+            return self.tell_direct_again(session);
+        }
         // What it was asked to send may have been lost with the old connection.
         let tracks = self
             .participants
@@ -518,6 +551,7 @@ impl Shard {
                 self.publish_event(now, room, RoomEvent::ParticipantLeft(info));
             }
         }
+        self.settle_direct(now, room);
     }
 
     /// The node forgets where to take up a stay.
@@ -582,7 +616,8 @@ impl Shard {
     fn pending_participants(&self) -> usize {
         self.participants
             .values()
-            .filter(|p| p.is_here() && p.member.state != ParticipantState::Active)
+            .filter(|p| p.is_here() && p.direct.is_none())
+            .filter(|p| p.member.state != ParticipantState::Active)
             .count()
     }
 

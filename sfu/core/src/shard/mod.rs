@@ -4,6 +4,7 @@
 mod admin;
 mod allocate;
 mod deliver;
+mod direct;
 mod fanout;
 mod feedback;
 mod forward;

@@ -11,7 +11,7 @@ use plenum_proto::{
     v1::{self, CloseReason, event::Kind as RoomEvent},
 };
 
-use super::Shard;
+use super::{Shard, direct};
 use crate::{ControlId, key::SessionKey, room::SubscriptionRule, session::Offer};
 
 impl Shard {
@@ -29,7 +29,14 @@ impl Shard {
             let (reason, action) = (CloseReason::LimitExceeded, CloseAction::Disconnect);
             return self.end(now, session, reason, action, &message);
         }
+        let is_direct = participant.direct.is_some();
         match request.kind {
+            Some(Kind::DirectSignal(signal)) => self.pass_direct(session, signal),
+            Some(Kind::DirectReport(report)) => self.on_direct_report(now, session, &report),
+            Some(kind) if is_direct && !direct::may_ask(&kind) => {
+                let message = "this participant has no transports: it is in a direct call";
+                self.refuse(session, 0, RequestReason::Invalid, message);
+            }
             Some(Kind::Description(description)) => self.describe(now, session, description),
             Some(Kind::Candidate(candidate)) => self.candidate(session, &candidate),
             Some(Kind::AddTrack(add)) => self.add_track(now, session, add),

@@ -46,6 +46,24 @@ pub(super) struct Participant {
     pub(super) bandwidth_cap: Option<u64>,
     /// The next control connection of this participant is to be closed at once (a simulated fault).
     pub(super) drop_next_resume: bool,
+    /// Where it stands in a direct call; absent when its media comes here.
+    pub(super) direct: Option<DirectCall>,
+}
+
+/// A participant's part in a direct call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DirectCall {
+    /// Nobody else is here.
+    Alone,
+    /// It was told of another one.
+    With {
+        peer: SessionKey,
+        since: Instant,
+        /// It said that the way between them stands.
+        is_connected: bool,
+    },
+    /// It was told to join again.
+    Over { since: Instant },
 }
 
 /// What was last reported of a participant's link.
@@ -255,6 +273,7 @@ impl Participant {
             last_data_sequence: 0,
             bandwidth_cap: None,
             drop_next_resume: false,
+            direct: None,
         }
     }
 

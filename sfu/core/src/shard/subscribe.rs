@@ -142,7 +142,7 @@ impl Shard {
         ) else {
             return;
         };
-        if track.owner == session {
+        if track.owner == session || subscriber.direct.is_some() {
             return;
         }
         let asked = subscriber

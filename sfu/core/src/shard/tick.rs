@@ -9,7 +9,7 @@ use plenum_proto::{
     v1::{CloseReason, ParticipantState},
 };
 
-use super::Shard;
+use super::{Shard, state::DirectCall};
 use crate::{
     key::{RoomKey, SessionKey},
     room::{
@@ -99,8 +99,16 @@ impl Shard {
             .filter(|(_, participant)| participant.is_here())
             .filter_map(|(key, participant)| {
                 let member = &participant.member;
-                let never_connected = member.state != ParticipantState::Active
-                    && since(Some(member.joined)) > config.connect_timeout;
+                let never_connected = match participant.direct {
+                    None => {
+                        member.state != ParticipantState::Active
+                            && since(Some(member.joined)) > config.connect_timeout
+                    }
+                    Some(DirectCall::Over { since: over }) => {
+                        since(Some(over)) > config.connect_timeout
+                    }
+                    Some(DirectCall::Alone | DirectCall::With { .. }) => false,
+                };
                 if since(member.lost_since) > config.resume_window {
                     Some((key, CloseReason::SignalClosed, CloseAction::Reconnect))
                 } else if never_connected || since(member.silent_since) > CONSENT {
@@ -113,6 +121,7 @@ impl Shard {
         for (session, reason, action) in ended {
             self.end(now, session, reason, action, "");
         }
+        self.expire_direct(now);
         self.expire_waiting(now);
         let over: Vec<RoomKey> = self
             .rooms

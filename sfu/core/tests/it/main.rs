@@ -6,6 +6,7 @@ mod congestion;
 mod crowd;
 mod data;
 mod demand;
+mod direct;
 mod imports;
 mod layers;
 mod limits;

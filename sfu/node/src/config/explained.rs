@@ -227,6 +227,10 @@ const EXPLAINED: Explained = &[
         "How long a client may take to connect its media.",
     ),
     (
+        "timeouts.direct",
+        "How long the two of a direct call may take to connect to each other.",
+    ),
+    (
         "timeouts.empty_room",
         "Life of a room nobody ever joined, unless the room says otherwise.",
     ),
@@ -270,6 +274,10 @@ const EXPLAINED: Explained = &[
     (
         "limits.candidates",
         "Candidates accepted from one client between restarts.",
+    ),
+    (
+        "limits.direct_signal_bytes",
+        "Bytes of one session description or candidate between the two of a direct call.",
     ),
     (
         "limits.tracks_per_participant",

@@ -55,6 +55,8 @@ limits! {
     sdp_sections: usize,
     /// Candidate lines accepted from one client between restarts.
     candidates: usize,
+    /// Bytes of one session description or candidate from one direct participant to the other.
+    direct_signal_bytes: usize,
     /// Tracks one participant may publish.
     tracks_per_participant: usize,
     /// Encodings (RTP streams) of one track.

@@ -141,6 +141,9 @@ pub struct TimeoutsConfig {
     /// How long a client may take to connect a transport.
     #[serde(with = "crate::duration")]
     pub connect: Duration,
+    /// How long the two of a direct call may take to connect to each other, before the node takes over.
+    #[serde(with = "crate::duration")]
+    pub direct: Duration,
     /// Life of a room nobody ever joined, unless the room says otherwise.
     #[serde(with = "crate::duration")]
     pub empty_room: Duration,
@@ -236,6 +239,7 @@ impl Default for TimeoutsConfig {
             join: Duration::from_secs(10),
             resume_window: Duration::from_secs(30),
             connect: Duration::from_secs(30),
+            direct: Duration::from_secs(10),
             empty_room: Duration::from_secs(300),
             departure: Duration::from_secs(20),
             drain: Duration::from_secs(30),

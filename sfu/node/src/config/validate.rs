@@ -216,6 +216,7 @@ impl NodeConfig {
         problems.duration("timeouts.join", timeouts.join);
         problems.duration("timeouts.resume_window", timeouts.resume_window);
         problems.duration("timeouts.connect", timeouts.connect);
+        problems.duration("timeouts.direct", timeouts.direct);
         problems.duration("timeouts.empty_room", timeouts.empty_room);
         problems.duration("timeouts.departure", timeouts.departure);
     }

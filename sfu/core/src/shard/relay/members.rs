@@ -206,6 +206,7 @@ impl Shard {
             },
             auto_subscribe: false,
             adaptive_stream: false,
+            is_direct: info.direct,
             rule: SubscriptionRule::default(),
             control: None,
             lost_since: None,
@@ -224,6 +225,7 @@ impl Shard {
         }
         let info = message.participant.clone().unwrap_or_default();
         self.update_proxy(now, key, None, info, message);
+        self.settle_direct(now, room);
     }
 
     /// Takes over all that another shard says of a participant, tells those here what differs from
@@ -246,6 +248,7 @@ impl Shard {
         let is_rule_changed = member.rule != rule;
         member.rule = rule;
         (member.state, member.version) = (info.state(), info.version);
+        member.is_direct = info.direct;
         member.text = MemberText {
             name: info.name,
             metadata: info.metadata,
