@@ -35,6 +35,10 @@ impl Admission {
         };
         let verified = keys.verify(token)?;
         let room = verified.require_join()?.to_owned();
+        if let Some(named) = params.room.as_ref().filter(|named| **named != room) {
+            let message = format!("the token is for another room than {named:?}");
+            return Err(Refusal::BadRequest(message));
+        }
         let join = join(config, &verified, room, &params);
         check_lengths(config, &join)?;
         Ok(Self {
@@ -104,6 +108,7 @@ fn join(config: &SignalConfig, verified: &Verified, room: String, params: &Param
         // Where it goes is found out later.
         home: None,
         room_id: String::new(),
+        direct: params.direct,
     }
 }
 

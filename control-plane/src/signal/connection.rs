@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 
 use super::{
     admission::Admission,
+    direct::{self, Direct},
     end::End,
     frame::Encoding,
     node::{First, NodeSession},
@@ -42,8 +43,7 @@ struct Connection {
     shared: Arc<Shared>,
     socket: WebSocket,
     session: NodeSession,
-    encoding: Encoding,
-    protocol: i32,
+    speech: Speech,
     verified: Verified,
     /// The participant whose changes go into fresh tokens; empty when none do.
     own_id: String,
@@ -55,6 +55,15 @@ struct Connection {
     ping: Interval,
     refresh: Interval,
     _place: Place,
+}
+
+/// What the client speaks.
+#[derive(Debug, Clone, Copy)]
+enum Speech {
+    /// The client protocol, in this form and from this step on.
+    Sdk { encoding: Encoding, protocol: i32 },
+    /// The direct API.
+    Direct(Direct),
 }
 
 /// What comes next.
@@ -105,23 +114,26 @@ impl Connection {
         } else {
             ids(&first).1
         };
+        let (speech, per_second, burst) = if admission.join.direct {
+            let speech = Speech::Direct(Direct::default());
+            (speech, direct::MESSAGES_PER_SECOND, direct::MESSAGE_BURST)
+        } else {
+            let (encoding, protocol) = (admission.encoding, admission.protocol());
+            let speech = Speech::Sdk { encoding, protocol };
+            (speech, config.requests_per_second, config.request_burst)
+        };
         let every = |period| {
             let mut interval = time::interval_at(time::Instant::now() + period, period);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             interval
         };
         let connection = Self {
-            rate: Rate::new(
-                Instant::now(),
-                config.requests_per_second,
-                config.request_burst,
-            ),
+            rate: Rate::new(Instant::now(), per_second, burst),
             ping: every(config.websocket_ping_interval),
             refresh: every(config.token_refresh),
-            protocol: admission.protocol(),
+            speech,
             socket,
             session,
-            encoding: admission.encoding,
             verified: admission.verified,
             own_id,
             heard: time::Instant::now(),
@@ -149,15 +161,31 @@ impl Connection {
     async fn greet(&mut self, first: First) -> Result<(), End> {
         let (room, identity) = names(&first);
         let announced = &self.shared.announced(room, identity);
-        let (messages, resumed) = match first {
-            First::Joined(joined) => (vec![joined::join(*joined, announced)], false),
-            First::Resumed(joined) => (joined::resumed(*joined, announced), true),
+        let (joined, resumed) = match first {
+            First::Joined(joined) => (joined, false),
+            First::Resumed(joined) => (joined, true),
             First::Closed(closed) => return Err(End::NodeClosed(closed)),
         };
-        for message in messages {
-            self.tell(message).await?;
-        }
-        tracing::info!(resumed, protocol = self.protocol, "signalling open");
+        let protocol = match self.speech {
+            Speech::Sdk { protocol, .. } => {
+                let messages = if resumed {
+                    joined::resumed(*joined, announced)
+                } else {
+                    vec![joined::join(*joined, announced)]
+                };
+                for message in messages {
+                    self.tell(message).await?;
+                }
+                protocol.to_string()
+            }
+            Speech::Direct(_) => {
+                let ice_servers = announced.ice_servers.iter().map(Into::into).collect();
+                self.tell_direct(&direct::hello(*joined, ice_servers, resumed))
+                    .await?;
+                "direct".to_owned()
+            }
+        };
+        tracing::info!(resumed, protocol, "signalling open");
         self.tell_token().await
     }
 

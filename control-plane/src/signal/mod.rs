@@ -8,6 +8,7 @@
 mod admission;
 mod config;
 mod connection;
+mod direct;
 mod end;
 mod frame;
 mod node;

@@ -30,6 +30,10 @@ pub(crate) struct Params {
     pub(crate) attributes: BTreeMap<String, String>,
     /// The stay to take up; an empty id means that the client does not know it.
     pub(crate) resume: Option<String>,
+    /// Whether the client wants its media to go straight to the only other one.
+    pub(crate) direct: bool,
+    /// The room that the client means; it must be that of its token.
+    pub(crate) room: Option<String>,
 }
 
 /// A parameter that cannot be read; the client's fault.
@@ -77,6 +81,24 @@ impl Params {
         params.resume = is_resume.then_some(sid);
         Ok(params)
     }
+
+    /// Reads the pairs of a query of the direct API, likewise.
+    pub(crate) fn read_direct(pairs: Vec<(String, String)>) -> Self {
+        let mut params = Self {
+            direct: true,
+            ..Self::default()
+        };
+        for (name, value) in pairs {
+            match name.as_str() {
+                "access_token" => params.access_token = Some(value),
+                "room" => params.room = Some(value),
+                "participant" => params.resume = Some(value),
+                "sdk" => params.client.sdk = text(&value).to_ascii_lowercase(),
+                _ => {}
+            }
+        }
+        params
+    }
 }
 
 impl Default for Params {
@@ -91,6 +113,8 @@ impl Default for Params {
             publish: None,
             attributes: BTreeMap::new(),
             resume: None,
+            direct: false,
+            room: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use axum::{
     Router,
     extract::{
         Query, State,
+        rejection::QueryRejection,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     response::{IntoResponse as _, Response},
@@ -20,6 +21,7 @@ use tracing::{Instrument as _, field::Empty};
 use super::{
     admission::Admission,
     connection::{self, Opened},
+    direct,
     node::{self, First},
     params::Params,
     refusal::{self, Refusal},
@@ -51,6 +53,10 @@ const NOT_SPOKEN: [&str; 8] = [
     "//rtc/v1/validate/",
 ];
 
+/// The direct API, which no SDK speaks.
+const DIRECT: &str = "/direct";
+const VALIDATE_DIRECT: &str = "/direct/validate";
+
 type Pairs = Query<Vec<(String, String)>>;
 
 /// The paths of the gateway, to be merged into a server. Request logs around it must leave out the
@@ -67,6 +73,9 @@ pub fn router(state: SignalState) -> Router {
     for path in VALIDATE {
         router = router.route(path, get(validate));
     }
+    router = router
+        .route(DIRECT, any(connect_direct))
+        .route(VALIDATE_DIRECT, get(validate_direct));
     for path in NOT_SPOKEN {
         router = router.route(path, any(not_spoken));
     }
@@ -81,11 +90,28 @@ async fn not_spoken() -> Response {
 async fn validate(
     State(state): State<SignalState>,
     headers: HeaderMap,
-    query: Result<Pairs, axum::extract::rejection::QueryRejection>,
+    query: Result<Pairs, QueryRejection>,
+) -> Response {
+    check(&state, &headers, sdk_params(query)).await
+}
+
+/// The same for a client of the direct API.
+async fn validate_direct(
+    State(state): State<SignalState>,
+    headers: HeaderMap,
+    query: Result<Pairs, QueryRejection>,
+) -> Response {
+    check(&state, &headers, direct_params(query)).await
+}
+
+async fn check(
+    state: &SignalState,
+    headers: &HeaderMap,
+    params: Result<Params, Refusal>,
 ) -> Response {
     let shared = &state.shared;
     let checked = async {
-        let admission = admit(&state, &headers, query)?;
+        let admission = admit(state, headers, params)?;
         if admission.join.must_exist {
             let limit = shared.config.node_timeout;
             node::require_room(shared.nodes.as_ref(), &admission.join, limit).await?;
@@ -101,14 +127,38 @@ async fn validate(
 async fn connect(
     State(state): State<SignalState>,
     headers: HeaderMap,
-    query: Result<Pairs, axum::extract::rejection::QueryRejection>,
+    query: Result<Pairs, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let largest = state.shared.config.max_message_bytes;
+    upgraded(state, headers, sdk_params(query), upgrade, largest).await
+}
+
+async fn connect_direct(
+    State(state): State<SignalState>,
+    headers: HeaderMap,
+    query: Result<Pairs, QueryRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let largest = direct::MAX_MESSAGE_BYTES;
+    upgraded(state, headers, direct_params(query), upgrade, largest).await
+}
+
+/// `largest` is in bytes, of a message of the client.
+async fn upgraded(
+    state: SignalState,
+    headers: HeaderMap,
+    params: Result<Params, Refusal>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    largest: usize,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
         return Refusal::NoUpgrade.into_response();
     };
     let span = tracing::info_span!("join", room = Empty, participant = Empty, refused = Empty);
-    let opened = open(&state, &headers, query).instrument(span.clone()).await;
+    let opened = open(&state, &headers, params)
+        .instrument(span.clone())
+        .await;
     let opened = match opened {
         Ok(opened) => opened,
         Err(refusal) => {
@@ -121,8 +171,8 @@ async fn connect(
     let tasks = state.shared.tasks.clone();
     upgrade
         .read_buffer_size(READ_BUFFER)
-        .max_message_size(config.max_message_bytes)
-        .max_frame_size(config.max_message_bytes)
+        .max_message_size(largest)
+        .max_frame_size(largest)
         .max_write_buffer_size(config.max_write_buffer_bytes)
         .on_upgrade(move |socket| tasks.track_future(connection::run(state.shared, socket, opened)))
 }
@@ -130,10 +180,10 @@ async fn connect(
 async fn open(
     state: &SignalState,
     headers: &HeaderMap,
-    query: Result<Pairs, axum::extract::rejection::QueryRejection>,
+    params: Result<Params, Refusal>,
 ) -> Result<Opened, Refusal> {
     let shared = &state.shared;
-    let admission = admit(state, headers, query)?;
+    let admission = admit(state, headers, params)?;
     let (place, waiting) = shared.enter(&admission)?;
     let started = Instant::now();
     let join = admission.join.clone();
@@ -165,9 +215,20 @@ async fn open(
 fn admit(
     state: &SignalState,
     headers: &HeaderMap,
-    query: Result<Pairs, axum::extract::rejection::QueryRejection>,
+    params: Result<Params, Refusal>,
 ) -> Result<Admission, Refusal> {
-    let Query(pairs) = query.map_err(|_| Refusal::BadRequest("query is malformed".to_owned()))?;
-    let params = Params::read(pairs)?;
-    Admission::new(&state.shared.keys, &state.shared.config, headers, params)
+    Admission::new(&state.shared.keys, &state.shared.config, headers, params?)
+}
+
+fn sdk_params(query: Result<Pairs, QueryRejection>) -> Result<Params, Refusal> {
+    Ok(Params::read(pairs(query)?)?)
+}
+
+fn direct_params(query: Result<Pairs, QueryRejection>) -> Result<Params, Refusal> {
+    Ok(Params::read_direct(pairs(query)?))
+}
+
+fn pairs(query: Result<Pairs, QueryRejection>) -> Result<Vec<(String, String)>, Refusal> {
+    let malformed = |_| Refusal::BadRequest("query is malformed".to_owned());
+    query.map(|Query(pairs)| pairs).map_err(malformed)
 }

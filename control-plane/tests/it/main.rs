@@ -3,6 +3,7 @@
 
 mod cluster;
 mod collector;
+mod direct;
 mod events;
 mod grpc;
 mod http;

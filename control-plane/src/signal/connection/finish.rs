@@ -12,8 +12,8 @@ use plenum_proto::{
 use tokio::time;
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 
-use super::Connection;
-use crate::signal::end::End;
+use super::{Connection, Speech};
+use crate::signal::{direct, end::End};
 
 /// How long a client may take to answer a close frame. A socket closed on a client that still sends
 /// is reset, and the client may lose the close frame with it.
@@ -27,9 +27,17 @@ impl Connection {
         if let End::ClientLeft(reason) = end {
             self.leave_node(reason).await;
         }
-        if let Some(leave) = end.leave(self.protocol)
-            && self.tell(To::Leave(leave)).await.is_err()
-        {
+        let told = match (&self.speech, &end) {
+            (Speech::Sdk { protocol, .. }, end) => match end.leave(*protocol) {
+                Some(leave) => self.tell(To::Leave(leave)).await,
+                None => Ok(()),
+            },
+            (Speech::Direct(_), End::NodeClosed(closed)) => {
+                self.tell_direct(&direct::closed(closed)).await
+            }
+            (Speech::Direct(_), _) => Ok(()),
+        };
+        if told.is_err() {
             return;
         }
         if let Some((code, reason)) = end.close() {

@@ -5,12 +5,18 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::ws::Message as Frame;
-use plenum_proto::node::{SessionRequest, session_request::Kind as Request};
+use livekit_protocol::signal_request::Message as SdkMessage;
+use plenum_proto::{
+    node::{SessionRequest, session_request::Kind as Request},
+    v1::CloseReason,
+};
 use tokio::{sync::mpsc::error::TrySendError, time};
 
-use super::Connection;
+use super::{Connection, Speech};
 use crate::signal::{
+    direct::{Heard, Told},
     end::End,
+    frame::FrameError,
     translate::request::{self, Translated},
 };
 
@@ -26,13 +32,47 @@ impl Connection {
         if !self.rate.take(Instant::now()) {
             return Err(End::TooFast);
         }
-        let read = match frame {
-            Frame::Text(text) => self.encoding.read_text(&text),
-            Frame::Binary(bytes) => self.encoding.read_binary(&bytes),
+        match frame {
             // Answered by the WebSocket library.
-            Frame::Ping(_) | Frame::Pong(_) => return Ok(()),
-            Frame::Close(_) => return Err(End::ClientClosed),
-        };
+            Frame::Ping(_) | Frame::Pong(_) => Ok(()),
+            Frame::Close(_) => Err(End::ClientClosed),
+            Frame::Text(_) | Frame::Binary(_) => match &mut self.speech {
+                Speech::Direct(direct) => {
+                    // What is not text is no JSON.
+                    let text = frame.to_text().unwrap_or_default();
+                    let heard = direct.hear(text);
+                    self.on_direct(heard).await
+                }
+                Speech::Sdk { encoding, .. } => {
+                    let read = match &frame {
+                        Frame::Text(text) => encoding.read_text(text),
+                        _ => encoding.read_binary(&frame.into_data()),
+                    };
+                    self.on_message(read, size).await
+                }
+            },
+        }
+    }
+
+    async fn on_direct(&mut self, heard: Heard) -> Result<(), End> {
+        match heard {
+            Heard::Node(kind) => self.pass(*kind),
+            Heard::Reply(told) => {
+                if let Told::Error { code, .. } = told {
+                    tracing::debug!(?code, "message refused");
+                    self.shared.metrics.on_ignored("direct");
+                }
+                self.tell_direct(&told).await
+            }
+            Heard::Leave => Err(End::ClientLeft(CloseReason::ClientInitiated)),
+        }
+    }
+
+    async fn on_message(
+        &mut self,
+        read: Result<Option<SdkMessage>, FrameError>,
+        size: usize,
+    ) -> Result<(), End> {
         let message = match read {
             Ok(Some(message)) => message,
             Ok(None) => return self.ignore("unknown_message"),

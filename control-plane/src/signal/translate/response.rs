@@ -34,6 +34,8 @@ pub(crate) mod since {
 pub(crate) fn response(event: Kind, protocol: i32) -> Option<To> {
     Some(match event {
         Kind::Joined(_) | Kind::Resumed(_) | Kind::Closed(_) => return None,
+        // Of participants that do not speak this protocol.
+        Kind::DirectPeer(_) | Kind::DirectSignal(_) | Kind::DirectOver(_) => return None,
         Kind::Description(description) => description_message(description)?,
         Kind::Candidate(candidate) => To::Trickle(candidate_out(candidate)),
         Kind::TrackPublished(published) => To::TrackPublished(lk::TrackPublishedResponse {

@@ -84,6 +84,7 @@ fn a_participant_keeps_everything() {
         close_reason: CloseReason::ReasonUnknown.into(),
         client_protocol: 2,
         capabilities: vec![1, 77],
+        direct: true,
     });
     let expected = lk::ParticipantInfo {
         sid: "PA_x".into(),
