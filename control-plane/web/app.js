@@ -43,6 +43,7 @@ function showLobby(room, problem) {
     media,
     config,
     room,
+    isDirect: address.isDirect,
     claims: address.claims,
     problem,
     onJoin: (wish) => join(lobby, wish),
@@ -54,7 +55,7 @@ async function join(lobby, wish) {
   lobby.setProgress(true);
   const conference = new Conference(media);
   try {
-    await conference.join(address.token || (await guestToken(wish.room, wish.name)));
+    await conference.join(address.token || (await guestToken(wish.room, wish.name)), wish.isDirect);
   } catch (error) {
     console.warn('join', error);
     conference.dispose();
@@ -67,10 +68,10 @@ async function join(lobby, wish) {
 }
 
 function enter(conference, room, wish) {
-  const meeting = new Meeting(conference, inviteLink(location, room));
+  const meeting = new Meeting(conference, inviteLink(location, room, wish.isDirect));
   Object.assign(page, { conference, meeting });
   document.title = `${room} · ${config.name}`;
-  if (!address.token) history.replaceState(undefined, '', `/?room=${encodeURIComponent(room)}`);
+  if (!address.token) history.replaceState(undefined, '', inviteLink(location, room, wish.isDirect));
   conference.on('ended', (reason) => leave(conference, reason, room, wish));
   show(meeting);
 }
@@ -85,6 +86,7 @@ function leave(conference, reason, room, wish) {
 
 /** Straight back in, with the devices as the lobby would have them. */
 async function rejoin(room, wish) {
+  address.isDirect = wish.isDirect;
   showLobby(room);
   await screen.ready;
   await join(screen, { ...wish, room });

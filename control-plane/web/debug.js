@@ -34,6 +34,7 @@ function describe({ conference, meeting }) {
     publisher: connection.publisher?.pc.connectionState ?? 'new',
     subscriber: connection.subscriber?.pc.connectionState ?? 'new',
     recoveries: { ...connection.recoveries },
+    direct: conference.direct,
     room: conference.room.name,
     me: roster.me ? person(roster.me) : null,
     participants: [...roster.others.values()].map(person),

@@ -33,6 +33,7 @@ const SUITES = {
   page: { command: node, minutes: 8 },
   // Needs root, and says so where it is skipped.
   network: { command: node, minutes: 6 },
+  direct: { command: node, minutes: 2 },
   'sdk-node': { command: node, minutes: 4 },
   'sdk-python': { command: pytest, minutes: 6 },
   'grpc-python': { command: pytest, minutes: 4 },

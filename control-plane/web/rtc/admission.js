@@ -3,12 +3,12 @@
 
 export class Refused extends Error {}
 
-/** What the address says: `{room, token, claims}`; claims are those of the token, unverified. */
+/** What the address says: `{room, token, claims, isDirect}`; claims are those of the token, unverified. */
 export function readAddress(location) {
   const query = new URLSearchParams(location.search);
   const fragment = new URLSearchParams(location.hash.replace(/^#/, ''));
   const token = fragment.get('token') ?? query.get('token') ?? '';
-  return { room: query.get('room') ?? '', token, claims: token ? claimsOf(token) : undefined };
+  return { room: query.get('room') ?? '', token, claims: token ? claimsOf(token) : undefined, isDirect: query.has('direct') };
 }
 
 /** Room, name and identity in a token's payload; empty strings where it cannot be read. */
@@ -54,8 +54,8 @@ export async function guestToken(room, name) {
   throw new Refused(body.error || 'The meeting service did not let you in. Please try again.');
 }
 
-export function inviteLink(location, room) {
-  return `${location.origin}/?room=${encodeURIComponent(room)}`;
+export function inviteLink(location, room, isDirect) {
+  return `${location.origin}/?room=${encodeURIComponent(room)}${isDirect ? '&direct' : ''}`;
 }
 
 const FIRST = 'amber brave calm clear coral crisp early fair gentle golden green keen lively lucky merry mild noble quiet rapid silver sunny swift warm wise'.split(' ');

@@ -26,14 +26,15 @@ export class Chat extends Emitter {
     return bytes;
   }
 
-  /** Takes one packet of a data channel; malformed ones are dropped. */
-  async receive(bytes) {
+  /** Takes one packet of a data channel; malformed ones are dropped. `from` sent it, where the packet does not say. */
+  async receive(bytes, from = '') {
     let packet;
     try {
       packet = decodePacket(bytes);
     } catch {
       return;
     }
+    packet.identity ||= from;
     if (this.#isRepeat(packet)) return;
     if (packet.kind === 'chat') this.#onChat(packet);
     else if (packet.kind === 'header') await this.#onHeader(packet);

@@ -4,9 +4,13 @@
 //
 // Events: "change" (look again), "state"(name), "ended"(reason), "notice"(sentence, tone),
 // "arrived"/"departed"(participant), "audio" (the set of audible tracks changed).
+//
+// A conference may begin as a direct call; when that is over it goes on by the server, and what the other one
+// sent directly stands in until the same comes from there.
 
 import { Emitter } from './emitter.js';
-import { Connection } from './connection.js';
+import { Connection, endReasonOf } from './connection.js';
+import { DirectConnection } from './direct.js';
 import { Roster } from './roster.js';
 import { Publications } from './publications.js';
 import { Adaptive } from './adaptive.js';
@@ -14,6 +18,15 @@ import { Chat } from './chat.js';
 import { roomOf } from './shape.js';
 import { deviceSentence } from './reasons.js';
 import { openScreen } from '../media/devices.js';
+
+const STAND_IN_MS = 6000;
+const STAND_IN_LOOK_MS = 100;
+const SWITCH_WORDS = {
+  others: 'There are more than two of you: the meeting goes on through the server.',
+  failed: 'No direct connection was possible: the meeting goes on through the server.',
+  late: 'No direct connection was possible: the meeting goes on through the server.',
+  rights: 'This invitation does not allow direct calls: the meeting goes on through the server.',
+};
 
 export class Conference extends Emitter {
   room = roomOf();
@@ -29,14 +42,17 @@ export class Conference extends Emitter {
   adaptive;
   #busy = new Map();
   #stops = [];
+  #connectionStops = [];
+  /** The direct call whose media still stands in, and when that ends. */
+  #handover;
 
   /** `media` is the LocalMedia the lobby prepared. */
   constructor(media) {
     super();
     this.media = media;
-    this.connection = new Connection(() => this.#syncState());
-    this.publications = new Publications(this.connection);
+    this.publications = new Publications();
     this.adaptive = new Adaptive((settings) => this.connection.send('trackSetting', settings));
+    this.#use(new Connection(() => this.#syncState()));
     this.#listen();
   }
 
@@ -44,7 +60,13 @@ export class Conference extends Emitter {
     return this.connection.state;
   }
 
-  async join(token) {
+  /** Whether media goes straight to the other one, and by which way: "host", "reflexive", "relayed" or "". */
+  get direct() {
+    return { isDirect: this.connection.isDirect, path: this.connection.path ?? '' };
+  }
+
+  async join(token, isDirect = false) {
+    if (isDirect) this.#use(new DirectConnection());
     await this.connection.start(token);
     this.joinedAt = Date.now();
     this.shareDevices();
@@ -65,6 +87,7 @@ export class Conference extends Emitter {
   /** Lets go of the devices' events; the conference is not usable afterwards. */
   dispose() {
     this.#stops.splice(0).forEach((stop) => stop());
+    this.#connectionStops.splice(0).forEach((stop) => stop());
     this.adaptive.stop();
   }
 
@@ -176,16 +199,77 @@ export class Conference extends Emitter {
     return run.then(() => this.emit('change'));
   }
 
+  /** Takes another connection; what the former still says is not heard. */
+  #use(connection) {
+    this.#connectionStops.splice(0).forEach((stop) => stop());
+    this.connection = connection;
+    this.publications.use(connection);
+    this.#connectionStops.push(
+      connection.on('join', (body, isAgain) => this.#onJoin(body, isAgain || this.joinedAt > 0)),
+      connection.on('resume', () => this.adaptive.restart()),
+      connection.on('message', (kind, body) => this.#onMessage(kind, body)),
+      connection.on('media', (event, sid) => this.#onMedia(event, sid)),
+      connection.on('data', (bytes, from) => this.chat.receive(bytes, from)),
+      connection.on('reset', () => this.#onReset()),
+      connection.on('state', (state) => this.emit('state', state)),
+      connection.on('ended', (reason) => this.#onEnded(reason)),
+      connection.on('path', () => this.emit('change')),
+      connection.on('over', (over) => this.#moveToServer(connection, over)),
+    );
+  }
+
+  /** The direct call is over. */
+  async #moveToServer(direct, { token, reason }) {
+    const identity = direct.peerIdentity;
+    const shown = this.roster.byIdentity(identity)?.tracks.filter(({ sid }) => direct.peerTracks.includes(sid) && this.received.has(sid)) ?? [];
+    if (shown.length > 0) this.roster.standIn(identity, shown);
+    this.#handover = { direct, timer: setTimeout(() => this.#endHandover(), STAND_IN_MS) };
+    if (shown.length === 0) this.#endHandover();
+    const next = new Connection(() => this.#syncState());
+    this.#use(next);
+    this.emit('change');
+    if (SWITCH_WORDS[reason]) this.emit('notice', SWITCH_WORDS[reason], 'info');
+    try {
+      await next.start(token);
+    } catch (error) {
+      console.warn('join by the server', error);
+      this.#onEnded(endReasonOf(error) || 'UNREACHABLE');
+    }
+  }
+
+  #endHandover() {
+    if (!this.#handover) return;
+    const { direct, timer } = this.#handover;
+    this.#handover = undefined;
+    clearTimeout(timer);
+    for (const [identity, source] of this.roster.standIns) this.#dropStandIn(identity, source);
+    direct.handedOver();
+  }
+
+  #dropStandIn(identity, source) {
+    const sid = this.roster.dropStandIn(identity, source);
+    if (!sid) return;
+    this.received.delete(sid);
+    this.emit('audio');
+    this.emit('change');
+    if (this.roster.standIns.length === 0) this.#endHandover();
+  }
+
+  /** Once a track plays from the server, what stood in for it is not needed any more. */
+  async #replaceStandIn(sid, { receiver }) {
+    while (this.#handover && this.received.has(sid)) {
+      const stats = [...(await receiver.getStats()).values()].find(({ type }) => type === 'inbound-rtp');
+      const owner = this.roster.trackBySid(sid);
+      if (owner && (stats?.framesDecoded > 0 || stats?.totalSamplesDuration > 0)) {
+        this.#dropStandIn(owner.participant.identity, owner.track.source);
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, STAND_IN_LOOK_MS));
+    }
+  }
+
   #listen() {
     const change = () => this.emit('change');
-    this.connection.on('join', (body, isAgain) => this.#onJoin(body, isAgain));
-    this.connection.on('resume', () => this.adaptive.restart());
-    this.connection.on('message', (kind, body) => this.#onMessage(kind, body));
-    this.connection.on('media', (event) => this.#onMedia(event));
-    this.connection.on('data', (bytes) => this.chat.receive(bytes));
-    this.connection.on('reset', () => this.#onReset());
-    this.connection.on('state', (state) => this.emit('state', state));
-    this.connection.on('ended', (reason) => this.#onEnded(reason));
     this.roster.on('change', () => {
       this.#forgetAbsent();
       change();
@@ -242,11 +326,11 @@ export class Conference extends Emitter {
     if (owner) this.emit('notice', `Your browser cannot play ${owner.name}’s media.`, 'error');
   }
 
-  #onMedia({ track, streams, transceiver }) {
-    const sid = sidOf(track, streams[0]);
+  #onMedia({ track, streams, transceiver }, sid) {
     if (!sid) return;
     for (const [other, entry] of this.received) if (entry.transceiver === transceiver) this.received.delete(other);
     this.received.set(sid, { track, transceiver });
+    this.#replaceStandIn(sid, transceiver);
     streams[0]?.addEventListener('removetrack', (event) => {
       if (event.track !== track || this.received.get(sid)?.track !== track) return;
       this.received.delete(sid);
@@ -302,6 +386,7 @@ export class Conference extends Emitter {
 
   #onEnded(reason) {
     this.screenTrack?.stop();
+    this.#endHandover();
     this.dispose();
     this.media.closeAll();
     this.emit('ended', reason);
@@ -315,11 +400,4 @@ export class Conference extends Emitter {
       datachannelReceiveStates: this.chat.receiveStates(),
     };
   }
-}
-
-/** The stream id is "PA_…|TR_…"; the track id is that of the section's first use, so it comes second. */
-function sidOf(track, stream) {
-  const fromStream = stream?.id.split('|')[1] ?? '';
-  if (fromStream.startsWith('TR')) return fromStream;
-  return track.id.startsWith('TR') ? track.id : '';
 }

@@ -2,7 +2,7 @@
 // keeping all of them alive (resume, or a full reconnect when the room forgot us).
 // Must not know participants, tracks or the DOM: it emits what arrives.
 //
-// Events: "join"(body, isAgain), "resume", "message"(kind, body), "media"(event), "data"(bytes),
+// Events: "join"(body, isAgain), "resume", "message"(kind, body), "media"(event, sid), "data"(bytes),
 // "state"(name), "ended"(reason), "reset" (the transports are about to be replaced).
 
 import { Emitter } from './emitter.js';
@@ -28,6 +28,7 @@ class Ended extends Error {
 class Forgotten extends Error {}
 
 export class Connection extends Emitter {
+  isDirect = false;
   state = 'idle';
   publisher;
   subscriber;
@@ -65,6 +66,9 @@ export class Connection extends Emitter {
     if (this.#recovery && TRANSIENT.has(kind)) this.#signal?.send(kind, body);
     else if (!TRANSIENT.has(kind)) this.#queue.push([kind, body]);
   }
+
+  /** A track is no longer published: the room learns of it from the next offer. */
+  withdrawn() {}
 
   /** Sends bytes on the reliable channel as soon as it is open. */
   sendData(bytes) {
@@ -229,7 +233,7 @@ export class Connection extends Emitter {
       reliable: open('_reliable', { ordered: true }),
       lossy: open('_lossy', { ordered: false, maxRetransmits: 0 }),
     };
-    this.subscriber.pc.ontrack = (event) => this.emit('media', event);
+    this.subscriber.pc.ontrack = (event) => this.emit('media', event, sidOf(event));
     this.subscriber.pc.ondatachannel = ({ channel }) => {
       channel.binaryType = 'arraybuffer';
       channel.onmessage = ({ data }) => data instanceof ArrayBuffer && this.emit('data', new Uint8Array(data));
@@ -306,6 +310,13 @@ export class Connection extends Emitter {
     this.state = state;
     this.emit('state', state);
   }
+}
+
+/** The stream id is "PA_…|TR_…"; the track id is that of the section's first use, so it comes second. */
+function sidOf({ track, streams: [stream] }) {
+  const fromStream = stream?.id.split('|')[1] ?? '';
+  if (fromStream.startsWith('TR')) return fromStream;
+  return track.id.startsWith('TR') ? track.id : '';
 }
 
 /** What a `leave` message asks for: an Ended, a Forgotten (join anew), or a plain Error (resume). */

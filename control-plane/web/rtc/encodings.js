@@ -8,6 +8,7 @@ const CAMERA = [
   { rid: 'h', quality: 'MEDIUM', scale: 2, bitrate: 450_000 },
   { rid: 'f', quality: 'HIGH', scale: 1, bitrate: 1_700_000 },
 ];
+const DIRECT_BITRATE = 2_500_000;
 const SCREEN_BITRATE = 2_500_000;
 const SCREEN_FPS = 15;
 
@@ -26,6 +27,11 @@ export function cameraPlan(width, height) {
     })),
     layers: chosen.map(({ quality, scale, bitrate }) => layerOf(quality, width / scale, height / scale, bitrate)),
   };
+}
+
+/** One encoding of a camera for the one who watches: nobody is there to choose among several. */
+export function directPlan(width, height) {
+  return singlePlan(width, height, { maxBitrate: DIRECT_BITRATE });
 }
 
 /** One encoding for a screen: sharp text matters more than motion. */

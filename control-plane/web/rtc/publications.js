@@ -5,7 +5,7 @@
 // Events: "change", "refused"(sentence), "removed"(source), "mute"(source, isMuted) on the room's request.
 
 import { Emitter } from './emitter.js';
-import { applyWanted, cameraPlan, preferVp8, screenPlan, wantedRids } from './encodings.js';
+import { applyWanted, cameraPlan, directPlan, preferVp8, screenPlan, wantedRids } from './encodings.js';
 import { requestSentence } from './reasons.js';
 
 const ANNOUNCE_TIMEOUT_MS = 10000;
@@ -18,6 +18,11 @@ export class Publications extends Emitter {
 
   constructor(connection) {
     super();
+    this.#connection = connection;
+  }
+
+  /** From now on everything is announced to another connection; what is published already is not. */
+  use(connection) {
     this.#connection = connection;
   }
 
@@ -41,20 +46,22 @@ export class Publications extends Emitter {
 
   async #announce(publication) {
     const { track, cid } = publication;
-    const plan = planOf(publication);
+    const connection = this.#connection;
+    const plan = planOf(publication, connection.isDirect);
     const answer = this.#answerTo(cid);
-    this.#connection.send('addTrack', announcementOf(publication, plan));
+    const stream = new MediaStream([track]);
+    connection.send('addTrack', announcementOf(publication, plan), stream);
     const info = await answer;
     publication.sid = info.sid;
     publication.info = info;
-    const { pc } = this.#connection.publisher;
+    const { pc } = connection.publisher;
     publication.transceiver = pc.addTransceiver(track, {
       direction: 'sendonly',
-      streams: [new MediaStream([track])],
+      streams: [stream],
       ...(plan && { sendEncodings: plan.encodings }),
     });
     if (publication.kind === 'video') preferVp8(publication.transceiver);
-    this.#connection.publisher.negotiate();
+    connection.publisher.negotiate();
     const wanted = this.#wanted.get(info.sid);
     if (wanted) await applyWanted(publication.transceiver.sender, wanted);
     this.emit('change');
@@ -86,6 +93,7 @@ export class Publications extends Emitter {
       this.#connection.publisher.pc.removeTrack(publication.transceiver.sender);
       this.#connection.publisher.negotiate();
     }
+    this.#connection.withdrawn(publication.sid);
     this.emit('change');
   }
 
@@ -163,10 +171,11 @@ export class Publications extends Emitter {
   }
 }
 
-function planOf({ source, kind, track }) {
+function planOf({ source, kind, track }, isDirect) {
   if (kind !== 'video') return undefined;
   const { width = 1280, height = 720 } = track.getSettings();
-  return { width, height, ...(source === 'SCREEN_SHARE' ? screenPlan(width, height) : cameraPlan(width, height)) };
+  const plan = source === 'SCREEN_SHARE' ? screenPlan : isDirect ? directPlan : cameraPlan;
+  return { width, height, ...plan(width, height) };
 }
 
 const NAMES = { CAMERA: 'camera', MICROPHONE: 'microphone', SCREEN_SHARE: 'screen', SCREEN_SHARE_AUDIO: 'screen audio' };

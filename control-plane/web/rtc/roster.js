@@ -9,6 +9,8 @@ import { participantOf, trackOf } from './shape.js';
 export class Roster extends Emitter {
   me;
   others = new Map();
+  /** Tracks that come another way until the room has them, by identity. */
+  #standIns = new Map();
 
   /** Everyone, me first, the others in the order they joined. */
   all() {
@@ -32,13 +34,37 @@ export class Roster extends Emitter {
     return undefined;
   }
 
+  /** Shows these tracks of `identity` in place of those of the room, until each is dropped. */
+  standIn(identity, tracks) {
+    this.#standIns.set(identity, tracks);
+  }
+
+  /** The stand-in for `source` of `identity`, if there is one, is no longer needed. Returns its sid. */
+  dropStandIn(identity, source) {
+    const held = this.#standIns.get(identity) ?? [];
+    const dropped = held.find((track) => track.source === source);
+    if (!dropped) return '';
+    const left = held.filter((track) => track !== dropped);
+    if (left.length > 0) this.#standIns.set(identity, left);
+    else this.#standIns.delete(identity);
+    const participant = this.byIdentity(identity);
+    if (participant) participant.tracks = participant.tracks.filter((track) => track !== dropped);
+    this.emit('change');
+    return dropped.sid;
+  }
+
+  /** Stand-ins that are left, as `[identity, source]`. */
+  get standIns() {
+    return [...this.#standIns].flatMap(([identity, tracks]) => tracks.map(({ source }) => [identity, source]));
+  }
+
   /** Takes a join's participants. On a second join those who stayed neither leave nor arrive. */
   replaceAll(me, others) {
     const before = new Map([...this.others.values()].map((participant) => [participant.identity, participant]));
     this.me = withLiveState(participantOf(me), undefined);
     this.others = new Map();
     for (const json of others ?? []) {
-      const next = participantOf(json);
+      const next = this.#withStandIns(participantOf(json));
       this.others.set(next.sid, withLiveState(next, undefined));
       if (before.size > 0 && !before.has(next.identity)) this.emit('arrived', next);
       before.delete(next.identity);
@@ -48,7 +74,7 @@ export class Roster extends Emitter {
   }
 
   apply(update) {
-    for (const json of update.participants ?? []) this.#applyOne(participantOf(json));
+    for (const json of update.participants ?? []) this.#applyOne(this.#withStandIns(participantOf(json)));
     this.emit('change');
   }
 
@@ -96,6 +122,10 @@ export class Roster extends Emitter {
   dropMyTrack(sid) {
     this.me.tracks = this.me.tracks.filter((track) => track.sid !== sid);
     this.emit('change');
+  }
+
+  #withStandIns(participant) {
+    return { ...participant, tracks: [...(this.#standIns.get(participant.identity) ?? []), ...participant.tracks] };
   }
 
   #applyOne(next) {

@@ -36,7 +36,7 @@ export class Signal extends Emitter {
       return await signal.#first();
     } catch {
       signal.close();
-      throw await explain(query);
+      throw await explain('/rtc/validate', query);
     }
   }
 
@@ -154,9 +154,9 @@ function platform() {
 }
 
 /** A failed WebSocket upgrade tells a page nothing, so the validate endpoint is asked why. */
-async function explain(query) {
+export async function explain(path, query) {
   try {
-    const answer = await fetch(`/rtc/validate?${query}`);
+    const answer = await fetch(`${path}?${query}`);
     const text = (await answer.text()).trim();
     return new SignalRefused(answer.ok ? 200 : answer.status, text);
   } catch {

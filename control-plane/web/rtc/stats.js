@@ -121,6 +121,7 @@ export class StatsProbe {
       availableBitrate: upward?.availableOutgoingBitrate,
       rttMs: milliseconds(pair?.currentRoundTripTime),
       signalRttMs: this.#conference.connection.signalRttMs(),
+      path: this.#conference.connection.path ?? '',
       protocol: candidate?.relayProtocol ? `relay/${candidate.relayProtocol}` : candidate?.protocol ?? '',
     };
   }
@@ -139,7 +140,8 @@ function entriesOf(stats, type, mid) {
 
 const ORDER = ['f', 'h', 'q'];
 
-function selectedPair(stats) {
+/** The candidate pair that carries the media. */
+export function selectedPair(stats) {
   const entries = [...stats.values()];
   const transport = entries.find((entry) => entry.type === 'transport' && entry.selectedCandidatePairId);
   return transport

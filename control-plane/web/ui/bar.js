@@ -93,6 +93,9 @@ export class Bar {
     setText(parts.count, String(count));
     setText(parts.room, conference.room.name || 'Meeting');
     parts.recording.hidden = !conference.room.isRecording;
+    const { isDirect, path } = conference.direct;
+    parts.direct.hidden = !isDirect;
+    setText(parts.direct, path ? `Direct · ${path}` : 'Direct');
     this.#showQuality();
   }
 
@@ -120,8 +123,9 @@ export class Bar {
     parts.time = h('span', { class: 'clock', 'aria-hidden': 'true' });
     parts.bars = bars();
     parts.quality = h('span', { class: 'own-quality', role: 'img', data: { testid: 'own-quality' } }, parts.bars);
+    parts.direct = h('span', { class: 'direct', hidden: true, data: { testid: 'direct' } });
     parts.recording = h('span', { class: 'recording', hidden: true }, 'Recording');
-    this.head = h('div', { class: 'bar-head' }, mark(), h('div', { class: 'room' }, parts.room, h('span', { class: 'room-line' }, parts.time, parts.quality, parts.recording)));
+    this.head = h('div', { class: 'bar-head' }, mark(), h('div', { class: 'room' }, parts.room, h('span', { class: 'room-line' }, parts.time, parts.quality, parts.direct, parts.recording)));
   }
 
   #showQuality() {

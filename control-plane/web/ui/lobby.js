@@ -1,5 +1,5 @@
 // Owns the screen before the meeting: preview, devices, name, room, and the way in.
-// Must not join: it hands `{room, name}` to whoever shows it.
+// Must not join: it hands `{room, name, isDirect}` to whoever shows it.
 
 import { h, hueOf, initialsOf, setAttribute, setText, showTrack } from './dom.js';
 import { icon, mark, setIcon } from './icons.js';
@@ -9,7 +9,7 @@ import { recall, remember } from '../media/memory.js';
 
 const METER_BARS = 7;
 
-/** `options`: `{media, config, room, claims, problem, onJoin}`; `claims` when a token is given. */
+/** `options`: `{media, config, room, isDirect, claims, problem, onJoin}`; `claims` when a token is given. */
 export class Lobby {
   element;
   /** Settles when the devices are open, or known not to open. */
@@ -95,10 +95,11 @@ export class Lobby {
   }
 
   #form() {
-    const { claims, room, config, problem, onJoin } = this.#options;
+    const { claims, room, isDirect, config, problem, onJoin } = this.#options;
     const parts = this.#parts;
     parts.name = h('input', { value: claims?.name || recall('name'), maxlength: 60, autocomplete: 'name', placeholder: 'How others see you', required: true, data: { testid: 'name-input' }, oninput: () => this.#render() });
     parts.room = h('input', { value: claims?.room || room, maxlength: 100, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', required: true, data: { testid: 'room-input' } });
+    parts.direct = h('input', { type: 'checkbox', role: 'switch', checked: isDirect, data: { testid: 'direct-switch' } });
     parts.problemText = h('p', { class: 'problem', role: 'alert', hidden: true, data: { testid: 'lobby-problem' } });
     parts.join = h('button', { class: 'primary', type: 'submit', data: { testid: 'join-button' } }, h('span', {}, 'Join meeting'));
     const form = h(
@@ -115,6 +116,7 @@ export class Lobby {
       h('p', { class: 'lede' }, claims ? invitation(claims) : 'Check how you look and sound, then go in.'),
       claims ? undefined : h('label', { class: 'field' }, h('span', {}, 'Your name'), parts.name),
       claims ? undefined : h('label', { class: 'field' }, h('span', {}, 'Room'), parts.room),
+      directChoice(parts.direct),
       !claims && !config.guest_access && h('p', { class: 'note', data: { testid: 'guest-note' } }, icon('notice'), 'Guests need an invitation link here. Ask the host for one.'),
       parts.problemText,
       parts.join,
@@ -124,7 +126,7 @@ export class Lobby {
   }
 
   #submit(onJoin) {
-    const { name, room } = this.#parts;
+    const { name, room, direct } = this.#parts;
     const isToken = Boolean(this.#options.claims);
     for (const [input, word] of isToken ? [] : [[name, 'Please tell us your name.'], [room, 'Please name the room.']]) {
       const isEmpty = !input.value.trim();
@@ -135,7 +137,7 @@ export class Lobby {
       return;
     }
     if (!isToken) remember('name', name.value.trim());
-    onJoin({ room: room.value.trim(), name: name.value.trim() });
+    onJoin({ room: room.value.trim(), name: name.value.trim(), isDirect: direct.checked });
   }
 
   async #toggleMic() {
@@ -180,6 +182,11 @@ export class Lobby {
     show(0);
     this.#stopMeter = track ? measureLevel(track, show) : () => {};
   }
+}
+
+function directChoice(input) {
+  const words = h('span', { class: 'choice-words' }, h('b', {}, 'Direct call for two'), h('span', {}, 'Sound and picture go straight between the two of you. If a third joins, the meeting goes on through the server.'));
+  return h('label', { class: 'choice' }, input, h('i', { class: 'choice-switch', 'aria-hidden': 'true' }), words);
 }
 
 function hintOf({ trouble, isCameraOn }) {

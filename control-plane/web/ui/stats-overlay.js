@@ -81,7 +81,7 @@ function rowOf(row) {
   return h('tr', { class: isIdle ? 'idle' : '' }, h('th', { scope: 'row' }, name), cells.map((cell) => h('td', {}, cell)));
 }
 
-function totalOf({ sendBitrate, receiveBitrate, availableBitrate, rttMs, signalRttMs, protocol }) {
+function totalOf({ sendBitrate, receiveBitrate, availableBitrate, rttMs, signalRttMs, protocol, path }) {
   const parts = [
     ['Sending', `${number(sendBitrate / 1000, 0)} kbit/s`],
     ['Receiving', `${number(receiveBitrate / 1000, 0)} kbit/s`],
@@ -89,6 +89,7 @@ function totalOf({ sendBitrate, receiveBitrate, availableBitrate, rttMs, signalR
     ['RTT', number(rttMs, 0, ' ms')],
     ['Signalling', number(signalRttMs, 0, ' ms')],
     protocol && ['Transport', protocol],
+    path && ['Direct', path],
   ].filter(Boolean);
   return parts.map(([label, value]) => h('span', {}, `${label} `, h('b', {}, value)));
 }

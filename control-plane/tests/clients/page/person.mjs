@@ -20,10 +20,11 @@ export class Person {
     });
   }
 
-  // Opens the page and joins `room` under `name`, camera and microphone on.
-  static async join(room, name) {
+  // Opens the page and joins `room` under `name`, camera and microphone on. `query` is more of the address.
+  static async join(room, name, query = '') {
     const person = new Person(await openPage(), name);
-    await person.page.goto(`${url}/?room=${encodeURIComponent(room)}`);
+    person.room = room;
+    await person.page.goto(`${url}/?room=${encodeURIComponent(room)}${query}`);
     await person.enter();
     return person;
   }
@@ -104,11 +105,11 @@ async function untilGrows(what, probe, deadlineMs) {
 }
 
 // Runs `body` with people in a fresh room; they are gone afterwards.
-export async function together(names, body) {
+export async function together(names, body, query) {
   const room = uniqueRoom('page');
   const people = [];
   try {
-    for (const name of names) people.push(await Person.join(room, name));
+    for (const name of names) people.push(await Person.join(room, name, query));
     await body(...people);
   } finally {
     await Promise.allSettled(people.map((person) => person.close()));
