@@ -4,11 +4,12 @@ use std::{env, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "plenum/v1/model.proto",
     "plenum/v1/api.proto",
     "plenum/node/v1/node.proto",
     "plenum/relay/v1/relay.proto",
+    "plenum/relay/v1/carrier.proto",
     "plenum/cluster/v1/cluster.proto",
 ];
 

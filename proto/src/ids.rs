@@ -114,9 +114,30 @@ id!(
     "ND_"
 );
 
+impl NodeId {
+    /// A number of 58 bits that names the node on relay links, the same in every version (FNV-1a). Ids are
+    /// random: of a million nodes two share a number by a chance of one in half a million.
+    pub fn number(&self) -> u64 {
+        let hash = self
+            .0
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        hash >> 6
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_a_node_never_changes() {
+        let number = |id: &str| id.parse::<NodeId>().map(|id| id.number());
+        assert_eq!(number("ND_local"), Ok(0x40f5dfd330e47f));
+        assert_ne!(number("ND_local"), number("ND_locam"));
+    }
 
     #[test]
     fn an_id_begins_with_its_prefix_and_parses_back() {

@@ -53,6 +53,10 @@ pub struct CoreConfig {
     pub remote_unmute: bool,
     /// Index of the worker on its node, below 36; begins the ICE user name of every session.
     pub worker: u8,
+    /// The number of the node, as in [`LinkKey`](crate::LinkKey).
+    pub node: u64,
+    /// Other nodes to which a shard sends the same track; those hand it on to the rest. 0 = to all.
+    pub relay_copies: usize,
     /// A panic inside one session ends that session; off, it passes on (tests and simulation).
     pub contain_faults: bool,
 }
@@ -77,6 +81,8 @@ impl CoreConfig {
             auto_create: true,
             remote_unmute: false,
             worker: 0,
+            node: 0,
+            relay_copies: 4,
             contain_faults: true,
         }
     }

@@ -23,10 +23,31 @@ impl TrackKey {
     }
 }
 
-/// A relay link: names the shard at its other end. The node chooses it, the same for all its shards: the
-/// index of a worker, or, later, a worker of another node.
+/// A relay link: names the shard at its other end, by the node and the worker, the same for all shards of
+/// all nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkKey(pub u64);
+
+impl LinkKey {
+    /// Bits that name the worker.
+    const WORKER_BITS: u32 = 6;
+
+    /// The link to a worker, below 64, of a node; of the node's number the lower 58 bits count.
+    pub fn new(node: u64, worker: u8) -> Self {
+        let worker = u64::from(worker) & ((1 << Self::WORKER_BITS) - 1);
+        Self(node << Self::WORKER_BITS | worker)
+    }
+
+    /// The number of the node.
+    pub fn node(self) -> u64 {
+        self.0 >> Self::WORKER_BITS
+    }
+
+    /// The worker there.
+    pub fn worker(self) -> u8 {
+        (self.0 & ((1 << Self::WORKER_BITS) - 1)) as u8
+    }
+}
 
 /// One control connection of a participant (a `Session` stream of the node API). The node chooses it
 /// and never uses it twice.

@@ -42,7 +42,10 @@ pub use input::{Command, CommandError, Datagram, Reply};
 pub use key::{ControlId, LinkKey};
 pub use limits::Limits;
 pub use output::{Event, Transmit};
-pub use relay::{MalformedRelayPacket, RelayFrame, RelayPacket, RelayTransmit};
+pub use relay::{
+    HopReceiver, HopSender, HopStats, MalformedRelayPacket, Received, RelayFrame, RelayPacket,
+    RelayTransmit,
+};
 pub use session::{Certificate, CertificateError};
 pub use shard::Shard;
 pub use stats::{DropReason, ShardStats};

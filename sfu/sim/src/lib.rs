@@ -10,6 +10,7 @@
 mod bottleneck;
 mod client;
 mod connection;
+mod live;
 mod media;
 mod network;
 mod oracle;
@@ -17,6 +18,7 @@ mod world;
 
 pub use bottleneck::Bottleneck;
 pub use client::{Client, ClientOptions, DataMessage, DataTo, Stream};
+pub use live::{Live, LiveDatagram};
 pub use media::{SourceId, SourceKind, VideoSettings};
 pub use network::{Bursts, LinkSettings};
 pub use oracle::{StreamReport, Violation};

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use plenum_proto::node::SessionEvent;
 use sfu_core::{Command, RelayFrame};
 
@@ -111,6 +112,12 @@ pub(crate) enum Cargo {
         to: usize,
         frame: RelayFrame,
     },
+    /// A datagram between two nodes.
+    Hop {
+        from: usize,
+        to: usize,
+        bytes: Bytes,
+    },
     Event {
         client: ClientKey,
         event: SessionEvent,
@@ -129,6 +136,8 @@ pub(crate) struct Network {
     kinds: BTreeMap<(SocketAddr, SocketAddr, u64), u64>,
     /// The links to and from a client, by its address; true: to the node.
     links: BTreeMap<(IpAddr, bool), Link>,
+    /// Datagrams sent from one node to another.
+    hops: BTreeMap<(usize, usize), u64>,
     pub(crate) lost: u64,
 }
 
@@ -163,6 +172,7 @@ impl Network {
             turns: BTreeMap::new(),
             kinds: BTreeMap::new(),
             links: BTreeMap::new(),
+            hops: BTreeMap::new(),
             lost: 0,
         }
     }
@@ -222,6 +232,29 @@ impl Network {
             .map(|(_, wait, bytes)| (*wait, *bytes))
     }
 
+    /// Sends a datagram between two nodes.
+    pub(crate) fn send_hop(
+        &mut self,
+        now: Duration,
+        link: &LinkSettings,
+        hop: (usize, usize, Bytes),
+    ) {
+        let (from, to, bytes) = hop;
+        let number = self.hops.entry((from, to)).or_default();
+        *number += 1;
+        let parts = [from as u64, to as u64, 5, *number];
+        let mut fate = Fate::of(self.seed, parts);
+        if fate.chance(link.loss) {
+            self.lost += 1;
+            return;
+        }
+        let mut at = now + link.delay + fate.part_of(link.jitter);
+        if fate.chance(link.reordering) {
+            at += fate.part_of(LinkSettings::LATE);
+        }
+        self.deliver_at(at, Cargo::Hop { from, to, bytes });
+    }
+
     /// What happens to a datagram depends on the seed, on what kind it is, and how many of them were sent
     /// before; not on the order of others, which the engine does not keep from run to run.
     fn fate(&mut self, letter: &Letter) -> Fate {
@@ -243,12 +276,7 @@ impl Network {
         *nth += 1;
         let ends = [source, destination]
             .map(|address| number_of(address.ip()) << 16 | u64::from(address.port()));
-        let parts = [ends[0], ends[1], kind, *nth];
-        Fate(
-            parts
-                .into_iter()
-                .fold(self.seed, |state, part| mix(state ^ part)),
-        )
+        Fate::of(self.seed, [ends[0], ends[1], kind, *nth])
     }
 
     /// Delivers at a moment, for sure.
@@ -329,6 +357,14 @@ impl Link {
 struct Fate(u64);
 
 impl Fate {
+    fn of(seed: u64, parts: [u64; 4]) -> Self {
+        Self(
+            parts
+                .into_iter()
+                .fold(seed, |state, part| mix(state ^ part)),
+        )
+    }
+
     /// From 0 up to 1.
     fn draw(&mut self) -> f64 {
         self.0 = mix(self.0);

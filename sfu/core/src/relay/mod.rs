@@ -2,15 +2,23 @@
 //! shards; each packet crosses a link once, whoever takes it there. Must not know rooms or participants;
 //! the shard does (`shard/relay`).
 
+mod hop;
+mod outlet;
 mod packet;
+mod seen;
 mod state;
+mod tree;
 
 use std::sync::Arc;
 
 use plenum_proto::relay::{Control, control::Kind};
 
+pub use hop::{HopReceiver, HopSender, HopStats, Received};
+pub(crate) use outlet::Outlets;
 pub use packet::{MalformedRelayPacket, RelayPacket};
+pub(crate) use seen::Seen;
 pub(crate) use state::{Export, Origin, Relay, Waiting};
+pub(crate) use tree::{Taker, plan};
 
 use crate::LinkKey;
 

@@ -6,11 +6,12 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | version |
-//! | 1 | flags: marker, sender report given |
+//! | 1 | flags: marker, sender report given, origin given |
 //! | 1, 1, 1, 1 | encoding, format, start of the encoding, codec |
 //! | 8, 8, 4 | track, sequence number, timestamp |
 //! | 8 | capture time, nanoseconds since 1970 on the clock of the shard that sends it |
 //! | 8, 4 | of the sender report, if given: wall time in nanoseconds since 1970, timestamp |
+//! | 8 | link to the shard on which the track is published, if given; else it is the sender |
 //! | 1, n | length of the extension elements, the elements (id, length, value) |
 //! | 2, n | length of the dependency descriptor, 0 = none; the descriptor |
 //! | rest | payload |
@@ -23,6 +24,7 @@ use std::{
 use bytes::{Buf as _, BufMut as _};
 
 use crate::{
+    LinkKey,
     rtp::{Codec, DependencyDescriptor, Elements, Packet},
     track::SenderClock,
 };
@@ -30,7 +32,8 @@ use crate::{
 const VERSION: u8 = 1;
 const MARKER: u8 = 1;
 const SENDER_REPORT: u8 = 2;
-const FLAGS: u8 = MARKER | SENDER_REPORT;
+const ORIGIN: u8 = 4;
+const FLAGS: u8 = MARKER | SENDER_REPORT | ORIGIN;
 
 /// Up to and with the capture time.
 const HEAD: usize = 6 + 20 + 8;
@@ -40,6 +43,8 @@ const HEAD: usize = 6 + 20 + 8;
 pub struct RelayPacket {
     /// As the shard calls it on which the track is published.
     pub(crate) track: u64,
+    /// The shard on which the track is published, when another one sends it on.
+    pub(crate) origin: Option<LinkKey>,
     pub(crate) encoding: u8,
     /// Index of the codec among those of the track.
     pub(crate) format: u8,
@@ -64,6 +69,7 @@ impl RelayPacket {
         let codec = Codec::ALL.iter().position(|known| *known == packet.codec);
         let mut flags = if packet.marker { MARKER } else { 0 };
         flags |= self.clock.map_or(0, |_| SENDER_REPORT);
+        flags |= self.origin.map_or(0, |_| ORIGIN);
         out.put_u8(VERSION);
         out.put_u8(flags);
         out.put_u8(self.encoding);
@@ -78,6 +84,9 @@ impl RelayPacket {
             let (wall, rtp) = clock.moment();
             out.put_u64(nanos(wall));
             out.put_u32(rtp);
+        }
+        if let Some(origin) = self.origin {
+            out.put_u64(origin.0);
         }
         let at = out.len();
         out.put_u8(0);
@@ -123,6 +132,12 @@ impl RelayPacket {
             let wall = Duration::from_nanos(bytes.get_u64());
             Some(SenderClock::new(wall, bytes.get_u32(), codec.clock_rate()))
         };
+        let origin = if flags & ORIGIN == 0 {
+            None
+        } else {
+            enough(bytes, 8)?;
+            Some(LinkKey(bytes.get_u64()))
+        };
         enough(bytes, 1)?;
         let length = usize::from(bytes.get_u8());
         let (list, mut bytes) = bytes.split_at_checked(length).ok_or(MalformedRelayPacket)?;
@@ -138,6 +153,7 @@ impl RelayPacket {
         let packet = Arc::new(packet);
         Ok(Self {
             track,
+            origin,
             encoding,
             format,
             start,
@@ -186,6 +202,7 @@ mod tests {
         fn packet()(
             codec in prop::sample::select(&Codec::ALL[..]),
             numbers in any::<(u64, u64, u32, u64)>(),
+            origin in any::<Option<u64>>(),
             small in any::<(u8, u8, u8, bool)>(),
             report in any::<Option<(u64, u32)>>(),
             level in any::<Option<u8>>(),
@@ -202,6 +219,7 @@ mod tests {
             let payload = Arc::from(payload);
             RelayPacket {
                 track,
+                origin: origin.map(LinkKey),
                 encoding,
                 format,
                 start,
@@ -245,6 +263,7 @@ mod tests {
         let elements = Elements::default();
         let packet = RelayPacket {
             track: 1,
+            origin: Some(LinkKey(3)),
             encoding: 0,
             format: 0,
             start: 0,

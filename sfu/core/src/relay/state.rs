@@ -12,7 +12,7 @@ use plenum_proto::{
     relay::{Control, Want, control::Kind},
 };
 
-use super::{RelayFrame, RelayPacket, RelayTransmit};
+use super::{RelayFrame, RelayPacket, RelayTransmit, seen::Seen};
 use crate::{
     ControlId, LinkKey,
     key::{RoomKey, TrackKey},
@@ -31,6 +31,8 @@ pub(crate) struct Relay {
     pub(crate) stale: Vec<TrackKey>,
     /// Imported tracks of which a subscriber is between two encodings.
     pub(crate) switching: Vec<TrackKey>,
+    /// Tracks of which something fades; see [`Outlets`](super::Outlets).
+    pub(crate) fading: Vec<TrackKey>,
     /// Rooms that are on other shards too, by id.
     pub(crate) rooms: BTreeMap<String, RoomKey>,
     /// What comes of the tracks of this shard is told again then.
@@ -55,11 +57,11 @@ pub(crate) struct Imports {
     tracks: Vec<Option<(u64, TrackKey)>>,
 }
 
-/// Who takes a track that is published here, behind one link.
+/// Who takes a track that is published here, behind one link. It need not be this shard that sends it there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Export {
     pub(crate) link: LinkKey,
-    /// Encodings that are sent, one bit each.
+    /// Encodings that are taken, one bit each.
     pub(crate) encodings: u8,
     /// Encodings the publisher is to be asked for.
     pub(crate) requested: u8,
@@ -74,6 +76,8 @@ pub(crate) struct Origin {
     pub(crate) told: (u8, u8),
     /// Counts of the starts of its encodings, as they came.
     pub(crate) starts: [Option<u8>; 8],
+    /// Packets of its encodings since their starts.
+    pub(crate) seen: Box<[Seen; 8]>,
     /// In [`Relay::stale`].
     pub(crate) is_stale: bool,
 }
@@ -172,6 +176,7 @@ impl Origin {
             number,
             told: (0, 0),
             starts: [None; 8],
+            seen: Box::default(),
             is_stale: false,
         }
     }

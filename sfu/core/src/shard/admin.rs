@@ -134,9 +134,9 @@ impl Shard {
         room_id: &str,
     ) -> Result<v1::Room, CommandError> {
         let config = request.config.clone().unwrap_or_default();
-        let room = match self.room_by_name.get(&config.name) {
-            Some(room) => *room,
-            None => self.create_room(now, &config, room_id)?,
+        let room = match self.room_by_name.contains_key(&config.name) {
+            true => self.home_named(&config.name)?,
+            false => self.create_room(now, &config, room_id)?,
         };
         Ok(self.room_info(room).unwrap_or_default())
     }

@@ -2,6 +2,7 @@
 //! room, track and subscription own, side by side. Must not hold behaviour beyond look-ups.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use plenum_proto::{ids::TrackId, v1};
 use crate::{
     ControlId, LinkKey,
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
-    relay::{Export, Origin},
+    relay::{Export, Origin, Outlets},
     room::{Member, speaker::SpeakerDetector},
     rtp::{Codec, Packet, PayloadParams, Pt, Rid},
     session::{Session, SlotIndex},
@@ -96,8 +97,12 @@ pub(super) struct Track {
     pub(super) told_first_subscriber: bool,
     /// Which encodings flowed when targets were last chosen.
     pub(super) flowing: u8,
-    /// Who takes it on other shards.
+    /// Who takes it on other shards, in the order in which they came.
     pub(super) exports: Vec<Export>,
+    /// To whom this shard sends it, be it published here or not.
+    pub(super) outlets: Outlets,
+    /// To whom others are to send it on, as they were told.
+    pub(super) feeders: BTreeMap<LinkKey, Vec<(LinkKey, u8)>>,
     /// Where it comes from, when it is published on another shard.
     pub(super) origin: Option<Origin>,
     /// What other shards were last told of its flow.
@@ -170,6 +175,8 @@ impl Track {
             told_first_subscriber: false,
             flowing: 0,
             exports: Vec::new(),
+            outlets: Outlets::default(),
+            feeders: BTreeMap::new(),
             origin: None,
             told_flow: Vec::new(),
             is_quiet: false,

@@ -34,7 +34,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
 ];
 
 /// Names at the root of the crate, and the module that each comes from.
-const ROOT_NAMES: [(&str, &str); 22] = [
+const ROOT_NAMES: [(&str, &str); 26] = [
     ("CandidateAddress", "config"),
     ("CoreConfig", "config"),
     ("Command", "input"),
@@ -43,7 +43,11 @@ const ROOT_NAMES: [(&str, &str); 22] = [
     ("Reply", "input"),
     ("ControlId", "key"),
     ("LinkKey", "key"),
+    ("HopReceiver", "relay"),
+    ("HopSender", "relay"),
+    ("HopStats", "relay"),
     ("MalformedRelayPacket", "relay"),
+    ("Received", "relay"),
     ("RelayFrame", "relay"),
     ("RelayPacket", "relay"),
     ("RelayTransmit", "relay"),

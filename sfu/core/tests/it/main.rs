@@ -15,6 +15,7 @@ mod malformed;
 mod meet;
 mod mute;
 mod network;
+mod nodes;
 mod resume;
 mod rights;
 mod scoreboard;

@@ -548,7 +548,9 @@ fn a_lost_home_sends_everybody_to_join_anew() {
 #[test]
 fn a_join_that_finds_no_home_is_refused_and_says_why() {
     let mut world = world(114, 2);
-    let bob = enter(&mut world, "bob", 1);
+    let mut bob = ClientOptions::new("room", "bob").on(1);
+    bob.join.must_exist = true;
+    let bob = world.enter_as(bob);
     let closed = world.closed(bob).expect("there is no such room");
     assert_eq!(closed.action(), CloseAction::Reconnect);
     assert!(closed.message.contains("has ended"), "{closed:?}");

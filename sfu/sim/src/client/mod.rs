@@ -81,13 +81,10 @@ impl Client {
         now: Instant,
         options: ClientOptions,
         control: ControlId,
-        number: u16,
+        addresses: [SocketAddr; 2],
         seed: u64,
         certificate: DtlsCert,
     ) -> Self {
-        let [high, low] = number.to_be_bytes();
-        let at = |port| SocketAddr::from(([10, 0, high, low], port));
-        let addresses = [at(40_000), at(50_000)];
         Self {
             control,
             rng: ChaCha8Rng::seed_from_u64(seed),

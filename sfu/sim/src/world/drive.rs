@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sfu_core::{Command, Datagram, Event, LinkKey, Protocol, Shard};
+use sfu_core::{Command, Datagram, Event, Protocol, Shard};
 
 use super::{ClientKey, Tapped, World, laws};
 use crate::network::{Cargo, Letter};
@@ -33,6 +33,7 @@ impl World {
         self.settle();
         let clock = self.clock;
         let due = self.shards_mut().filter_map(Shard::poll_timeout).min();
+        let due = due.into_iter().chain(self.hop_deadline()).min();
         let shard = due.map(|at| clock.since_start(at));
         let clients = self
             .clients
@@ -60,6 +61,7 @@ impl World {
                 shard.handle_timeout(now);
             }
         }
+        self.handle_hop_timeouts();
         for client in &mut self.clients {
             if client
                 .deadline(&self.clock)
@@ -121,8 +123,12 @@ impl World {
                 self.settle_shard(shard);
             }
             Cargo::Relay { from, to, frame } => {
-                let link = LinkKey(from as u64);
+                let link = self.link_to(from);
                 self.shard_mut(to).handle_relay(now, link, frame);
+                self.settle_shard(to);
+            }
+            Cargo::Hop { from, to, bytes } => {
+                self.on_hop(from, to, &bytes);
                 self.settle_shard(to);
             }
             Cargo::Event { client, event } => {

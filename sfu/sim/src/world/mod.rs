@@ -2,6 +2,7 @@
 //! time and all randomness. Must not judge; `world/laws.rs` and the oracles do.
 
 mod drive;
+mod hops;
 mod laws;
 mod play;
 mod shards;
@@ -17,9 +18,11 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sfu_core::{
     CandidateAddress, Certificate, ClockAnchor, Command, ControlId, CoreConfig, Datagram, Event,
-    LinkKey, Protocol, Shard,
+    Protocol, Shard,
 };
 use str0m::config::DtlsCert;
+
+use hops::Hop;
 
 use crate::{
     Client, ClientOptions, SourceId, Violation,
@@ -39,6 +42,15 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    /// Real time, from a moment on that is the same for all that are compared.
+    pub(crate) fn live(start: Instant) -> Self {
+        Self {
+            start,
+            now: start.elapsed(),
+            wall_origin: SystemTime::now() - start.elapsed(),
+        }
+    }
+
     pub(crate) fn instant(&self) -> Instant {
         self.start + self.now
     }
@@ -67,8 +79,11 @@ pub struct World {
     pub shard: Shard,
     /// The others, linked to it and to each other.
     edges: Vec<Shard>,
-    /// How long a frame is under way between two shards.
-    relay_delay: Duration,
+    /// The way between two shards: its loss is that of datagrams between nodes.
+    relay_link: LinkSettings,
+    /// The shards are on nodes of their own.
+    has_nodes: bool,
+    hops: BTreeMap<(usize, usize), Hop>,
     /// Relayed media packets, by the shards they went from and to.
     relayed: BTreeMap<(usize, usize), u64>,
     seed: u64,
@@ -94,10 +109,24 @@ pub struct World {
     violations: Vec<Violation>,
 }
 
+/// The addresses of a client: that from which it publishes, and that on which it receives.
+fn client_addresses(number: u16) -> [SocketAddr; 2] {
+    let [high, low] = number.to_be_bytes();
+    [40_000, 50_000].map(|port| SocketAddr::from(([10, 0, high, low], port)))
+}
+
 /// The address of a shard.
 fn shard_address(index: usize) -> SocketAddr {
     let last = u8::try_from(index + 1).expect("at most 254 shards");
     SocketAddr::from(([10, 1, 0, last], 7882))
+}
+
+/// A certificate of clients.
+pub(crate) fn client_certificate() -> DtlsCert {
+    str0m::crypto::from_feature_flags()
+        .dtls_provider
+        .generate_certificate()
+        .expect("a certificate of the clients")
 }
 
 impl World {
@@ -118,10 +147,7 @@ impl World {
         let start = Instant::now();
         let wall_origin = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let node = Certificate::generate().expect("a certificate of the node");
-        let certificate = str0m::crypto::from_feature_flags()
-            .dtls_provider
-            .generate_certificate()
-            .expect("a certificate of the clients");
+        let certificate = client_certificate();
         let anchor = ClockAnchor::new(start, wall_origin);
         let mut shards = (0..shards).map(|index| {
             let address = shard_address(index);
@@ -138,7 +164,9 @@ impl World {
         Self {
             shard: shards.next().expect("at least one shard"),
             edges: shards.collect(),
-            relay_delay: Duration::from_micros(200),
+            relay_link: LinkSettings::delayed(Duration::from_micros(200)),
+            has_nodes: false,
+            hops: BTreeMap::new(),
             relayed: BTreeMap::new(),
             seed,
             clock: Clock {
@@ -163,6 +191,23 @@ impl World {
             counts: laws::Counts::default(),
             violations: Vec::new(),
         }
+    }
+
+    /// A world with several shards, each on a node of its own, far apart.
+    pub fn of_nodes(
+        seed: u64,
+        nodes: usize,
+        link: LinkSettings,
+        change: impl Fn(&mut CoreConfig),
+    ) -> Self {
+        let next = std::cell::Cell::new(0);
+        let mut world = Self::spanning(seed, nodes, |config| {
+            config.node = next.get();
+            next.set(config.node + 1);
+            change(config);
+        });
+        (world.has_nodes, world.relay_link) = (true, link);
+        world
     }
 
     /// Virtual time since the world began.
@@ -211,14 +256,15 @@ impl World {
         let control = self.open_control(key);
         let number = u16::try_from(key.0 + 1).expect("at most 65,534 clients");
         let join = Box::new(options.join.clone());
-        let (shard, home) = (options.shard, home_of(&options));
+        let shard = options.shard;
+        let home = self.home_of(shard);
         let delay = options.uplink.delay;
         let (now, certificate) = (self.clock.instant(), self.certificate.clone());
         let client = Client::new(
             now,
             options,
             control,
-            number,
+            client_addresses(number),
             self.rng.random(),
             certificate,
         );
@@ -341,7 +387,7 @@ impl World {
             .clients
             .iter()
             .flat_map(|c| [c.options.uplink, c.options.downlink]);
-        if links.any(|link| !link.is_perfect()) {
+        if links.any(|link| !link.is_perfect()) || !self.relay_link.is_perfect() {
             self.clients.iter_mut().for_each(Client::allow_loss);
         }
     }
@@ -349,8 +395,3 @@ impl World {
 
 /// How far a client's ports move with its network.
 const MOVED: u16 = 20_000;
-
-/// The way to the home of a client's room; none where the home serves it.
-fn home_of(options: &ClientOptions) -> Option<LinkKey> {
-    (options.shard != 0).then_some(LinkKey(0))
-}

@@ -190,7 +190,8 @@ impl World {
         client.control = control;
         let join = Box::new(client.resume_message());
         let at = self.clock.now + client.options.uplink.delay;
-        let (shard, home) = (client.options.shard, super::home_of(&client.options));
+        let shard = client.options.shard;
+        let home = self.home_of(shard);
         let command = Command::Join {
             control,
             join,

@@ -1,9 +1,9 @@
-//! The shards of a world and the links between them: each names the others by their index. Frames only
-//! take time; what is lost with a link is lost on purpose.
+//! The shards of a world and the links between them. Frames between the shards of one node only take time;
+//! what is lost with a link is lost on purpose.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use sfu_core::{Command, CommandError, LinkKey, RelayFrame, Reply, Shard, ShardStats};
+use sfu_core::{Command, CommandError, RelayFrame, Reply, Shard, ShardStats};
 
 use super::{World, shard_address};
 use crate::network::Cargo;
@@ -77,15 +77,16 @@ impl World {
     /// Both ends of the links of a shard learn that they are lost; frames under way are, too.
     pub fn lose_links_of(&mut self, index: usize) {
         let concerns = |from: usize, to: usize| from == index || to == index;
-        self.network.retain(
-            |cargo| !matches!(cargo, Cargo::Relay { from, to, .. } if concerns(*from, *to)),
-        );
+        self.network.retain(|cargo| match cargo {
+            Cargo::Relay { from, to, .. } | Cargo::Hop { from, to, .. } => !concerns(*from, *to),
+            _ => true,
+        });
+        self.hops.retain(|(from, to), _| !concerns(*from, *to));
         let now = self.clock.instant();
         for other in (0..self.shard_count()).filter(|other| *other != index) {
-            self.shard_mut(other)
-                .handle_link_lost(now, LinkKey(index as u64));
-            self.shard_mut(index)
-                .handle_link_lost(now, LinkKey(other as u64));
+            let (there, here) = (self.link_to(index), self.link_to(other));
+            self.shard_mut(other).handle_link_lost(now, there);
+            self.shard_mut(index).handle_link_lost(now, here);
         }
         self.settle();
     }
@@ -99,13 +100,17 @@ impl World {
     /// Sends on the frames of a shard.
     pub(super) fn carry_frames(&mut self, from: usize) {
         while let Some(transmit) = self.shard_mut(from).poll_relay() {
-            let to = usize::try_from(transmit.link.0).expect("an index");
+            let to = self.shard_behind(transmit.link);
             assert!(to != from && to < self.shard_count(), "a frame to nowhere");
             if let RelayFrame::Media(packet) = &transmit.frame {
                 *self.relayed.entry((from, to)).or_default() += 1;
                 self.check_bytes(packet);
+                if self.has_nodes {
+                    self.send_packet(from, to, &Arc::clone(packet));
+                    continue;
+                }
             }
-            let at = self.clock.now + self.relay_delay;
+            let at = self.clock.now + self.relay_link.delay;
             let frame = transmit.frame;
             self.network
                 .deliver_at(at, Cargo::Relay { from, to, frame });

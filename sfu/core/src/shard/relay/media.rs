@@ -15,7 +15,7 @@ use plenum_proto::{
 use super::{
     super::{
         Shard,
-        fanout::Pending,
+        fanout::{ENCODINGS_MAX, Pending},
         forward::{PAYLOAD_MAX, is_plausible},
     },
     members::{flow_message, reported},
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     DropReason, LinkKey, RelayPacket,
     key::{RoomKey, TrackKey},
-    relay::Export,
+    relay::{Export, Seen},
     session::Stream,
     track::Reported,
 };
@@ -32,33 +32,42 @@ use crate::{
 const FLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Shard {
-    /// Sends a packet of a publisher of this shard over the links behind which somebody takes it.
+    /// Sends a packet over the links behind which somebody takes it, as far as it is for this shard to do.
     pub(in super::super) fn export(&mut self, pending: &Pending) {
         let stream = pending.stream;
         let Some(track) = self.tracks.get(stream.track) else {
             return;
         };
-        let bit = bit(stream.encoding);
-        let takes = |export: &&Export| export.encodings & bit != 0;
-        if track.info.muted || !track.exports.iter().any(|export| takes(&export)) {
+        let mut takers = track.outlets.takers(stream.encoding).peekable();
+        if track.info.muted || takers.peek().is_none() {
             return;
         }
         let published = track.encodings.get(usize::from(stream.encoding));
         let (Some(published), Ok(format)) = (published, u8::try_from(pending.format)) else {
             return;
         };
+        // Numbers and starts are those of the shard on which it is published.
+        let (number, start) = match &track.origin {
+            None => (stream.track.number(), published.starts),
+            Some(origin) => {
+                let start = origin.starts.get(usize::from(stream.encoding));
+                let start = start.copied().flatten().unwrap_or_default();
+                (origin.number, start)
+            }
+        };
         let relayed = Arc::new(RelayPacket {
-            track: stream.track.number(),
+            track: number,
+            origin: track.origin.as_ref().map(|origin| origin.link),
             encoding: stream.encoding,
             format,
-            start: published.starts,
+            start,
             captured: self.anchor.unix(pending.captured),
             clock: published.encoding.clock(),
             packet: Arc::clone(&pending.packet),
         });
-        for export in track.exports.iter().filter(takes) {
+        for link in takers {
             self.stats.packets_relayed += 1;
-            self.relay.send_media(export.link, Arc::clone(&relayed));
+            self.relay.send_media(link, Arc::clone(&relayed));
         }
     }
 
@@ -69,15 +78,22 @@ impl Shard {
             return self.stats.drop(DropReason::Malformed);
         }
         let index = usize::from(relayed.encoding);
-        let found = self.relay.import(link, relayed.track);
-        let start = found
-            .and_then(|key| self.tracks.get_mut(key)?.origin.as_mut())
-            .and_then(|origin| origin.starts.get_mut(index));
-        let (Some(key), Some(start)) = (found, start) else {
+        let home = relayed.origin.unwrap_or(link);
+        let found = self.relay.import(home, relayed.track);
+        let origin = found.and_then(|key| self.tracks.get_mut(key)?.origin.as_mut());
+        let Some((key, origin)) = found.zip(origin).filter(|_| index < ENCODINGS_MAX) else {
             return self.stats.drop(DropReason::UnknownStream);
         };
-        let before = start.replace(relayed.start);
-        if before.is_some_and(|before| before != relayed.start) {
+        let before = origin.starts[index].replace(relayed.start);
+        let is_restart = before.is_some_and(|before| before != relayed.start);
+        if is_restart {
+            origin.seen[index] = Seen::default();
+        }
+        if !origin.seen[index].admit(packet.sequence) {
+            // Meant to be: it comes by two ways while one takes over from the other.
+            return;
+        }
+        if is_restart {
             // What came before the new beginning is numbered as before.
             self.flush();
             self.restart_encoding(key, relayed.encoding);
@@ -91,7 +107,7 @@ impl Shard {
         self.stats.packets_imported += 1;
         let captured = self.anchor.moment(relayed.captured);
         let captured = captured.filter(|moment| is_plausible(*moment, packet.arrival));
-        self.queue(Pending {
+        let pending = Pending {
             stream: Stream {
                 track: key,
                 encoding: relayed.encoding,
@@ -99,7 +115,9 @@ impl Shard {
             format: usize::from(relayed.format),
             packet: Arc::clone(packet),
             captured: captured.unwrap_or(packet.arrival),
-        });
+        };
+        self.export(&pending);
+        self.queue(pending);
     }
 
     /// What is taken here of a track of another shard may have changed.
@@ -185,10 +203,13 @@ impl Shard {
             encodings: (want.encodings & 0xff) as u8,
             requested: (want.requested & 0xff) as u8,
         };
-        track.exports.retain(|known| known.link != link);
-        if export.encodings != 0 {
-            track.exports.push(export);
+        let known = track.exports.iter_mut().find(|known| known.link == link);
+        match known {
+            // It keeps its place.
+            Some(known) => *known = export,
+            None => track.exports.push(export),
         }
+        track.exports.retain(|known| known.encodings != 0);
         if export.requested != 0 && !track.told_first_subscriber {
             track.told_first_subscriber = true;
             let told = node::TrackSubscribed {
@@ -197,6 +218,7 @@ impl Shard {
             let owner = track.owner;
             self.tell(owner, Told::TrackSubscribed(told));
         }
+        self.plan_ways(now, key);
         self.update_demand(now, key);
     }
 
@@ -204,6 +226,9 @@ impl Shard {
     pub(super) fn drop_exports(&mut self, now: Instant, key: TrackKey, link: LinkKey) {
         if let Some(track) = self.tracks.get_mut(key) {
             track.exports.retain(|known| known.link != link);
+            track.outlets.remove(link);
+            track.feeders.remove(&link);
+            self.plan_ways(now, key);
             self.update_demand(now, key);
         }
     }
@@ -291,6 +316,7 @@ impl Shard {
         for key in std::mem::take(&mut self.relay.switching) {
             self.mark_want(key);
         }
+        self.fade_outlets(now);
         if self.relay.rooms.is_empty() || self.relay.next_flow.is_some_and(|at| now < at) {
             return;
         }

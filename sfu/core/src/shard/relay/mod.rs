@@ -8,6 +8,7 @@
 mod media;
 mod members;
 mod span;
+mod ways;
 
 use std::time::Instant;
 
@@ -92,6 +93,7 @@ impl Shard {
             Kind::MemberGone(gone) => self.on_member_gone(now, room, link, &gone),
             Kind::Room(info) => self.on_room(room, link, &info),
             Kind::Want(want) => self.on_want(now, link, want),
+            Kind::Feed(feed) => self.on_feed(now, link, &feed),
             Kind::KeyframeRequest(request) => self.on_relayed_request(now, request),
             Kind::Flow(flow) => self.on_relayed_flow(now, link, &flow),
             Kind::Data(data) => self.on_relayed_data(now, room, data),

@@ -68,6 +68,8 @@ impl Shard {
                 let attach = Attach {
                     room: name.to_owned(),
                     version: VERSION,
+                    config: join.room.clone().filter(|_| !join.must_exist),
+                    room_id: join.room_id.clone(),
                 };
                 entry.insert(Waiting {
                     home,
@@ -124,9 +126,7 @@ impl Shard {
 
     /// A shard wants to serve participants of a room whose home this is.
     pub(super) fn on_attach(&mut self, now: Instant, link: LinkKey, attach: &Attach) {
-        let found = self.room_by_name.get(&attach.room).copied();
-        let is_home = |key: &RoomKey| self.rooms.get(*key).is_some_and(|r| r.span.is_home());
-        let Some(key) = found.filter(is_home).filter(|_| attach.version >= VERSION) else {
+        let Some(key) = self.home_for(now, attach) else {
             let room = attach.room.clone();
             return self.relay.send(link, "", Kind::Refused(Refused { room }));
         };
@@ -155,6 +155,22 @@ impl Shard {
             let introduce = Introduce { link: link.0 };
             self.relay
                 .send(other, id.as_str(), Kind::Introduce(introduce));
+        }
+    }
+
+    /// The room that a shard wants to serve, made if need be; none when this is not its home.
+    fn home_for(&mut self, now: Instant, attach: &Attach) -> Option<RoomKey> {
+        if attach.version < VERSION {
+            return None;
+        }
+        match self.room_by_name.get(&attach.room).copied() {
+            Some(key) => self.rooms.get(key)?.span.is_home().then_some(key),
+            None => {
+                let config = attach.config.as_ref().filter(|_| self.config.auto_create)?;
+                let is_named = config.name == attach.room;
+                // Refused with the attach: the edge says to those who wait that there is no room.
+                is_named.then(|| self.create_room(now, config, &attach.room_id).ok())?
+            }
         }
     }
 
@@ -326,6 +342,12 @@ impl Shard {
             } else if participant.is_here() {
                 for track in participant.tracks.clone() {
                     self.drop_exports(now, track, link);
+                }
+            } else {
+                for track in participant.tracks.clone() {
+                    if let Some(track) = self.tracks.get_mut(track) {
+                        track.outlets.remove(link);
+                    }
                 }
             }
         }
