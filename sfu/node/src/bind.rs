@@ -7,6 +7,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
 };
 
+use plenum_proto::ids::NodeId;
 use sfu_core::{CandidateAddress, Certificate, CoreConfig, Protocol};
 use tokio::net::TcpListener;
 
@@ -129,22 +130,15 @@ fn first_free<T>(
     bind(first)
 }
 
-/// What clients are told of a socket: what is advertised for its family, or else its own address.
+/// What clients are told of a socket.
 fn candidates(
     protocol: Protocol,
     local: SocketAddr,
     advertise: &[Advertise],
     offset: u16,
 ) -> Vec<CandidateAddress> {
-    let mut told: Vec<_> = advertise
-        .iter()
-        .filter(|advertise| advertise.ip.is_ipv4() == local.is_ipv4())
-        .map(|advertise| advertise.address(local, offset))
-        .collect();
-    if told.is_empty() {
-        told.push(local);
-    }
-    told.into_iter()
+    told(local, advertise, offset)
+        .into_iter()
         .map(|advertised| CandidateAddress {
             protocol,
             local,
@@ -153,18 +147,33 @@ fn candidates(
         .collect()
 }
 
+/// What others are told of a socket: what is advertised for its family, or else its own address.
+pub(crate) fn told(local: SocketAddr, advertise: &[Advertise], offset: u16) -> Vec<SocketAddr> {
+    let mut told: Vec<_> = advertise
+        .iter()
+        .filter(|advertise| advertise.ip.is_ipv4() == local.is_ipv4())
+        .map(|advertise| advertise.address(local, offset))
+        .collect();
+    if told.is_empty() {
+        told.push(local);
+    }
+    told
+}
+
 impl NodeConfig {
     /// The settings of a worker's core.
     pub(crate) fn core(
         &self,
-        node_id: &str,
+        node: &NodeId,
         worker: u8,
         candidates: Vec<CandidateAddress>,
         certificate: Certificate,
     ) -> CoreConfig {
         let mut core = CoreConfig::new(candidates, certificate);
-        core.node_id = node_id.to_owned();
+        core.node_id = node.into();
         core.worker = worker;
+        core.node = node.number();
+        core.relay_copies = self.relay.max_copies;
         core.region.clone_from(&self.region);
         core.limits = (&self.limits).into();
         core.resume_window = self.timeouts.resume_window;

@@ -1,7 +1,8 @@
 //! Which worker a room lives on, and which of its participants live on others.
 //!
 //! Owns placement inside the node: a room goes to the least loaded worker, its home, and stays there; a
-//! room that outgrows its home spreads over the other workers. Owns also the epochs of the rooms' placements on
+//! room that outgrows its home spreads over the other workers. Of a room whose home is on another node the
+//! first worker that serves it takes that place. Owns also the epochs of the rooms' placements on
 //! nodes: what was placed earlier than the node knows is refused. Must not be used on the packet path; only
 //! joins, commands, and the beginning and end of rooms and stays come here.
 
@@ -10,11 +11,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::epochs::{Epochs, Stale};
+use sfu_core::LinkKey;
+
+use crate::{
+    epochs::{Epochs, Stale},
+    worker,
+};
 
 /// Rooms of a node.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    /// The node's number.
+    node: u64,
     rooms: Mutex<Rooms>,
 }
 
@@ -31,6 +39,8 @@ struct Rooms {
 #[derive(Debug)]
 struct Place {
     home: usize,
+    /// The way to the home on another node, if it is there.
+    away: Option<LinkKey>,
     /// Id of the live room; absent while it does not exist yet, or is gone.
     id: Option<String>,
     /// Requests on their way to a worker that may make the room; they hold the place.
@@ -65,14 +75,15 @@ pub(crate) struct Home {
 pub(crate) struct Held {
     directory: Arc<Directory>,
     room: String,
-    home: usize,
+    home: LinkKey,
     worker: usize,
 }
 
 impl Directory {
     /// `spread` is how many participants of one room a worker takes before others are asked.
-    pub(crate) fn new(workers: usize, spread: usize) -> Self {
+    pub(crate) fn new(node: u64, workers: usize, spread: usize) -> Self {
         Self {
+            node,
             rooms: Mutex::new(Rooms {
                 places: HashMap::new(),
                 loads: vec![0; workers],
@@ -82,9 +93,14 @@ impl Directory {
         }
     }
 
-    /// The home of a room that exists.
+    /// The home of a room that exists, or of one whose home is on another node a worker that serves it.
     pub(crate) fn find(&self, room: &str) -> Option<usize> {
-        self.lock().places.get(room).map(|place| place.home)
+        let rooms = self.lock();
+        let place = rooms.places.get(room)?;
+        let serves = |worker: &usize| place.counts[*worker] > 0;
+        let serving = (0..place.counts.len()).find(serves);
+        let edge = serving.filter(|_| place.away.is_some());
+        Some(edge.unwrap_or(place.home))
     }
 
     /// The home of a room, or a place for it.
@@ -93,12 +109,26 @@ impl Directory {
     }
 
     /// A worker for somebody who joins a room: the one on which that identity is already, else one that
-    /// has room.
-    pub(crate) fn place_join(self: &Arc<Self>, room: &str, identity: &str) -> Held {
-        self.hold(room, |rooms, place| match place.stays.get(identity) {
+    /// has room. `away` is the way to its home, when that is another node.
+    pub(crate) fn place_join(
+        self: &Arc<Self>,
+        room: &str,
+        identity: &str,
+        away: Option<LinkKey>,
+    ) -> Held {
+        let mut held = self.hold(room, |rooms, place| match place.stays.get(identity) {
             Some(stay) => stay.worker,
             None => choose(place.home, &place.counts, &rooms.loads, rooms.spread),
-        })
+        });
+        if let Some(place) = self.lock().places.get_mut(room) {
+            // A room that lives here stays here until it ends: its shard says so to who joins.
+            if place.id.is_none() {
+                place.away = away;
+            }
+            let here = worker::link(self.node, place.home);
+            held.home = away.unwrap_or(here);
+        }
+        held
     }
 
     fn hold(self: &Arc<Self>, room: &str, choose: impl Fn(&Rooms, &Place) -> usize) -> Held {
@@ -112,6 +142,7 @@ impl Directory {
         let place = rooms.at(home, room);
         place.pending += 1;
         place.counts[worker] += 1;
+        let home = place.away.unwrap_or_else(|| worker::link(self.node, home));
         rooms.loads[worker] += 1;
         Held {
             directory: Arc::clone(self),
@@ -121,10 +152,17 @@ impl Directory {
         }
     }
 
+    /// The worker of this node at the other end of a link.
+    pub(crate) fn worker_behind(&self, link: LinkKey) -> Option<usize> {
+        (link.node() == self.node).then(|| usize::from(link.worker()))
+    }
+
     /// The worker says the room has begun. Called by that worker's thread, in order with
     /// [`Directory::gone`].
     pub(crate) fn started(&self, worker: usize, room: &str, id: &str) {
-        self.lock().at(worker, room).id = Some(id.to_owned());
+        let mut rooms = self.lock();
+        let place = rooms.at(worker, room);
+        (place.home, place.away, place.id) = (worker, None, Some(id.to_owned()));
     }
 
     /// Somebody asks for a room that was placed on this node by this epoch; 0 is not placed at all.
@@ -203,6 +241,7 @@ impl Directory {
         if stay.is_some_and(|stay| stay.participant == participant && stay.worker == worker) {
             place.stays.remove(identity);
             rooms.release(room, worker);
+            rooms.forget_if_idle(room);
         }
     }
 
@@ -212,7 +251,7 @@ impl Directory {
         let mut lost = Vec::new();
         let mut released = Vec::new();
         for (name, place) in &mut rooms.places {
-            let is_home = place.home == worker;
+            let is_home = place.home == worker && place.away.is_none();
             if let Some(id) = place.id.take_if(|_| is_home) {
                 lost.push((name.clone(), id));
             }
@@ -228,8 +267,9 @@ impl Directory {
         for (room, worker) in released {
             rooms.release(&room, worker);
         }
-        for (name, _) in &lost {
-            rooms.forget_if_idle(name);
+        let idle: Vec<String> = rooms.places.keys().cloned().collect();
+        for name in idle {
+            rooms.forget_if_idle(&name);
         }
         for (name, _) in &lost {
             rooms.epochs.ended(name);
@@ -269,6 +309,7 @@ impl Rooms {
             loads[worker] += 1;
             Place {
                 home: worker,
+                away: None,
                 id: None,
                 pending: 0,
                 stays: BTreeMap::new(),
@@ -289,6 +330,7 @@ impl Rooms {
         if let Entry::Occupied(entry) = self.places.entry(room.to_owned())
             && entry.get().id.is_none()
             && entry.get().pending == 0
+            && (entry.get().away.is_none() || entry.get().stays.is_empty())
         {
             let place = entry.remove();
             for stay in place.stays.values() {
@@ -305,9 +347,15 @@ impl Held {
         self.worker
     }
 
-    /// The home of the room, when that is another worker.
-    pub(crate) fn home(&self) -> Option<usize> {
-        (self.home != self.worker).then_some(self.home)
+    /// The home of the room, when that is another worker, here or on another node.
+    pub(crate) fn home(&self) -> Option<LinkKey> {
+        let own = worker::link(self.directory.node, self.worker);
+        (self.home != own).then_some(self.home)
+    }
+
+    /// The worker of this node that is the home.
+    pub(crate) fn home_here(&self) -> Option<u8> {
+        (self.home.node() == self.directory.node).then(|| self.home.worker())
     }
 }
 
@@ -326,8 +374,10 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
+    const NODE: u64 = 7;
+
     fn directory(workers: usize) -> Arc<Directory> {
-        Arc::new(Directory::new(workers, 3))
+        Arc::new(Directory::new(NODE, workers, 3))
     }
 
     fn loads(directory: &Directory) -> Vec<usize> {
@@ -336,13 +386,19 @@ mod tests {
 
     /// A join that comes about; the worker it was given, and the home if that is another.
     fn join(directory: &Arc<Directory>, room: &str, identity: &str) -> (usize, Option<usize>) {
-        let held = directory.place_join(room, identity);
-        if held.home().is_none() && directory.lock().places[room].id.is_none() {
+        let held = directory.place_join(room, identity, None);
+        let home = held.home().map(|home| usize::from(home.worker()));
+        if home.is_none() && directory.lock().places[room].id.is_none() {
             directory.started(held.worker(), room, "RM_1");
         }
         let participant = format!("PA_{identity}");
         directory.stay_began(held.worker(), room, identity.to_owned(), participant);
-        (held.worker(), held.home())
+        (held.worker(), home)
+    }
+
+    /// The worker for somebody who joins.
+    fn placed(directory: &Arc<Directory>, room: &str, identity: &str) -> usize {
+        directory.place_join(room, identity, None).worker()
     }
 
     fn leave(directory: &Directory, worker: usize, room: &str, identity: &str) {
@@ -418,9 +474,9 @@ mod tests {
         let directory = directory(2);
         join(&directory, "a", "ann");
         directory.stay_began(1, "a", "ann".into(), "PA_new".into());
-        assert_eq!(directory.place_join("a", "ann").worker(), 1);
+        assert_eq!(placed(&directory, "a", "ann"), 1);
         leave(&directory, 0, "a", "ann");
-        assert_eq!(directory.place_join("a", "ann").worker(), 1);
+        assert_eq!(placed(&directory, "a", "ann"), 1);
         assert_eq!(loads(&directory), [1, 1]);
         directory.stay_ended(1, "a", "ann", "PA_new");
         assert_eq!(loads(&directory), [1, 0]);
@@ -442,6 +498,38 @@ mod tests {
     }
 
     #[test]
+    fn a_room_of_another_node_is_kept_while_somebody_is_in_it() {
+        let directory = directory(2);
+        let away = Some(LinkKey::new(9, 3));
+        let held = directory.place_join("a", "ann", away);
+        assert_eq!(
+            (held.worker(), held.home(), held.home_here()),
+            (0, away, None)
+        );
+        directory.stay_began(0, "a", "ann".into(), "PA_ann".into());
+        drop(held);
+        assert_eq!(directory.place("a").home_here(), None, "others are told so");
+        directory.stay_began(1, "a", "bob".into(), "PA_bob".into());
+        leave(&directory, 0, "a", "ann");
+        assert_eq!(directory.find("a"), Some(1), "a worker that serves it");
+        leave(&directory, 1, "a", "bob");
+        assert_eq!(directory.find("a"), None);
+        assert_eq!(loads(&directory), [0, 0]);
+    }
+
+    #[test]
+    fn a_room_comes_to_this_node_when_its_home_does() {
+        let directory = directory(2);
+        let held = directory.place_join("a", "ann", Some(LinkKey::new(9, 3)));
+        directory.stay_began(0, "a", "ann".into(), "PA_ann".into());
+        drop(held);
+        let held = directory.place_join("a", "bob", None);
+        assert_eq!(held.home_here(), Some(0));
+        directory.started(0, "a", "RM_1");
+        assert_eq!(directory.place("a").home_here(), Some(0));
+    }
+
+    #[test]
     fn a_lost_worker_names_its_live_rooms_and_loses_its_stays() {
         let directory = directory(2);
         directory.started(0, "b", "RM_2");
@@ -458,6 +546,6 @@ mod tests {
         assert_eq!(directory.find("pending"), Some(0));
         drop(held);
         assert_eq!(loads(&directory), [0, 2]);
-        assert_eq!(directory.place_join("c", "cat").worker(), 1);
+        assert_eq!(placed(&directory, "c", "cat"), 1);
     }
 }

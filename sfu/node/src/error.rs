@@ -8,7 +8,7 @@ use sfu_core::CommandError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{events::WatchError, worker::RequestError};
+use crate::{events::WatchError, relay::LocateError, worker::RequestError};
 
 /// Why a call ended.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,12 @@ pub(crate) enum CallError {
     /// The caller gave a time that is none.
     #[error("spread: must be a duration that is not negative")]
     Spread,
+    /// The home of the room gives no answer, or says that it is not.
+    #[error(transparent)]
+    Home(#[from] LocateError),
+    /// It is for another node.
+    #[error("it is for node \"{node}\": ask there")]
+    Elsewhere { node: String },
     /// The node takes nobody in any more.
     #[error("the node shuts down")]
     Draining,
@@ -70,6 +76,13 @@ impl From<CallError> for Status {
                 Self::with_error_details(Code::InvalidArgument, message, details)
             }
             CallError::NoRelay => Self::failed_precondition(message),
+            CallError::Home(LocateError::Unknown(_)) => Self::invalid_argument(message),
+            CallError::Home(_) => Self::unavailable(message),
+            CallError::Elsewhere { node } => {
+                let node = HashMap::from([("node_id".to_owned(), node)]);
+                let details = ErrorDetails::with_error_info("ELSEWHERE", "plenum.node", node);
+                Self::with_error_details(Code::Unavailable, message, details)
+            }
             CallError::Spread => {
                 let details = ErrorDetails::with_bad_request_violation("spread", message.clone());
                 Self::with_error_details(Code::InvalidArgument, message, details)

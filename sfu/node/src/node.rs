@@ -30,13 +30,14 @@ use crate::{
     directory::Directory,
     discover::{self, DiscoverError},
     events::EventLog,
+    relay::{self, Relay, RelayError},
     report::SelfReport,
     service::{self, Identity, NodeService, Shared},
     stats::NodeStats,
     tcp::Tcp,
     turn::{Turn, TurnAccess, TurnStartError},
     udp::Overflows,
-    worker::{self, WorkerHandle},
+    worker::{self, Mesh, WorkerHandle},
 };
 
 /// Bytes of one request accepted: a session description and metadata at their limits, and more.
@@ -61,6 +62,9 @@ pub enum StartError {
     /// The TURN server cannot be started.
     #[error(transparent)]
     Turn(#[from] TurnStartError),
+    /// Other nodes could not reach this one.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// No certificate for DTLS could be made.
     #[error("no DTLS certificate")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -114,13 +118,15 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
 
     let stop = CancellationToken::new().drop_guard();
     let token = || DropGuard::token(&stop).clone();
+    let node_id = NodeId::random(rand::random);
     let identity = Identity {
-        node_id: NodeId::random(rand::random).to_string(),
+        node_id: node_id.to_string(),
         region: config.region.clone(),
         started_at: SystemTime::now(),
     };
     let epoch = format!("{:016x}", rand::random::<u64>());
     let directory = Arc::new(Directory::new(
+        node_id.number(),
         bound.len(),
         config.rooms.spread_participants,
     ));
@@ -128,23 +134,26 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
     let certificate =
         Certificate::generate().map_err(|error| StartError::Certificate(Box::new(error)))?;
     let (mut workers, mut threads) = (Vec::new(), Vec::new());
-    let carriers = worker::mesh(bound.len());
+    let Mesh {
+        carriers,
+        from_nodes,
+        nodes,
+    } = worker::mesh(node_id.number(), bound.len());
     for ((number, bound), carrier) in (0..).zip(bound).zip(carriers) {
         let index = usize::from(number);
         let certificate = certificate.clone();
         let setup = worker::Setup {
             index,
-            core: config.core(&identity.node_id, number, bound.candidates, certificate),
+            core: config.core(&node_id, number, bound.candidates, certificate),
             anchor,
             is_pinned: config.pin_workers,
             sockets: bound.sockets,
             send_queue: config.udp.send_queue,
             directory: Arc::clone(&directory),
             events: Arc::clone(&events),
-            carrier,
             stop: token(),
         };
-        let started = worker::start(setup).await;
+        let started = worker::start(setup, carrier).await;
         let (worker, thread) = started.map_err(|source| StartError::Worker { index, source })?;
         workers.push(worker);
         threads.push(thread);
@@ -152,6 +161,22 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
 
     let tasks = TaskTracker::new();
     let turn = Turn::start(&config, &media, &token(), &tasks)?;
+    let relay = if config.relay.listen.is_empty() {
+        None
+    } else {
+        let setup = relay::Setup {
+            config: config.relay.clone(),
+            udp: &config.udp,
+            node: &node_id,
+            workers: from_nodes,
+            directory: Arc::clone(&directory),
+            stop: token(),
+        };
+        let relay = Relay::start(setup)?;
+        // The workers find it here; nothing else sets it.
+        let _ = nodes.set(Arc::clone(&relay));
+        Some(relay)
+    };
     let frames = workers.iter().map(WorkerHandle::frames).collect();
     let tcp = Arc::new(Tcp::new(config.tcp, frames));
     for listener in listeners {
@@ -170,6 +195,7 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         tcp,
         turn,
         directory,
+        relay,
         events,
         sessions: TaskTracker::new(),
         draining: AtomicBool::new(false),
@@ -234,6 +260,11 @@ impl Node {
     /// The addresses of the UDP sockets, worker by worker.
     pub fn local_udp(&self) -> &[SocketAddr] {
         &self.udp
+    }
+
+    /// Where other nodes reach this one, as it is told to them; empty = not at all.
+    pub fn relay_addresses(&self) -> &[String] {
+        self.shared.relay_addresses()
     }
 
     /// The addresses of the TCP listeners.
@@ -315,6 +346,9 @@ impl Node {
             );
         }
         drop(in_memory);
+        if let Some(relay) = &shared.relay {
+            relay.close().await;
+        }
         drop(stop);
         tasks.close();
         tasks.wait().await;

@@ -35,7 +35,7 @@ impl SelfReport {
         NodeReport {
             node_id: self.shared.identity.node_id.clone(),
             address,
-            relay_addresses: Vec::new(),
+            relay_addresses: self.shared.relay_addresses().to_vec(),
             region: self.shared.identity.region.clone(),
             zone,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use sfu_core::{DropReason, ShardStats};
+use sfu_core::{DropReason, HopStats, ShardStats};
 
 pub use crate::{
     turn::{TurnDrop, TurnRefusal, TurnStats},
@@ -35,6 +35,33 @@ pub struct NodeStats {
     pub workers: u64,
     /// Datagrams the kernel dropped because a socket's receive buffer was full.
     pub udp_receive_overflows: u64,
+    /// Connections with other nodes.
+    pub relay: RelayStats,
+}
+
+/// Connections with other nodes, all together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RelayStats {
+    /// Connections now.
+    pub links: u64,
+    /// Connections that broke, or were given up because the other end did not keep up.
+    pub links_lost: u64,
+    /// Connections from outside that were refused: not of this cluster, too slow, or too many.
+    pub refused: u64,
+    /// Times another node was not reached in time.
+    pub unreachable: u64,
+    /// Media packets and lossy data that gave way because a link or a worker did not keep up.
+    pub dropped: u64,
+    /// Media messages that were none.
+    pub malformed: u64,
+    /// Bytes of datagrams sent, with all that QUIC adds.
+    pub bytes_sent: u64,
+    /// Bytes of datagrams received.
+    pub bytes_received: u64,
+    /// Datagrams of media.
+    pub hop: HopStats,
+    /// The longest round trip of the connections of now.
+    pub rtt: Duration,
 }
 
 /// Numbers of one worker, or the sum of several.

@@ -213,6 +213,41 @@ const EXPLAINED: Explained = &[
         "turn.denied_peers",
         "Networks that no relay may reach (\"198.51.100.0/24\"), besides all that is not public.",
     ),
+    (
+        "relay",
+        "Rooms over several nodes: how the nodes of a cluster reach each other, over QUIC.",
+    ),
+    (
+        "relay.listen",
+        "Addresses on which other nodes reach this one, at most one IPv4 and one IPv6. Empty: this node serves \
+         no room together with others.",
+    ),
+    (
+        "relay.advertise",
+        "Addresses told to other nodes instead (\"10.0.0.7\" or \"10.0.0.7:7890\"), as for UDP.",
+    ),
+    (
+        "relay.secret",
+        "What all nodes of the cluster share, at least 32 characters of chance (openssl rand -hex 32): whoever \
+         holds it is taken for a node. Keys are derived from it.",
+    ),
+    ("relay.max_nodes", "Other nodes known at a time."),
+    (
+        "relay.max_copies",
+        "Nodes to which this one sends the same track; those hand it on to the rest. 0: to all.",
+    ),
+    (
+        "relay.idle_timeout",
+        "A connection over which nothing comes for so long is lost.",
+    ),
+    (
+        "relay.media_queue_bytes",
+        "Media that waits for a connection; past it packets are dropped.",
+    ),
+    (
+        "relay.control_queue_bytes",
+        "Control messages that wait for a connection; past it the connection is given up.",
+    ),
     ("timeouts", "How long things may take or last."),
     (
         "timeouts.join",

@@ -8,6 +8,7 @@ mod discover;
 mod explained;
 mod limits;
 mod network;
+mod relay;
 mod turn;
 mod validate;
 
@@ -22,6 +23,7 @@ pub use advertise::Advertise;
 pub use discover::{DiscoverConfig, StunServer};
 pub use limits::LimitsConfig;
 pub use network::{InvalidNetwork, Network};
+pub use relay::RelayConfig;
 pub use turn::{SharedSecret, TurnConfig};
 pub use validate::ConfigProblem;
 
@@ -55,6 +57,8 @@ pub struct NodeConfig {
     pub tcp: TcpConfig,
     /// A relay for clients whose network lets nothing else through.
     pub turn: TurnConfig,
+    /// Rooms over several nodes.
+    pub relay: RelayConfig,
     /// How long things may take or last.
     pub timeouts: TimeoutsConfig,
     /// What is kept of room events for readers that come back.
@@ -188,6 +192,7 @@ impl Default for NodeConfig {
             udp: UdpConfig::default(),
             tcp: TcpConfig::default(),
             turn: TurnConfig::default(),
+            relay: RelayConfig::default(),
             timeouts: TimeoutsConfig::default(),
             events: EventsConfig::default(),
             limits: LimitsConfig::default(),

@@ -1,7 +1,7 @@
 //! Checks of the settings as a whole. Reports every mistake with the path of its key, so that one
 //! look at the file mends all; must not change a setting.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use super::{Advertise, MAX_WORKERS, NodeConfig};
 
@@ -25,6 +25,12 @@ const MAY_BE_ZERO: [&str; 3] = ["data_channels", "metadata_bytes", "attributes_b
 
 /// Longest of all times: past it a deadline is surely a typing mistake.
 const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Characters of the relay's secret.
+const SECRET_MIN: usize = 32;
+
+/// How long a relay connection may be silent.
+const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 impl NodeConfig {
     /// All mistakes at once, in the order of the keys.
@@ -52,6 +58,7 @@ impl NodeConfig {
         self.check_udp(&mut problems);
         self.check_tcp(&mut problems);
         self.check_turn(&mut problems);
+        self.check_relay(&mut problems);
         self.check_timeouts(&mut problems);
         for (path, value) in [
             ("events.keep", self.events.keep),
@@ -211,6 +218,35 @@ impl NodeConfig {
         }
     }
 
+    fn check_relay(&self, problems: &mut Problems) {
+        let relay = &self.relay;
+        for (i, listen) in relay.listen.iter().enumerate() {
+            let mut before = relay.listen[..i].iter();
+            if before.any(|other| other.is_ipv4() == listen.is_ipv4()) {
+                let path = format!("relay.listen[{i}]");
+                problems.add(&path, "is the second of its family of addresses");
+            }
+        }
+        let addresses = Addresses {
+            table: "relay",
+            listen: &relay.listen,
+            port_range: 0,
+            advertise: &relay.advertise,
+        };
+        addresses.check_advertise(false, problems);
+        let secret = &relay.secret.0;
+        if !relay.listen.is_empty() && secret.len() < SECRET_MIN {
+            let problem = format!("must have at least {SECRET_MIN} characters of chance");
+            problems.add("relay.secret", problem);
+        }
+        problems.positive("relay.max_nodes", relay.max_nodes);
+        if !IDLE.contains(&relay.idle_timeout) {
+            problems.add("relay.idle_timeout", "must be from 1s to 1h");
+        }
+        problems.positive("relay.media_queue_bytes", relay.media_queue_bytes);
+        problems.positive("relay.control_queue_bytes", relay.control_queue_bytes);
+    }
+
     fn check_timeouts(&self, problems: &mut Problems) {
         let timeouts = &self.timeouts;
         problems.duration("timeouts.join", timeouts.join);
@@ -222,7 +258,7 @@ impl NodeConfig {
     }
 }
 
-/// What UDP and TCP have in common: where to listen, and what to tell.
+/// What UDP, TCP and the relay have in common: where to listen, and what to tell.
 struct Addresses<'a> {
     table: &'static str,
     listen: &'a [SocketAddr],

@@ -11,7 +11,7 @@ use sfu_core::CommandError;
 use super::Shared;
 use crate::{
     error::CallError,
-    worker::{self, RequestError},
+    worker::{RequestError, WorkerHandle},
 };
 
 /// What a command is about.
@@ -27,33 +27,39 @@ enum Target<'a> {
 /// Answers a command.
 pub(super) async fn call(shared: &Shared, request: AdminRequest) -> Result<AdminReply, CallError> {
     match target(request.kind.as_ref().ok_or(CallError::Empty)?) {
-        Target::Room(room) => of_room(shared, room, &request).await,
+        Target::Room(room) => follow(shared, shared.worker_of(room), &request).await,
         Target::NewRoom(_) if shared.is_draining() => Err(shared.going()),
         Target::NewRoom(room) => {
             let (worker, held) = shared.place(room);
-            let reply = worker.admin(request).await;
+            let reply = follow(shared, worker, &request).await;
             drop(held);
-            Ok(reply?)
+            reply
         }
         Target::All => all(shared, &request).await,
     }
 }
 
-/// Asks the home of a room, and where it says that somebody else has the answer, there.
-async fn of_room(
+/// Asks a worker, and where it says that another one has the answer, there.
+async fn follow(
     shared: &Shared,
-    room: &str,
+    first: &WorkerHandle,
     request: &AdminRequest,
 ) -> Result<AdminReply, CallError> {
     /// A participant may move while it is looked for.
     const HOPS: usize = 3;
-    let mut answer = shared.worker_of(room).admin(request.clone()).await;
+    let mut answer = first.admin(request.clone()).await;
     for _ in 0..HOPS {
         let Err(RequestError::Refused(CommandError::Elsewhere { link })) = &answer else {
             break;
         };
-        let mut workers = shared.workers.iter().enumerate();
-        let Some((_, worker)) = workers.find(|(index, _)| worker::link(*index) == *link) else {
+        let Some(worker) = shared.directory.worker_behind(*link) else {
+            let relay = shared.relay.as_ref();
+            let node = relay.and_then(|relay| relay.node_of(*link));
+            return Err(CallError::Elsewhere {
+                node: node.unwrap_or_default(),
+            });
+        };
+        let Some(worker) = shared.workers.get(worker) else {
             break;
         };
         answer = worker.admin(request.clone()).await;

@@ -21,12 +21,12 @@ use futures_util::Stream;
 use plenum_proto::{
     node::{
         AdminReply, AdminRequest, CordonRequest, CordonResponse, DrainRequest, DrainResponse,
-        FenceRequest, FenceResponse, Join, NodeStatus, SessionEvent, SessionRequest, StatusRequest,
-        node_server::Node,
+        FenceRequest, FenceResponse, HomeNode, Join, NodeStatus, SessionEvent, SessionRequest,
+        StatusRequest, node_server::Node,
     },
     v1::{Event, WatchEventsRequest},
 };
-use sfu_core::ControlId;
+use sfu_core::{ControlId, LinkKey};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
@@ -35,6 +35,7 @@ use crate::{
     directory::{Directory, Held},
     error::CallError,
     events::EventLog,
+    relay::Relay,
     stats::{NodeStats, WorkerStats},
     tcp::Tcp,
     turn::Turn,
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) tcp: Arc<Tcp>,
     pub(crate) turn: Option<Turn>,
     pub(crate) directory: Arc<Directory>,
+    /// The way to other nodes.
+    pub(crate) relay: Option<Arc<Relay>>,
     pub(crate) events: Arc<EventLog>,
     /// Control connections; a node that stops waits for them to take their last events.
     pub(crate) sessions: TaskTracker,
@@ -93,10 +96,30 @@ impl Shared {
     }
 
     /// The worker for somebody who joins; holds the place of the room.
-    fn place_join(&self, join: &Join) -> (&WorkerHandle, Held) {
+    fn place_join(&self, join: &Join, away: Option<LinkKey>) -> (&WorkerHandle, Held) {
         let room = join.room.as_ref().map_or("", |room| &room.name);
-        let held = self.directory.place_join(room, &join.identity);
+        let held = self.directory.place_join(room, &join.identity, away);
         (&self.workers[held.worker()], held)
+    }
+
+    /// The way to the home of a joiner's room, when that is another node: asks it. What is here of the room
+    /// by an older placement ends first.
+    async fn find_home(&self, join: &Join) -> Result<Option<LinkKey>, CallError> {
+        let is_away = |home: &&HomeNode| home.node_id != self.identity.node_id;
+        let Some(home) = join.home.as_ref().filter(is_away) else {
+            return Ok(None);
+        };
+        let room = join.room.as_ref().map_or("", |room| &room.name);
+        let relay = self.relay.as_ref().ok_or(CallError::NoRelay)?;
+        let found = relay.locate(home, room).await?;
+        if home.epoch > 0 {
+            self.fence(room, home.epoch).await;
+        }
+        Ok(Some(found))
+    }
+
+    pub(crate) fn relay_addresses(&self) -> &[String] {
+        self.relay.as_ref().map_or(&[], |relay| relay.addresses())
     }
 
     fn new_control(&self) -> ControlId {
@@ -155,6 +178,7 @@ impl Shared {
             event_watchers: self.events.watchers(),
             workers: u64::try_from(self.workers.len()).unwrap_or(u64::MAX),
             udp_receive_overflows: self.udp_overflows.count(),
+            relay: self.relay.as_ref().map(|r| r.stats()).unwrap_or_default(),
         }
     }
 }
@@ -253,7 +277,7 @@ impl Node for NodeService {
             num_subscriptions: count(core.subscriptions),
             draining: self.shared.is_draining(),
             cordoned: self.shared.is_cordoned(),
-            relay_addresses: Vec::new(),
+            relay_addresses: self.shared.relay_addresses().to_vec(),
         }))
     }
 }

@@ -78,13 +78,9 @@ where
     if shared.is_draining() {
         return Err(shared.going());
     }
-    if let Some(home) = &join.home
-        && home.node_id != shared.identity.node_id
-    {
-        return Err(CallError::NoRelay);
-    }
     let control = shared.new_control();
-    let (worker, held) = shared.place_join(&join);
+    let away = shared.find_home(&join).await?;
+    let (worker, held) = shared.place_join(&join, away);
     let epoch = shared.epoch_of(&join);
     worker
         .join(control, join, epoch, held.home(), events)

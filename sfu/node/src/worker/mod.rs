@@ -24,7 +24,7 @@ use std::{
 };
 
 use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionEvent, SessionRequest};
-use sfu_core::{ClockAnchor, CommandError, ControlId, CoreConfig};
+use sfu_core::{ClockAnchor, CommandError, ControlId, CoreConfig, LinkKey};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ use crate::{
 use reactor::Reactor;
 
 pub(crate) use cores::available as available_cores;
-pub(crate) use relay::{Carrier, link, mesh};
+pub(crate) use relay::{Carrier, Mesh, Parcel, link, mesh};
 
 /// Requests that wait for a worker; past it their callers wait.
 const REQUEST_QUEUE: usize = 1024;
@@ -61,8 +61,6 @@ pub(crate) struct Setup {
     pub(crate) send_queue: usize,
     pub(crate) directory: Arc<Directory>,
     pub(crate) events: Arc<EventLog>,
-    /// The way to the other workers.
-    pub(crate) carrier: Carrier,
     pub(crate) stop: CancellationToken,
 }
 
@@ -75,7 +73,7 @@ pub(crate) enum Request {
         /// By which the room was placed on this node; 0 when it was not.
         epoch: u64,
         /// The worker on which the room has its home, when that is another one.
-        home: Option<usize>,
+        home: Option<LinkKey>,
         events: mpsc::Sender<SessionEvent>,
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
@@ -152,7 +150,7 @@ impl WorkerHandle {
         control: ControlId,
         join: Join,
         epoch: u64,
-        home: Option<usize>,
+        home: Option<LinkKey>,
         events: mpsc::Sender<SessionEvent>,
     ) -> Result<(), RequestError> {
         let join = Box::new(join);
@@ -235,7 +233,10 @@ impl WorkerHandle {
 }
 
 /// Starts a worker; returns when it is ready for datagrams.
-pub(crate) async fn start(setup: Setup) -> io::Result<(WorkerHandle, thread::JoinHandle<()>)> {
+pub(crate) async fn start(
+    setup: Setup,
+    carrier: Carrier,
+) -> io::Result<(WorkerHandle, thread::JoinHandle<()>)> {
     let (requests, requests_in) = mpsc::channel(REQUEST_QUEUE);
     let (frames, frames_in) = mpsc::channel(FRAME_QUEUE);
     let published = Arc::new(Published::default());
@@ -247,7 +248,7 @@ pub(crate) async fn start(setup: Setup) -> io::Result<(WorkerHandle, thread::Joi
     let (ready, is_ready) = oneshot::channel();
     let thread = thread::Builder::new()
         .name(format!("sfu-worker-{}", setup.index))
-        .spawn(move || run(setup, requests_in, frames_in, published, ready))?;
+        .spawn(move || run(setup, carrier, requests_in, frames_in, published, ready))?;
     match is_ready.await {
         Ok(outcome) => outcome.map(|()| (handle, thread)),
         Err(_) => Err(io::Error::other("the worker's thread ended at its start")),
@@ -255,7 +256,8 @@ pub(crate) async fn start(setup: Setup) -> io::Result<(WorkerHandle, thread::Joi
 }
 
 fn run(
-    mut setup: Setup,
+    setup: Setup,
+    carrier: Carrier,
     requests: mpsc::Receiver<Request>,
     frames: mpsc::Receiver<TcpInput>,
     published: Arc<Published>,
@@ -264,14 +266,15 @@ fn run(
     if setup.is_pinned {
         pin(setup.index);
     }
+    let (relayed, outgoing) = carrier.split();
     let mut inputs = turn::Inputs {
         requests,
         frames,
-        relayed: setup.carrier.take_incoming(),
+        relayed,
         stop: Box::pin(setup.stop.clone().cancelled_owned()),
     };
     let made = Reactor::new().and_then(|reactor| {
-        let worker = turn::Worker::new(setup, published)?;
+        let worker = turn::Worker::new(setup, outgoing, published)?;
         Ok((reactor, worker))
     });
     match made {

@@ -1,5 +1,6 @@
-//! The carrier of relay links between the workers of a node: a bounded channel for each ordered pair,
-//! one parcel of frames for each turn and link. Must not look into frames, nor wait.
+//! The carrier of relay links between the workers of a node, and from them to the relay that leads to other
+//! nodes: a bounded channel for each ordered pair, one parcel of frames for each turn and link. Must not
+//! look into frames, nor wait.
 //!
 //! When a worker does not keep up and its channel is full, frames that may be lost are, and are counted;
 //! the others wait here for room. When too many of those wait, the link is given up: both ends are told,
@@ -7,6 +8,7 @@
 
 use std::{
     mem,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -15,6 +17,7 @@ use sfu_core::{LinkKey, RelayFrame, RelayTransmit};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::turn::Worker;
+use crate::relay::{Bundle, Relay};
 
 /// Parcels that wait in a channel.
 const PARCELS: usize = 64;
@@ -27,6 +30,12 @@ const WAITING_MAX: usize = 16_384;
 
 /// Parcels taken of each link in one turn.
 const BATCH: usize = 16;
+
+/// Parcels taken of all other nodes in one turn.
+const REMOTE_BATCH: usize = 64;
+
+/// Parcels of all workers of other nodes that wait for a worker.
+const REMOTE_PARCELS: usize = 1024;
 
 /// How long a worker sleeps at most while frames wait for room.
 const RETRY: Duration = Duration::from_millis(1);
@@ -42,29 +51,53 @@ pub(crate) enum Parcel {
 
 /// Both directions of the links of one worker, before it starts.
 pub(crate) struct Carrier {
+    worker: u8,
     incoming: Vec<(LinkKey, mpsc::Receiver<Parcel>)>,
+    remote: mpsc::Receiver<(LinkKey, Parcel)>,
     outgoing: Vec<Lane>,
+    nodes: Nodes,
+}
+
+/// The relay, once there is one.
+pub(crate) type Nodes = Arc<OnceLock<Arc<Relay>>>;
+
+/// The carriers of all workers, and the ways into each of them from other nodes.
+pub(crate) struct Mesh {
+    pub(crate) carriers: Vec<Carrier>,
+    pub(crate) from_nodes: Vec<mpsc::Sender<(LinkKey, Parcel)>>,
+    pub(crate) nodes: Nodes,
 }
 
 /// What comes from the other workers.
 pub(super) struct Incoming {
     links: Vec<(LinkKey, mpsc::Receiver<Parcel>)>,
+    /// What comes from workers of other nodes.
+    remote: mpsc::Receiver<(LinkKey, Parcel)>,
     /// The link that is looked at first.
     first: usize,
 }
 
 /// What goes to the other workers.
 pub(super) struct Outgoing {
+    worker: u8,
     lanes: Vec<Lane>,
+    nodes: Nodes,
 }
 
 /// One link, outward.
 struct Lane {
     link: LinkKey,
-    parcels: mpsc::Sender<Parcel>,
+    way: Way,
     frames: Vec<RelayFrame>,
     /// The other end is to be told first that the link was lost.
     is_lost: bool,
+}
+
+/// Where the parcels of a link go.
+enum Way {
+    Worker(mpsc::Sender<Parcel>),
+    /// A worker of another node, and which of ours sends.
+    Node(mpsc::Sender<Bundle>, u8),
 }
 
 /// What became of frames on their way out.
@@ -76,54 +109,69 @@ pub(super) struct Flushed {
     pub(super) lost: Vec<LinkKey>,
 }
 
-/// The link to a worker.
-pub(crate) fn link(worker: usize) -> LinkKey {
-    LinkKey(worker as u64)
+/// The link to a worker of the node of that number.
+pub(crate) fn link(node: u64, worker: usize) -> LinkKey {
+    // There are never more than 36.
+    LinkKey::new(node, u8::try_from(worker).unwrap_or(u8::MAX))
 }
 
-/// The links of so many workers, each with each.
-pub(crate) fn mesh(workers: usize) -> Vec<Carrier> {
-    let mut carriers: Vec<Carrier> = (0..workers)
-        .map(|_| Carrier {
+/// The links of so many workers of a node, each with each.
+pub(crate) fn mesh(node: u64, workers: usize) -> Mesh {
+    let nodes = Nodes::default();
+    let (mut carriers, mut from_nodes) = (Vec::new(), Vec::new());
+    for worker in 0..workers {
+        let (way, remote) = mpsc::channel(REMOTE_PARCELS);
+        from_nodes.push(way);
+        carriers.push(Carrier {
+            worker: link(node, worker).worker(),
             incoming: Vec::new(),
+            remote,
             outgoing: Vec::new(),
-        })
-        .collect();
+            nodes: Arc::clone(&nodes),
+        });
+    }
     for from in 0..workers {
         for to in (0..workers).filter(|to| *to != from) {
             let (parcels, incoming) = mpsc::channel(PARCELS);
             carriers[from].outgoing.push(Lane {
-                link: link(to),
-                parcels,
+                link: link(node, to),
+                way: Way::Worker(parcels),
                 frames: Vec::new(),
                 is_lost: false,
             });
-            carriers[to].incoming.push((link(from), incoming));
+            carriers[to].incoming.push((link(node, from), incoming));
         }
     }
-    carriers
+    Mesh {
+        carriers,
+        from_nodes,
+        nodes,
+    }
 }
 
 impl Carrier {
-    /// What comes in, once.
-    pub(super) fn take_incoming(&mut self) -> Incoming {
-        Incoming {
-            links: mem::take(&mut self.incoming),
+    /// What comes in, and what goes out.
+    pub(super) fn split(self) -> (Incoming, Outgoing) {
+        let incoming = Incoming {
+            links: self.incoming,
+            remote: self.remote,
             first: 0,
-        }
-    }
-
-    /// What goes out.
-    pub(super) fn into_outgoing(self) -> Outgoing {
-        Outgoing {
+        };
+        let outgoing = Outgoing {
+            worker: self.worker,
             lanes: self.outgoing,
-        }
+            nodes: self.nodes,
+        };
+        (incoming, outgoing)
     }
 }
 
 impl Incoming {
     /// The next parcel. Without one, the first to come wakes the thread.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Option<(LinkKey, Parcel)> {
+        if let Poll::Ready(Some(relayed)) = self.remote.poll_recv(context) {
+            return Some(relayed);
+        }
         let count = self.links.len();
         self.first = (self.first + 1) % count.max(1);
         for offset in 0..count {
@@ -139,14 +187,41 @@ impl Incoming {
 impl Outgoing {
     /// Takes a frame; it goes with the parcel of this turn.
     pub(super) fn push(&mut self, transmit: RelayTransmit) {
-        let mut lanes = self.lanes.iter_mut();
-        // The shard was told of no other links.
-        let Some(lane) = lanes.find(|lane| lane.link == transmit.link) else {
+        let known = self
+            .lanes
+            .iter()
+            .position(|lane| lane.link == transmit.link);
+        let Some(index) = known.or_else(|| self.open(transmit.link)) else {
             return;
         };
+        let lane = &mut self.lanes[index];
         lane.frames.push(transmit.frame);
         if lane.frames.len().is_multiple_of(PARCEL_FRAMES) {
             lane.try_send();
+        }
+    }
+
+    /// Opens the way to a worker of another node.
+    fn open(&mut self, link: LinkKey) -> Option<usize> {
+        let bundles = self.nodes.get()?.bundles(link.node())?;
+        self.lanes.push(Lane {
+            link,
+            way: Way::Node(bundles, self.worker),
+            frames: Vec::new(),
+            is_lost: false,
+        });
+        Some(self.lanes.len() - 1)
+    }
+
+    /// What went before over a link to another node is void, and so is what still waits. The relay learns
+    /// that this worker knows.
+    fn on_lost(&mut self, link: LinkKey) {
+        let known = self.lanes.iter().position(|lane| lane.link == link);
+        if let Some(index) = known.or_else(|| self.open(link))
+            && let lane = &mut self.lanes[index]
+            && matches!(lane.way, Way::Node(..))
+        {
+            lane.give_up();
         }
     }
 
@@ -163,6 +238,14 @@ impl Outgoing {
                 flushed.lost.push(lane.link);
             }
         }
+        // A node that was forgotten is found again by the next frame.
+        self.lanes.retain(|lane| {
+            let is_gone = lane.way.is_gone();
+            if is_gone {
+                flushed.lost.push(lane.link);
+            }
+            !is_gone
+        });
         flushed
     }
 
@@ -181,7 +264,7 @@ impl Outgoing {
 impl Lane {
     fn try_send(&mut self) {
         if self.is_lost {
-            match self.parcels.try_send(Parcel::Lost) {
+            match self.way.try_send(self.link, Parcel::Lost) {
                 Err(TrySendError::Full(_)) => return,
                 // A worker that is gone needs no news.
                 Ok(()) | Err(TrySendError::Closed(_)) => self.is_lost = false,
@@ -190,10 +273,8 @@ impl Lane {
         if self.frames.is_empty() {
             return;
         }
-        match self
-            .parcels
-            .try_send(Parcel::Frames(mem::take(&mut self.frames)))
-        {
+        let parcel = Parcel::Frames(mem::take(&mut self.frames));
+        match self.way.try_send(self.link, parcel) {
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(Parcel::Frames(frames))) => self.frames = frames,
             Err(TrySendError::Full(Parcel::Lost)) => {}
@@ -203,6 +284,27 @@ impl Lane {
     fn give_up(&mut self) {
         self.frames.clear();
         self.is_lost = true;
+    }
+}
+
+impl Way {
+    fn try_send(&self, link: LinkKey, parcel: Parcel) -> Result<(), TrySendError<Parcel>> {
+        match self {
+            Self::Worker(parcels) => parcels.try_send(parcel),
+            Self::Node(bundles, worker) => {
+                let between = (*worker, link.worker());
+                let bundle = Bundle { between, parcel };
+                bundles.try_send(bundle).map_err(|error| match error {
+                    TrySendError::Full(bundle) => TrySendError::Full(bundle.parcel),
+                    TrySendError::Closed(bundle) => TrySendError::Closed(bundle.parcel),
+                })
+            }
+        }
+    }
+
+    /// The relay has forgotten the node.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Node(bundles, _) if bundles.is_closed())
     }
 }
 
@@ -216,7 +318,10 @@ impl Worker {
                     self.shard.handle_relay(now, link, frame);
                 }
             }
-            Parcel::Lost => self.shard.handle_link_lost(now, link),
+            Parcel::Lost => {
+                self.outgoing.on_lost(link);
+                self.shard.handle_link_lost(now, link);
+            }
         }
         self.drain();
     }
@@ -224,6 +329,15 @@ impl Worker {
     /// Takes what other workers sent, up to the batch. While there is more to send than the budget
     /// covers it stays where it is, until media gives way there.
     pub(super) fn take_relayed(&mut self, incoming: &mut Incoming) {
+        for _ in 0..REMOTE_BATCH {
+            if self.has_backlog {
+                return;
+            }
+            let Ok((link, parcel)) = incoming.remote.try_recv() else {
+                break;
+            };
+            self.on_relayed(link, parcel);
+        }
         for (link, parcels) in &mut incoming.links {
             for _ in 0..BATCH {
                 if self.has_backlog {
@@ -257,6 +371,8 @@ mod tests {
 
     use super::*;
 
+    const NODE: u64 = 7;
+
     fn frame(kind: Kind) -> RelayFrame {
         RelayFrame::Control(Box::new(Control {
             room_id: "RM_1".into(),
@@ -274,13 +390,14 @@ mod tests {
     }
 
     fn ends() -> (Outgoing, Incoming) {
-        let mut carriers = mesh(2);
-        let incoming = carriers[1].take_incoming();
-        (carriers.remove(0).into_outgoing(), incoming)
+        let mut carriers = mesh(NODE, 2).carriers;
+        let (incoming, _) = carriers.remove(1).split();
+        let (_, outgoing) = carriers.remove(0).split();
+        (outgoing, incoming)
     }
 
     fn push(outgoing: &mut Outgoing, frame: RelayFrame) {
-        let link = link(1);
+        let link = link(NODE, 1);
         outgoing.push(RelayTransmit { link, frame });
     }
 
@@ -306,7 +423,7 @@ mod tests {
         assert_eq!(outgoing.flush(), Flushed::default());
         assert_eq!(outgoing.flush(), Flushed::default());
         assert_eq!(taken(&mut incoming), [Some(2)]);
-        assert_eq!(incoming.links[0].0, link(0));
+        assert_eq!(incoming.links[0].0, link(NODE, 0));
         assert_eq!(outgoing.retry_at(Instant::now()), None);
     }
 
@@ -342,7 +459,7 @@ mod tests {
             turns += 1;
             assert!(turns <= PARCELS + WAITING_MAX + 1);
         }
-        assert_eq!(lost, [link(1)]);
+        assert_eq!(lost, [link(NODE, 1)]);
         taken(&mut incoming);
         let [_, control] = frames();
         push(&mut outgoing, control);

@@ -6,7 +6,7 @@
 use plenum_proto::node::AdminReply;
 use sfu_core::{Command, CommandError, ControlId, Reply};
 
-use super::{Request, relay, turn::Worker};
+use super::{Request, turn::Worker};
 use crate::service::admin_room;
 
 impl Worker {
@@ -27,7 +27,6 @@ impl Worker {
                     return;
                 }
                 self.controls.insert(control, events);
-                let home = home.map(relay::link);
                 let outcome = self.command(Command::Join {
                     control,
                     join,

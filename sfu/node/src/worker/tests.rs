@@ -25,7 +25,7 @@ fn fixture() -> Fixture {
         local,
         advertised: local,
     };
-    let directory = Arc::new(Directory::new(1, 300));
+    let directory = Arc::new(Directory::new(7, 1, 300));
     let log = Arc::new(EventLog::new("epoch".into(), EventsConfig::default()));
     let published = Arc::new(Published::default());
     let setup = Setup {
@@ -37,10 +37,10 @@ fn fixture() -> Fixture {
         send_queue: 8,
         directory: Arc::clone(&directory),
         events: Arc::clone(&log),
-        carrier: mesh(1).remove(0),
         stop: CancellationToken::new(),
     };
-    let worker = turn::Worker::new(setup, Arc::clone(&published)).unwrap();
+    let (_, outgoing) = mesh(7, 1).carriers.remove(0).split();
+    let worker = turn::Worker::new(setup, outgoing, Arc::clone(&published)).unwrap();
     Fixture {
         worker,
         directory,
@@ -175,7 +175,7 @@ fn inputs() -> (mpsc::Sender<Request>, mpsc::Sender<TcpInput>, turn::Inputs) {
     let inputs = turn::Inputs {
         requests: requests_in,
         frames: frames_in,
-        relayed: mesh(1).remove(0).take_incoming(),
+        relayed: mesh(7, 1).carriers.remove(0).split().0,
         stop: Box::pin(CancellationToken::new().cancelled_owned()),
     };
     (requests, frames, inputs)
@@ -225,12 +225,12 @@ async fn a_thread_answers_at_once_and_ends_when_the_node_stops() {
         is_pinned: true,
         sockets: vec![socket],
         send_queue: 8,
-        directory: Arc::new(Directory::new(2, 300)),
+        directory: Arc::new(Directory::new(7, 2, 300)),
         events: Arc::new(EventLog::new("epoch".into(), EventsConfig::default())),
-        carrier: mesh(1).remove(0),
         stop: stop.clone(),
     };
-    let (handle, thread) = start(setup).await.unwrap();
+    let carrier = mesh(7, 1).carriers.remove(0);
+    let (handle, thread) = start(setup, carrier).await.unwrap();
     assert_eq!(thread.thread().name(), Some("sfu-worker-1"));
     for _ in 0..100 {
         let stats = handle.stats().await.unwrap();

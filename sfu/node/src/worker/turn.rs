@@ -129,7 +129,11 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Makes the shard and takes over the sockets.
-    pub(super) fn new(setup: Setup, published: Arc<Published>) -> io::Result<Self> {
+    pub(super) fn new(
+        setup: Setup,
+        outgoing: Outgoing,
+        published: Arc<Published>,
+    ) -> io::Result<Self> {
         let now = Instant::now();
         let ports = setup
             .sockets
@@ -146,7 +150,7 @@ impl Worker {
             tcp: HashMap::new(),
             directory: setup.directory,
             events: setup.events,
-            outgoing: setup.carrier.into_outgoing(),
+            outgoing,
             counted: WorkerStats::default(),
             batch: Batch::new(),
             feed: select_feed(0, 0, Duration::ZERO),

@@ -143,6 +143,35 @@ fn a_turn_server_needs_what_clients_need() {
 }
 
 #[test]
+fn a_relay_needs_a_secret_and_addresses_others_can_reach() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let cases: [(String, &[&str]); 5] = [
+        (
+            format!("listen = ['127.0.0.1:1']\nsecret = '{secret}'"),
+            &[],
+        ),
+        ("listen = ['127.0.0.1:1']".into(), &["relay.secret"]),
+        (
+            format!("listen = ['0.0.0.0:1']\nsecret = '{secret}'"),
+            &["relay.listen[0]"],
+        ),
+        (
+            format!("listen = ['10.0.0.1:1', '[::1]:1', '10.0.0.2:1']\nsecret = '{secret}'"),
+            &["relay.listen[2]"],
+        ),
+        (
+            "secret = 'short'\nidle_timeout = '100ms'\nmax_nodes = 0".into(),
+            &["relay.max_nodes", "relay.idle_timeout"],
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(problems(&format!("[relay]\n{text}")), expected, "{text}");
+    }
+    let config: NodeConfig = toml::from_str(&format!("[relay]\nsecret = '{secret}'")).unwrap();
+    assert!(!format!("{config:?}").contains(secret), "no log shows it");
+}
+
+#[test]
 fn unknown_keys_and_unreadable_values_are_refused() {
     for text in [
         "worker = 1",

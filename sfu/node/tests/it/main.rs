@@ -5,6 +5,8 @@
 mod admin;
 mod config;
 mod network;
+mod nodes;
+mod people;
 mod session;
 mod spread;
 mod support;
