@@ -87,6 +87,9 @@ node:
 cluster:
   listen: {{ printf "%s:%d" (eq .Values.cluster.ipFamily "IPv6" | ternary "[::]" "0.0.0.0") (int .Values.cluster.controlPlanePort) | quote }}
   region: {{ .Values.media.region | quote }}
+  {{- with .Values.cluster.zone }}
+  zone: {{ . | quote }}
+  {{- end }}
 {{- include "plenum.config.tls" . | nindent 2 }}
 {{- end -}}
 

@@ -68,12 +68,7 @@ plenum.dev/slot: {{ .index | quote }}
     secretKeyRef:
       name: {{ include "plenum.clusterSecret" .root }}
       key: cluster-secret
-{{- if and (not $values.cluster.zone) (semverCompare ">=1.35-0" .root.Capabilities.KubeVersion.Version) }}
-- name: PLENUM_CLUSTER__ZONE
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.labels['topology.kubernetes.io/zone']
-{{- end }}
+{{- include "plenum.zoneEnv" .root }}
 {{- end -}}
 
 {{- define "plenum.hostPort" -}}

@@ -123,6 +123,16 @@ checksum/cluster: {{ .root.Values.cluster.secret | sha256sum }}
 {{- end }}
 {{- end -}}
 
+{{/* The zone of the pod's machine, which Kubernetes puts on the pod as a label since 1.35. */}}
+{{- define "plenum.zoneEnv" -}}
+{{- if and (not .Values.cluster.zone) (semverCompare ">=1.35-0" .Capabilities.KubeVersion.Version) }}
+- name: PLENUM_CLUSTER__ZONE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['topology.kubernetes.io/zone']
+{{- end }}
+{{- end -}}
+
 {{/* Who we are to etcd. */}}
 {{- define "plenum.etcdEnv" -}}
 {{- with .Values.store.etcd.existingSecret }}

@@ -14,7 +14,7 @@ import pytest
 from conftest import BINARIES, CHART, MINIMAL, TOOLS, VALUES, by_name, containers, json, of_kind, pods, re, render, subprocess, yaml
 
 FIELDS = {"status.hostIPs": "10.0.0.5,fd00::5", "status.hostIP": "10.0.0.5", "status.podIPs": "10.1.0.5,fd01::5",
-          "status.podIP": "10.1.0.5", "metadata.name": "release-0", "spec.nodeName": "machine"}
+          "status.podIP": "10.1.0.5", "metadata.labels['topology.kubernetes.io/zone']": "a"}
 # The programs of mode cluster are checked as soon as the workspace has them.
 HAS_CLUSTER = (CHART.parent / "sfu" / "node" / "src" / "bin" / "sfu.rs").exists()
 CHECKED = [values for values in VALUES if HAS_CLUSTER or not values.name.startswith("cluster")]
@@ -50,7 +50,10 @@ def environment(container, where):
             out[one["name"]] = FIELDS[one["valueFrom"]["fieldRef"]["fieldPath"]]
         else:
             out[one["name"]] = SECRET
-    return out
+    # In brackets the address of the pod is an IPv6 one.
+    if any("[$(POD_IP)]" in value for value in out.values()):
+        out["POD_IP"] = FIELDS["status.podIPs"].split(",")[1]
+    return {name: value.replace("$(POD_IP)", out.get("POD_IP", "")) for name, value in out.items()}
 
 
 @pytest.mark.parametrize("values", CHECKED, ids=lambda path: path.stem)

@@ -5,7 +5,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -54,7 +53,7 @@ func check(object runtime.Object) (field.ErrorList, error) {
 			it.Spec.ClusterIP, it.Spec.ClusterIPs = "10.96.0.10", []string{"10.96.0.10"}
 		}
 		it.Spec.IPFamilies = []core.IPFamily{core.IPv4Protocol}
-		return corevalidation.ValidateService(it), nil
+		return corevalidation.ValidateServiceCreate(it), nil
 	case *core.ConfigMap:
 		return corevalidation.ValidateConfigMap(it), nil
 	case *core.Secret:
@@ -76,7 +75,6 @@ func check(object runtime.Object) (field.ErrorList, error) {
 }
 
 func main() {
-	_ = context.Background()
 	codec := serializer.NewCodecFactory(legacyscheme.Scheme, serializer.EnableStrict).UniversalDecoder()
 	documents := yaml.NewYAMLReader(bufio.NewReader(os.Stdin))
 	checked, bad := 0, 0
