@@ -7,11 +7,12 @@ mod serve;
 
 use std::{ffi::OsString, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use plenum_service::{
     cli::{self, AnyError, Stop},
     cluster::{Trust, TrustError},
     config::{ConfigError, Configuration as _, Pairs},
+    probe,
     telemetry::{self, MetricsExport, TelemetryError},
 };
 
@@ -27,6 +28,17 @@ use serve::Listeners;
 struct Arguments {
     #[command(flatten)]
     settings: cli::Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask the `sfu` that runs here how it is, at the address in `http.address_file`; fails unless it is well.
+    Probe {
+        /// "/healthz" or "/readyz".
+        path: String,
+    },
 }
 
 /// Why `sfu` does not start.
@@ -61,8 +73,8 @@ pub enum SfuError {
 /// # Errors
 /// Whatever ends it before it is told to.
 pub fn run(arguments: Vec<OsString>, variables: Pairs) -> Result<(), AnyError> {
-    let settings = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments.settings,
+    let Arguments { settings, command } = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
     if settings.print_default_config {
@@ -71,6 +83,9 @@ pub fn run(arguments: Vec<OsString>, variables: Pairs) -> Result<(), AnyError> {
     let config = SfuConfig::load(settings.config.as_deref(), variables, settings.set)?;
     if settings.check_config {
         return cli::print("The configuration is good.\n");
+    }
+    if let Some(Command::Probe { path }) = command {
+        return Ok(probe::ask(config.http.address_file.as_deref(), &path)?);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
