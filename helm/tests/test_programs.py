@@ -11,13 +11,10 @@ import time
 
 import pytest
 
-from conftest import BINARIES, CHART, MINIMAL, TOOLS, VALUES, by_name, containers, json, of_kind, pods, re, render, subprocess, yaml
+from conftest import BINARIES, CHART, MINIMAL, TOOLS, VALUES, by_name, containers, each_values, json, of_kind, pods, re, render, subprocess, yaml
 
 FIELDS = {"status.hostIPs": "10.0.0.5,fd00::5", "status.hostIP": "10.0.0.5", "status.podIPs": "10.1.0.5,fd01::5",
           "status.podIP": "10.1.0.5", "metadata.labels['topology.kubernetes.io/zone']": "a"}
-# The programs of mode cluster are checked as soon as the workspace has them.
-HAS_CLUSTER = (CHART.parent / "sfu" / "node" / "src" / "bin" / "sfu.rs").exists()
-CHECKED = [values for values in VALUES if HAS_CLUSTER or not values.name.startswith("cluster")]
 KEY, SECRET = "backend", "0123456789abcdef0123456789abcdef"
 
 
@@ -35,8 +32,8 @@ def files(objects, spec, container, directory):
     return where
 
 
-def environment(container, where):
-    """The variables of a container, as the kubelet would set them."""
+def environment(container, where, address=None):
+    """The variables of a container, as the kubelet would set them, with the address of its pod."""
     out = {}
     for source in container.get("envFrom", []):
         out[source["prefix"] + KEY] = SECRET
@@ -50,13 +47,15 @@ def environment(container, where):
             out[one["name"]] = FIELDS[one["valueFrom"]["fieldRef"]["fieldPath"]]
         else:
             out[one["name"]] = SECRET
+    if address and "POD_IP" in out:
+        out["POD_IP"] = address
     # In brackets the address of the pod is an IPv6 one.
     if any("[$(POD_IP)]" in value for value in out.values()):
         out["POD_IP"] = FIELDS["status.podIPs"].split(",")[1]
     return {name: value.replace("$(POD_IP)", out.get("POD_IP", "")) for name, value in out.items()}
 
 
-@pytest.mark.parametrize("values", CHECKED, ids=lambda path: path.stem)
+@each_values
 def test_configuration_is_read(values, tmp_path):
     objects = render(values)
     checked = 0
@@ -76,7 +75,7 @@ def test_configuration_is_read(values, tmp_path):
 def test_the_image_has_every_program_that_pods_start():
     [line] = [line for line in (CHART.parent / "Containerfile").read_text().splitlines() if "for program in" in line]
     has = set(re.search(r"for program in (.*?);", line)[1].split())
-    for values in CHECKED:
+    for values in VALUES:
         for owner, _, spec in pods(render(values)):
             for container in containers(spec):
                 assert container["name"] == "etcd" or os.path.basename(container["command"][0]) in has

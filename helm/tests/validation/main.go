@@ -31,10 +31,6 @@ import (
 	policyvalidation "k8s.io/kubernetes/pkg/apis/policy/validation"
 )
 
-var own = map[string]bool{
-	"": true, "apps": true, "autoscaling": true, "networking.k8s.io": true, "policy": true,
-}
-
 func check(object runtime.Object) (field.ErrorList, error) {
 	pods := corevalidation.PodValidationOptions{}
 	switch it := object.(type) {
@@ -53,6 +49,9 @@ func check(object runtime.Object) (field.ErrorList, error) {
 			it.Spec.ClusterIP, it.Spec.ClusterIPs = "10.96.0.10", []string{"10.96.0.10"}
 		}
 		it.Spec.IPFamilies = []core.IPFamily{core.IPv4Protocol}
+		if it.Spec.ExternalTrafficPolicy == core.ServiceExternalTrafficPolicyLocal {
+			it.Spec.HealthCheckNodePort = 32000
+		}
 		return corevalidation.ValidateServiceCreate(it), nil
 	case *core.ConfigMap:
 		return corevalidation.ValidateConfigMap(it), nil
@@ -92,10 +91,7 @@ func main() {
 			break
 		}
 		object, kind, err := codec.Decode(document, nil, nil)
-		if kind != nil && !own[kind.Group] {
-			continue
-		}
-		if runtime.IsMissingKind(err) {
+		if runtime.IsMissingKind(err) || runtime.IsNotRegisteredError(err) {
 			continue
 		}
 		if err != nil {
