@@ -12,6 +12,13 @@ const execute = (tool, args) => promisify(execFile)(tool, args, { env: cleanEnvi
 
 export const SERVER = { v4: '10.50.0.1', tls: '10.50.0.2', v6: 'fd50::1' };
 
+// What a firewall may drop, as `block` takes it.
+export const UDP = '-p udp';
+export const MEDIA_TCP = '-p tcp --dport 7881';
+export const TURN_TCP = '-p tcp --dport 3478';
+export const TURN_TLS = `-d ${SERVER.tls}`;
+export const ALL_BUT_443 = [UDP, '-p tcp ! --dport 443'];
+
 // Why this machine cannot do it; null when it can.
 export async function obstacle() {
   if (process.getuid?.() !== 0) return 'needs root, for network namespaces';
