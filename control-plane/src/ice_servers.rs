@@ -57,7 +57,13 @@ pub struct IceServer {
 
 /// All servers; cheap to clone.
 #[derive(Clone)]
-pub struct IceServers(Arc<[Source]>);
+pub struct IceServers(Arc<Servers>);
+
+struct Servers {
+    /// STUN on the node's media ports.
+    media_stun: Vec<String>,
+    sources: Vec<Source>,
+}
 
 /// A server, and where its credentials come from.
 struct Source {
@@ -76,29 +82,17 @@ enum Access {
     },
 }
 
-/// No credentials: STUN has none.
-impl Default for Access {
-    fn default() -> Self {
-        Self::Fixed {
-            username: String::new(),
-            credential: String::new(),
-        }
-    }
-}
-
 impl IceServers {
     /// Of a configuration free of [mistakes](IceConfig::mistakes).
     pub fn new(config: &IceConfig) -> Self {
-        Self(config.sources().collect())
+        Self(Arc::new(Servers {
+            media_stun: Vec::new(),
+            sources: config.sources().collect(),
+        }))
     }
 
-    /// The same, and what the node itself offers: STUN on its media ports, and its TURN server.
+    /// The same, and what the node itself offers: its TURN server, and STUN on its media ports.
     pub fn with_node(config: &IceConfig, node: &Node) -> Self {
-        let urls = node.stun_addresses().iter();
-        let stun = Source {
-            urls: urls.map(|address| format!("stun:{address}")).collect(),
-            access: Access::default(),
-        };
         let turn = node.turn().map(|turn| Source {
             urls: turn.urls.clone(),
             access: Access::Minted {
@@ -106,18 +100,37 @@ impl IceServers {
                 ttl: turn.credential_ttl,
             },
         });
-        let own = [stun].into_iter().chain(turn);
-        let sources = own.chain(config.sources());
-        Self(sources.filter(|source| !source.urls.is_empty()).collect())
+        let media = node.stun_addresses().iter();
+        Self(Arc::new(Servers {
+            media_stun: media.map(|address| format!("stun:{address}")).collect(),
+            sources: turn.into_iter().chain(config.sources()).collect(),
+        }))
     }
 
-    /// The servers for a participant of a room. Its credentials are new with each call.
+    /// The servers for a participant of a room whose media goes to the node. Its credentials are new with
+    /// each call. The node's media ports are not among them: browsers take all that comes from the
+    /// address of a STUN server for its answers, and would never see the node's checks succeed.
     pub fn ice_servers(&self, room: &str, identity: &str) -> Vec<IceServer> {
         let now = SystemTime::now();
-        self.0
-            .iter()
+        let sources = self.0.sources.iter();
+        sources
             .map(|source| source.told(room, identity, now))
             .collect()
+    }
+
+    /// The servers for a participant whose media goes to another participant: the node's media ports
+    /// tell it how it is seen.
+    pub fn direct_ice_servers(&self, room: &str, identity: &str) -> Vec<IceServer> {
+        let mut servers = self.ice_servers(room, identity);
+        if !self.0.media_stun.is_empty() {
+            let stun = IceServer {
+                urls: self.0.media_stun.clone(),
+                username: String::new(),
+                credential: String::new(),
+            };
+            servers.insert(0, stun);
+        }
+        servers
     }
 }
 

@@ -160,7 +160,8 @@ impl Connection {
     /// Sends what a client must have first.
     async fn greet(&mut self, first: First) -> Result<(), End> {
         let (room, identity) = names(&first);
-        let announced = &self.shared.announced(room, identity);
+        let is_direct = matches!(self.speech, Speech::Direct(_));
+        let announced = &self.shared.announced(room, identity, is_direct);
         let (joined, resumed) = match first {
             First::Joined(joined) => (joined, false),
             First::Resumed(joined) => (joined, true),

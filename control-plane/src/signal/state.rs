@@ -109,12 +109,17 @@ pub(super) struct Place {
 }
 
 impl Shared {
-    /// What a participant of a room is told of how we are configured.
-    pub(super) fn announced(&self, room: &str, identity: &str) -> Announced {
+    /// What a participant of a room is told of how we are configured; `is_direct` when its media may go to
+    /// another participant.
+    pub(super) fn announced(&self, room: &str, identity: &str, is_direct: bool) -> Announced {
         let seconds = |span: Duration| i32::try_from(span.as_secs()).unwrap_or(i32::MAX);
-        let told = self.ice.ice_servers(room, identity).into_iter();
+        let told = if is_direct {
+            self.ice.direct_ice_servers(room, identity)
+        } else {
+            self.ice.ice_servers(room, identity)
+        };
         Announced {
-            ice_servers: told.map(model::ice_server).collect(),
+            ice_servers: told.into_iter().map(model::ice_server).collect(),
             ping_interval: seconds(self.config.ping_interval),
             ping_timeout: seconds(self.config.ping_timeout),
         }

@@ -101,9 +101,8 @@ pub(crate) fn without_receive_sections(offer: &str) -> String {
     })
 }
 
-/// A description of a client without its candidates. We check nothing (ICE-lite), and find a client by its
-/// own checks; the engine would take the address that such a check came from and that is signalled later
-/// for a second one of the same, and stop answering there.
+/// A description of a client without its candidates. We check nothing (ICE-lite) and find a client by its
+/// own checks, so that candidates would only make pairs to look through.
 pub(crate) fn without_candidates(text: &str) -> String {
     map_lines(text, |_, line, out| {
         if !line.starts_with("a=candidate:") {
