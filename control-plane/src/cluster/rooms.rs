@@ -325,7 +325,9 @@ impl Cluster {
                     });
                 }
                 Some(_) => {}
-                None if epoch > 0 => self.restore(node, room, epoch, room_id).await?,
+                None if epoch > 0 && !room_id.is_empty() => {
+                    self.restore(node, room, epoch, room_id).await?
+                }
                 None => {}
             }
         }
