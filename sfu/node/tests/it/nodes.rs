@@ -303,8 +303,11 @@ async fn a_lossy_link_between_nodes_is_not_seen() {
     let ann = cluster.enter(0, "ann").await;
     let bob = cluster.enter(1, "bob").await;
     let (camera, back) = (camera(&ann), voice(&bob));
-    bob.frames(camera, 5).await;
+    // What is late of an encoding that a viewer has left is of no use, and leaves a hole.
+    bob.until("best picture", |c| c.report(camera).encoding == 2)
+        .await;
     ann.frames(back, 5).await;
+    let before = bob.lock().client().report(camera);
     proxy.lose_one_in.store(20, Ordering::Relaxed);
     bob.frames(camera, 120).await;
     ann.frames(back, 100).await;
@@ -318,7 +321,11 @@ async fn a_lossy_link_between_nodes_is_not_seen() {
         bob.lock().client().report(camera),
         ann.lock().client().report(back),
     );
-    assert_eq!((picture.lost, picture.undecodable), (0, 0), "{picture:?}");
+    assert_eq!(
+        (picture.lost, picture.undecodable),
+        (before.lost, before.undecodable),
+        "{picture:?}"
+    );
     assert_eq!(sound.lost, 0, "{sound:?}");
     drop((ann, bob));
     cluster.shutdown().await;
