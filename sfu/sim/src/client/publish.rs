@@ -265,8 +265,9 @@ impl Client {
             let is_simulcast = source.encoders.len() > 1;
             let mut made: Vec<(Option<Rid>, Made)> = Vec::new();
             let captured = match source.kind {
-                SourceKind::Audio => now,
-                SourceKind::Video => now.saturating_sub(ENCODING_TIME),
+                // When it was due: in real time a driver comes late, and then twice at once.
+                SourceKind::Audio => at,
+                SourceKind::Video => at.saturating_sub(ENCODING_TIME),
             };
             for (number, encoder) in source.encoders.iter_mut().enumerate() {
                 if encoder.is_off {
