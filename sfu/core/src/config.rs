@@ -47,6 +47,9 @@ pub struct CoreConfig {
     pub loudest_audio: usize,
     /// A room is very large when it has more published microphones than this.
     pub loudest_audio_from: usize,
+    /// How old the newest keyframe of an encoding may be to be sent to a new subscriber with all that followed
+    /// it, in place of a new one; zero for never.
+    pub keyframe_replay: Duration,
     /// A join creates the room when it does not exist.
     pub auto_create: bool,
     /// The API may unmute tracks, not only mute them.
@@ -78,6 +81,7 @@ impl CoreConfig {
             attach_timeout: Duration::from_secs(5),
             loudest_audio: 10,
             loudest_audio_from: 50,
+            keyframe_replay: Duration::from_millis(1_500),
             auto_create: true,
             remote_unmute: false,
             worker: 0,

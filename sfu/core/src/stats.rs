@@ -21,6 +21,8 @@ pub enum DropReason {
     AwaitingKeyframe,
     /// A temporal layer above the granted one.
     TemporalLayer,
+    /// A spatial layer above the granted one, or one that the granted one does not need.
+    SpatialLayer,
     /// The track is muted, or the subscription disabled.
     Paused,
     /// A copy of a packet, or one older than the switch point.
@@ -43,7 +45,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NotWebRtc,
         Self::UnknownStun,
         Self::UnvalidatedSource,
@@ -53,6 +55,7 @@ impl DropReason {
         Self::NotWanted,
         Self::AwaitingKeyframe,
         Self::TemporalLayer,
+        Self::SpatialLayer,
         Self::Paused,
         Self::Stale,
         Self::CodecUnsupported,
@@ -76,6 +79,7 @@ impl DropReason {
             Self::NotWanted => "not_wanted",
             Self::AwaitingKeyframe => "awaiting_keyframe",
             Self::TemporalLayer => "temporal_layer",
+            Self::SpatialLayer => "spatial_layer",
             Self::Paused => "paused",
             Self::Stale => "stale",
             Self::CodecUnsupported => "codec_unsupported",
@@ -124,6 +128,8 @@ pub struct ShardStats {
     pub packets_relayed: u64,
     /// RTP packets that came over relay links, of tracks that are known.
     pub packets_imported: u64,
+    /// New subscribers that began with a keyframe that was kept.
+    pub replays: u64,
     /// Keyframe requests of subscribers.
     pub keyframe_requests_received: u64,
     /// Keyframe requests sent to publishers.

@@ -194,6 +194,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
         packets_forwarded,
         packets_relayed,
         packets_imported,
+        replays,
         keyframe_requests_received,
         keyframe_requests_sent,
         joins,
@@ -219,6 +220,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
     sum.packets_forwarded += packets_forwarded;
     sum.packets_relayed += packets_relayed;
     sum.packets_imported += packets_imported;
+    sum.replays += replays;
     sum.keyframe_requests_received += keyframe_requests_received;
     sum.keyframe_requests_sent += keyframe_requests_sent;
     sum.joins += joins;

@@ -8,7 +8,10 @@ use str0m::{
     change::SdpPendingOffer,
     config::DtlsCert,
     net::{Protocol, Receive},
+    rtp::Extension,
 };
+
+use crate::media::DescriptorExtension;
 
 /// A datagram a client sends.
 pub(crate) struct Outgoing {
@@ -34,8 +37,14 @@ impl Connection {
             .set_rtp_mode(true)
             .set_dtls_cert(certificate)
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, true)
             .enable_vp8(true)
+            .enable_vp9(true)
+            .enable_av1(true)
+            .set_extension(
+                DescriptorExtension::ID,
+                Extension::with_serializer(DescriptorExtension::URI, DescriptorExtension),
+            )
             .build(now);
         if let Ok(candidate) = Candidate::host(address, "udp") {
             rtc.add_local_candidate(candidate);

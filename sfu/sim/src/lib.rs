@@ -14,14 +14,16 @@ mod live;
 mod media;
 mod network;
 mod oracle;
+mod svc;
 mod world;
 
 pub use bottleneck::Bottleneck;
 pub use client::{Client, ClientOptions, DataMessage, DataTo, Stream};
 pub use live::{Live, LiveDatagram};
-pub use media::{SourceId, SourceKind, VideoSettings};
+pub use media::{SourceId, SourceKind, VideoCodec, VideoSettings};
 pub use network::{Bursts, LinkSettings};
 pub use oracle::{StreamReport, Violation};
+pub use svc::{LayerFrame, Prediction, Scalability};
 pub use world::{ClientKey, Tapped, World};
 
 /// Shorthand for virtual time.

@@ -1,9 +1,14 @@
 //! Synthetic media: Opus-like and VP8-like packets that carry a stamp of what they are, so that a
 //! receiver can judge what it was given. Must not know the network. RFC 7741.
 
+mod scalable;
+
 use std::time::Duration;
 
 use rand::Rng;
+
+pub use scalable::VideoCodec;
+pub(crate) use scalable::{Descriptor, DescriptorExtension, ScalableHead};
 
 /// One source of media in a world, whichever track it is published as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,11 +32,13 @@ pub struct VideoSettings {
     pub packets: u8,
     /// Stream ids, the smallest encoding first; empty for a track with one encoding.
     pub rids: Vec<&'static str>,
-    /// Every second frame is in temporal layer 1.
+    /// Every second frame is in temporal layer 1; of VP8.
     pub temporal_layers: bool,
     /// Bits per second of each encoding, the smallest first: pictures vary as those of an encoder do.
     /// Empty for a few small packets per frame, which is enough where rates are not the matter.
     pub bitrates: Vec<u32>,
+    /// How pictures are packed.
+    pub codec: VideoCodec,
 }
 
 impl VideoSettings {
@@ -39,6 +46,26 @@ impl VideoSettings {
     pub fn camera() -> Self {
         Self {
             bitrates: vec![150_000, 500_000, 1_700_000],
+            ..Self::default()
+        }
+    }
+
+    /// One stream of AV1 in a mode, for example "L3T3_KEY".
+    pub fn av1(mode: &str) -> Self {
+        Self::scalable(VideoCodec::Av1, mode)
+    }
+
+    /// The same of VP9, without dependency descriptors.
+    pub fn vp9(mode: &str) -> Self {
+        Self::scalable(VideoCodec::Vp9, mode)
+    }
+
+    fn scalable(codec: fn(crate::Scalability) -> VideoCodec, mode: &str) -> Self {
+        let mode = crate::Scalability::named(mode).expect("a scalability mode");
+        Self {
+            packets: 2,
+            rids: Vec::new(),
+            codec: codec(mode),
             ..Self::default()
         }
     }
@@ -52,6 +79,7 @@ impl Default for VideoSettings {
             rids: vec!["q", "h", "f"],
             temporal_layers: true,
             bitrates: Vec::new(),
+            codec: VideoCodec::Vp8,
         }
     }
 }
@@ -69,6 +97,7 @@ pub(crate) struct Stamp {
     pub(crate) count: u8,
     pub(crate) is_key: bool,
     pub(crate) temporal: u8,
+    pub(crate) spatial: u8,
     /// Frames it refers to.
     pub(crate) refers_to: [Option<u32>; 2],
     /// When it was captured, in virtual time.
@@ -76,7 +105,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    pub(crate) const BYTES: usize = 32;
+    pub(crate) const BYTES: usize = 33;
     const MAGIC: [u8; 2] = *b"\xaaS";
     const NONE: u32 = u32::MAX;
 
@@ -95,7 +124,7 @@ impl Stamp {
             out.extend(frame.unwrap_or(Self::NONE).to_be_bytes());
         }
         out.extend((self.captured.as_micros() as u64).to_be_bytes());
-        out.push(0x5a);
+        out.extend([self.spatial, 0x5a]);
     }
 
     /// The first packet of a frame that needs nothing before it.
@@ -119,6 +148,7 @@ impl Stamp {
             index: bytes[7],
             count: bytes[8],
             temporal: bytes[9],
+            spatial: bytes[31],
             is_key: bytes[10] != 0,
             frame: word(11),
             refers_to: [reference(15), reference(19)],
@@ -181,6 +211,8 @@ pub(crate) struct Made {
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,
     pub(crate) payload: Vec<u8>,
+    /// Its dependency descriptor.
+    pub(crate) dependencies: Option<Vec<u8>>,
 }
 
 /// One encoding of a source.
@@ -245,6 +277,7 @@ impl Encoder {
             count: 1,
             is_key: false,
             temporal: 0,
+            spatial: 0,
             refers_to: [None; 2],
             captured,
         };
@@ -257,6 +290,9 @@ impl Encoder {
 
     /// The packets of one frame.
     pub(crate) fn video(&mut self, captured: Duration, settings: &VideoSettings) -> Vec<Made> {
+        if let VideoCodec::Vp9(mode) | VideoCodec::Av1(mode) = settings.codec {
+            return self.scalable(captured, settings, mode);
+        }
         let is_key = std::mem::take(&mut self.wants_key);
         if is_key {
             self.since_key = 0;
@@ -294,6 +330,7 @@ impl Encoder {
                 count,
                 is_key,
                 temporal,
+                spatial: 0,
                 refers_to,
                 captured,
             };
@@ -352,6 +389,7 @@ impl Encoder {
             timestamp: self.timestamp(captured),
             marker,
             payload,
+            dependencies: None,
         }
     }
 

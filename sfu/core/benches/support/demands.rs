@@ -27,6 +27,7 @@ pub(crate) fn demands(count: u32) -> Vec<Demand<u32>> {
             kind,
             priority: key % 3,
             is_pinned: key == 5,
+            area: 0,
             wanted: Layer::whole(top),
             ladder: ladder(rates),
             previous: if key.is_multiple_of(2) {

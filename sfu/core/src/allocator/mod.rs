@@ -2,7 +2,7 @@
 //!
 //! A pure function of plain data. Must know layers only: no tracks, no packets, no clock.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::track::Layer;
 
@@ -28,6 +28,8 @@ pub(crate) struct Demand<K> {
     pub priority: u32,
     /// Pinned by the subscriber, or the active speaker.
     pub is_pinned: bool,
+    /// Pixels it is shown on; 0 when not told.
+    pub area: u64,
     /// What it would take without a limit.
     pub wanted: Layer,
     /// The steps there are, ascending, each with its bits per second; empty when the rates are not
@@ -75,9 +77,10 @@ pub(crate) struct Grant<K> {
 /// order of the demands.
 ///
 /// Audio is granted first and always. Then every screen, then every camera gets its lowest step, by
-/// priority, the pinned ones first. What is left raises screens, then pinned cameras, then the
-/// others, among equals one step each in turn. To be raised above what it had before, a demand must
-/// leave a reserve, so that an estimate that wavers does not toggle it.
+/// priority, the pinned ones first, the larger before the smaller. What is left raises screens, then pinned
+/// cameras, then the others: step by step whoever has the fewest bits for the pixels it is shown on, so that
+/// equals get the same. To be raised above what it had before, a demand must leave a reserve, so that an
+/// estimate that wavers does not toggle it.
 pub(crate) fn allocate<K: Copy>(budget: Option<u64>, demands: &[Demand<K>]) -> Vec<Grant<K>> {
     let mut candidates: Vec<Candidate<'_>> = demands.iter().map(Candidate::new).collect();
     match budget {
@@ -101,6 +104,7 @@ pub(crate) fn allocate<K: Copy>(budget: Option<u64>, demands: &[Demand<K>]) -> V
 /// A demand on its way up the ladder.
 struct Candidate<'a> {
     rank: Rank,
+    area: u64,
     wanted: Layer,
     /// The steps up to the wanted one; where all lie above it, the lowest.
     steps: &'a [(Layer, u64)],
@@ -116,6 +120,7 @@ struct Rank {
     kind: Kind,
     unpinned: bool,
     priority: Reverse<u32>,
+    area: Reverse<u64>,
 }
 
 impl Rank {
@@ -142,14 +147,28 @@ impl<'a> Candidate<'a> {
             kind: demand.kind,
             unpinned: !demand.is_pinned,
             priority: Reverse(demand.priority),
+            area: Reverse(demand.area),
         };
         Self {
             rank,
+            area: if demand.area == 0 {
+                Self::AREA
+            } else {
+                demand.area
+            },
             wanted: demand.wanted,
             steps,
             granted: 0,
             before,
         }
+    }
+
+    /// Pixels of a picture nobody told the size of.
+    const AREA: u64 = 640 * 360;
+
+    /// How well it is served: bits per second for each million pixels.
+    fn served(&self) -> u64 {
+        self.rate(self.granted).saturating_mul(1_000_000) / self.area
     }
 
     fn top(&self) -> usize {
@@ -197,8 +216,9 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// One part in so many of the budget stays over when something is raised.
-const RESERVE: u64 = 16;
+/// One part in so many of the budget stays over when something is raised: more than lies between the ends of
+/// an estimate that wavers by 5 % to either side.
+const RESERVE: u64 = 9;
 
 fn share(budget: u64, candidates: &mut [Candidate<'_>]) {
     let reserve = budget / RESERVE;
@@ -218,13 +238,15 @@ fn share(budget: u64, candidates: &mut [Candidate<'_>]) {
         candidate.raise(&mut left, reserve);
     }
     for group in order.chunk_by_mut(|one, other| one.rank.group() == other.rank.group()) {
-        loop {
-            let mut raised = false;
-            for candidate in group.iter_mut().filter(|candidate| candidate.granted > 0) {
-                raised |= candidate.raise(&mut left, reserve);
-            }
-            if !raised {
-                break;
+        let served = |(place, candidate): (usize, &&mut Candidate<'_>)| {
+            (candidate.granted > 0).then(|| Reverse((candidate.served(), place)))
+        };
+        let mut least: BinaryHeap<_> = group.iter().enumerate().filter_map(served).collect();
+        while let Some(Reverse((_, place))) = least.pop() {
+            if let Some(candidate) = group.get_mut(place)
+                && candidate.raise(&mut left, reserve)
+            {
+                least.push(Reverse((candidate.served(), place)));
             }
         }
     }

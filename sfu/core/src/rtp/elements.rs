@@ -34,6 +34,9 @@ impl Elements {
     /// capture time.
     const ROOM: usize = 3 + 5 + 3 + 3 + 18;
 
+    /// The longest value of the one-byte form.
+    pub(crate) const ONE_BYTE_FORM: usize = 16;
+
     /// The elements that go end to end.
     pub(crate) fn of(values: &ExtensionValues) -> Self {
         let mut elements = Self {
@@ -133,10 +136,9 @@ impl Elements {
 
     /// Whether a value is longer than the one-byte form has room for.
     pub(crate) fn needs_two_byte_form(&self) -> bool {
-        const ONE_BYTE_FORM: usize = 16;
         self.dependencies
             .as_ref()
-            .is_some_and(|dependencies| dependencies.0.len() > ONE_BYTE_FORM)
+            .is_some_and(|dependencies| dependencies.0.len() > Self::ONE_BYTE_FORM)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Codec, DependencyDescriptor, Descriptor, Elements, ExtensionValues, Vp8, Vp9,
+    Codec, DependencyDescriptor, Descriptor, Elements, ExtensionValues, Frame, Vp8, Vp9,
     keyframe::{av1_starts_keyframe, h264_starts_keyframe, h265_starts_keyframe},
 };
 
@@ -32,6 +32,9 @@ pub(crate) struct Packet {
     pub arrival: Instant,
     /// What the payload says about its frame.
     pub descriptor: Descriptor,
+    /// Its frame, for the choice of layers; absent until a [`LayerReader`](super::LayerReader) has read it, and
+    /// where nothing tells.
+    pub frame: Option<Frame>,
     /// This packet starts a keyframe, or carries the parameter sets in front of one.
     pub is_keyframe: bool,
 }
@@ -95,8 +98,22 @@ impl Packet {
             elements,
             arrival,
             descriptor,
+            frame: None,
             is_keyframe,
         }
+    }
+
+    /// Whether it says anything of layers that takes a [`LayerReader`](super::LayerReader) to read.
+    pub(crate) fn has_layers(&self) -> bool {
+        let is_told = matches!(self.descriptor, Descriptor::Vp9(_))
+            || self.elements.dependencies.is_some() && self.codec.is_video();
+        is_told && self.codec != Codec::Vp8
+    }
+
+    /// The temporal layer of the frame, 0 where none is given.
+    pub(crate) fn temporal(&self) -> u8 {
+        let by_frame = self.frame.as_ref().map(|frame| frame.temporal);
+        by_frame.unwrap_or_else(|| self.descriptor.temporal())
     }
 
     /// The number of this packet's frame in its dependency descriptor, where the publisher sends one.

@@ -1,6 +1,8 @@
 //! Frame numbers of a packet as one subscriber is to see them, put into a copy of its payload and of its
 //! dependency descriptor (RFC 7741, RFC 9628). Must not choose the numbers.
 
+use std::num::NonZeroU32;
+
 use super::{Descriptor, PictureId};
 
 /// What differs between a packet as it came and as it goes to one subscriber.
@@ -28,6 +30,9 @@ pub(crate) struct Patch {
     pub(crate) key_idx: Option<u8>,
     /// Of the dependency descriptor.
     pub(crate) frame_number: Option<u16>,
+    /// Decode targets that are active, of the dependency descriptor; its place there is the packet's
+    /// [`MaskPlace`](super::MaskPlace).
+    pub(crate) active_targets: Option<NonZeroU32>,
 }
 
 impl Patch {
@@ -100,7 +105,7 @@ mod tests {
             picture_id: Some(picture_id),
             tl0_pic_idx: Some(tl0_pic_idx),
             key_idx: Some(key_idx),
-            frame_number: None,
+            ..Patch::default()
         }
     }
 

@@ -14,7 +14,7 @@ use std::{net::SocketAddr, time::Instant};
 
 pub use certificate::{Certificate, CertificateError};
 pub(crate) use channels::{Channels, Sent};
-pub(crate) use egress::{Egress, Feedback, Media, Repair, SlotIndex, Unsent};
+pub(crate) use egress::{Egress, Feedback, Media, Repair, Repeated, SlotIndex, Unsent};
 pub(crate) use ingress::{Ingress, Stream};
 pub(crate) use negotiate::{NegotiateError, Offer};
 pub(crate) use transport::{

@@ -7,7 +7,7 @@ use plenum_proto::{
     v1::TrackSource,
 };
 
-use super::Shard;
+use super::{Shard, state::Track};
 use crate::{
     allocator::{self, Demand, Kind, Previous},
     key::{SessionKey, SubscriptionKey},
@@ -34,7 +34,7 @@ impl Shard {
                 continue;
             };
             let cap = match budget {
-                Some(_) => grant.layer.map(|layer| layer.encoding),
+                Some(_) => grant.layer,
                 None => None,
             };
             if subscription.wish.cap == cap && subscription.is_paused == grant.paused {
@@ -103,12 +103,12 @@ impl Shard {
                 continue;
             };
             let cap = subscription.wish.cap;
-            if subscription.is_paused || cap.is_some_and(|cap| cap < wanted.encoding) {
+            if subscription.is_paused || cap.is_some_and(|cap| cap < wanted) {
                 return None;
             }
-            let encodings = track.encodings.iter().map(|published| &published.encoding);
-            let taken = encodings.filter(|e| Layer::whole(e.info.index) <= wanted);
-            sum += taken.map(|e| e.expected_bitrate(now)).max().unwrap_or(0);
+            let steps = ladder(track, now, kind_of(track));
+            let taken = steps.iter().filter(|(layer, _)| *layer <= wanted);
+            sum += taken.map(|(_, rate)| *rate).max().unwrap_or(0);
         }
         Some(sum)
     }
@@ -155,19 +155,8 @@ impl Shard {
     fn demand_of(&self, now: Instant, key: SubscriptionKey) -> Option<Demand<SubscriptionKey>> {
         let subscription = self.subscriptions.get(key)?;
         let track = self.tracks.get(subscription.track)?;
-        let kind = match (track.is_video(), track.info.source()) {
-            (false, _) => Kind::Audio,
-            (true, TrackSource::ScreenShare) => Kind::Screen,
-            (true, _) => Kind::Camera,
-        };
-        // What nobody takes does not flow; what it would cost must be known before it is granted.
-        let ladder = track
-            .encodings
-            .iter()
-            .map(|published| &published.encoding)
-            .map(|e| (Layer::whole(e.info.index), e.expected_bitrate(now)))
-            .filter(|(_, bitrate)| *bitrate > 0)
-            .collect();
+        let kind = kind_of(track);
+        let ladder = ladder(track, now, kind);
         let room = self
             .participants
             .get(track.owner)
@@ -176,7 +165,7 @@ impl Shard {
             room.is_some_and(|room| room.speaking.iter().any(|(who, _)| *who == track.owner));
         let previous = match (subscription.is_paused, subscription.wish.cap) {
             (true, _) => Previous::Paused,
-            (false, Some(cap)) => Previous::Granted(Layer::whole(cap)),
+            (false, Some(cap)) => Previous::Granted(cap),
             (false, None) => Previous::New,
         };
         Some(Demand {
@@ -184,6 +173,10 @@ impl Shard {
             kind,
             priority: subscription.priority,
             is_pinned: speaks,
+            area: subscription
+                .wish
+                .size
+                .map_or(0, |(width, height)| u64::from(width) * u64::from(height)),
             wanted: subscription.wanted?,
             ladder,
             previous,
@@ -194,4 +187,46 @@ impl Shard {
 /// What is raised must leave a reserve, and packets have headers.
 fn with_room(wanted: u64) -> u64 {
     wanted + wanted / 8
+}
+
+/// What kind of media a track is.
+fn kind_of(track: &Track) -> Kind {
+    match (track.is_video(), track.info.source()) {
+        (false, _) => Kind::Audio,
+        (true, TrackSource::ScreenShare) => Kind::Screen,
+        (true, _) => Kind::Camera,
+    }
+}
+
+/// The steps of a track with what each takes, ascending. Fewer frames are a step only where they are no
+/// slide show: of a screen, where sharpness counts, and of the smallest picture, below which there is nothing.
+/// What nobody takes does not flow; what it would cost must be known before it is granted.
+fn ladder(track: &Track, now: Instant, kind: Kind) -> Vec<(Layer, u64)> {
+    const FPS_MIN: u32 = 10;
+    /// As an encoding is expected to have.
+    const PER_PIXEL: u64 = 2;
+    let mut steps = Vec::new();
+    for (index, view) in track.views(now).iter().enumerate() {
+        let top = view.temporal_layers - 1;
+        if view.rate(top) == 0 {
+            let published = track.encodings.get(usize::from(view.layer.encoding));
+            let expected = published.map_or(0, |e| e.encoding.expected_bitrate(now));
+            let usual = u64::from(view.width) * u64::from(view.height) * PER_PIXEL;
+            let rate = if view.layer.spatial == Layer::ALL_SPATIAL {
+                expected
+            } else {
+                usual.min(expected)
+            };
+            steps.extend((rate > 0).then_some((view.layer, rate)));
+            continue;
+        }
+        for temporal in 0..=top {
+            let suffices = temporal == top || kind == Kind::Screen || index == 0;
+            let rate = view.rate(temporal);
+            if rate > 0 && (suffices || view.frames(temporal) >= FPS_MIN) {
+                steps.push((view.up_to(temporal), rate));
+            }
+        }
+    }
+    steps
 }

@@ -4,12 +4,14 @@
 
 use std::{sync::Arc, time::Instant};
 
+use plenum_proto::v1::Encryption;
+
 use super::Shard;
 use crate::{
     DropReason,
     key::SubscriptionKey,
     rtp::{Codec, Packet, red_primary},
-    session::{Media, Stream, Unsent},
+    session::{Media, Repeated, Stream, Unsent},
     subscription::Decision,
     track::SenderClock,
 };
@@ -33,7 +35,7 @@ pub(super) struct Pending {
 
 /// What came of handing packets on, for after the walk over the subscribers.
 #[derive(Debug, Default)]
-struct Outcome {
+pub(super) struct Outcome {
     /// Encodings of which somebody waits for a keyframe, as bits.
     wanted: u8,
     /// Somebody without the codec, who was not told yet.
@@ -60,7 +62,7 @@ impl Shard {
         // By track, in the order in which they came.
         pending.sort_unstable_by_key(|(number, pending)| (pending.stream.track, *number));
         for packets in pending.chunk_by(|(_, a), (_, b)| a.stream.track == b.stream.track) {
-            let outcome = self.fan_out(now, packets);
+            let outcome = self.fan_out(now, packets, None);
             let Some((_, first)) = packets.first() else {
                 continue;
             };
@@ -78,8 +80,13 @@ impl Shard {
         self.pending = pending;
     }
 
-    /// Hands packets of one track to each of its subscribers.
-    fn fan_out(&mut self, now: Instant, packets: &[(usize, Pending)]) -> Outcome {
+    /// Hands packets of one track to each of its subscribers, or to one of them alone.
+    pub(super) fn fan_out(
+        &mut self,
+        now: Instant,
+        packets: &[(usize, Pending)],
+        to: Option<SubscriptionKey>,
+    ) -> Outcome {
         let Self {
             tracks,
             subscriptions,
@@ -105,7 +112,13 @@ impl Shard {
         for (clock, published) in clocks.iter_mut().zip(&track.encodings) {
             *clock = published.encoding.clock();
         }
-        for key in &track.subscriptions {
+        // A receiver undoes the encryption of a payload as a whole: nothing may be put beside it.
+        let is_encrypted = track.info.encryption() != Encryption::None;
+        let takers: &[SubscriptionKey] = match &to {
+            Some(key) => std::slice::from_ref(key),
+            None => &track.subscriptions,
+        };
+        for key in takers {
             let Some(subscription) = subscriptions.get_mut(*key) else {
                 continue;
             };
@@ -127,6 +140,7 @@ impl Shard {
                     continue;
                 };
                 let is_red = packet.codec == Codec::Red;
+                let encoding = pending.stream.encoding;
                 let mut payload = &*packet.payload;
                 let format = pending.format * 2;
                 let mut payload_type =
@@ -140,7 +154,7 @@ impl Shard {
                     payload_type =
                         egress.payload_type(transport, slot, format + 1, &spec.params, false);
                 }
-                let Some(payload_type) = payload_type else {
+                let Some(mut payload_type) = payload_type else {
                     stats.drop(DropReason::CodecUnsupported);
                     if !subscription.told_unsupported {
                         subscription.told_unsupported = true;
@@ -148,13 +162,24 @@ impl Shard {
                     }
                     continue;
                 };
-                let encoding = pending.stream.encoding;
+                let mut repeated = None;
+                let count = egress.lane.redundancy.count();
+                if count > 0 && packet.codec == Codec::Opus && !is_encrypted {
+                    let red = egress.payload_type(transport, slot, format + 1, &spec.params, true);
+                    let published = track.encodings.get(usize::from(encoding));
+                    if let (Some(red), Some(published)) = (red, published) {
+                        let blocks = published.sound.before(packet);
+                        repeated = Some(Repeated::new(payload_type, blocks, count));
+                        payload_type = red;
+                    }
+                }
                 let decision = subscription.forwarder.decide(encoding, packet, &clocks);
                 if let Some(waiting) = subscription.forwarder.wants_keyframe() {
                     outcome.wanted |= 1_u8.checked_shl(waiting.into()).unwrap_or(0);
                 }
-                let rewritten = match decision {
-                    Decision::Forward(rewritten) => rewritten,
+                let (rewritten, is_empty) = match decision {
+                    Decision::Forward(rewritten) => (rewritten, false),
+                    Decision::Fill(rewritten) => (rewritten, true),
                     Decision::Drop(reason) => {
                         stats.drop(reason);
                         continue;
@@ -162,7 +187,9 @@ impl Shard {
                 };
                 let media = Media {
                     packet,
-                    payload,
+                    payload: if is_empty { &[] } else { payload },
+                    is_empty,
+                    repeated,
                     encoding,
                     payload_type,
                     rewritten,

@@ -48,7 +48,7 @@ impl Shard {
             return;
         };
         let codec = codec.codec;
-        let packet_in = Arc::new(Packet::parse(
+        let mut packet_in = Packet::parse(
             codec,
             sequence,
             timestamp,
@@ -56,7 +56,9 @@ impl Shard {
             payload,
             &extensions,
             arrival,
-        ));
+        );
+        self.read_layers(stream, &mut packet_in);
+        let packet_in = Arc::new(packet_in);
         self.stats.packets_received += 1;
         let captured = self.note_packet(now, session, stream, &packet_in, packet.sender_report);
         let pending = Pending {
@@ -67,6 +69,17 @@ impl Shard {
         };
         self.export(&pending);
         self.queue(pending);
+    }
+
+    /// Reads into a packet what it says of layers.
+    pub(super) fn read_layers(&mut self, stream: Stream, packet: &mut Packet) {
+        let track = self.tracks.get_mut(stream.track);
+        let encodings = track.map(|track| &mut track.encodings);
+        if let Some(published) =
+            encodings.and_then(|encodings| encodings.get_mut(usize::from(stream.encoding)))
+        {
+            published.encoding.read_layers(packet);
+        }
     }
 
     /// The track and encoding of a packet.

@@ -12,6 +12,7 @@ mod join;
 mod notify;
 mod publish;
 mod relay;
+mod replay;
 mod requests;
 mod roster;
 mod speakers;

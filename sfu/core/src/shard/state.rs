@@ -16,8 +16,11 @@ use crate::{
     room::{Member, speaker::SpeakerDetector},
     rtp::{Codec, Packet, PayloadParams, Pt, Rid},
     session::{Session, SlotIndex},
-    subscription::{EncodingView, Forwarder, KeyframeThrottle, Wish, views},
-    track::{DemandTracker, Encoding, EncodingInfo, Layer, PacketCache, PublisherClock, Reported},
+    subscription::{Forwarder, KeyframeThrottle, LayerView, Wish, views},
+    track::{
+        DemandTracker, Encoding, EncodingInfo, Layer, PacketCache, PublisherClock, Reported,
+        SoundCache,
+    },
 };
 
 /// A participant: its place in the room, and its connection.
@@ -127,6 +130,8 @@ pub(super) struct PublishedEncoding {
     pub(super) throttle: KeyframeThrottle,
     /// What is sent again to those who missed it.
     pub(super) cache: PacketCache,
+    /// What is repeated of sound beside what comes next.
+    pub(super) sound: SoundCache,
     /// How often it began anew under other numbers.
     pub(super) starts: u8,
 }
@@ -219,7 +224,7 @@ impl Track {
     }
 
     /// The encodings as they are now, for the choice of a layer.
-    pub(super) fn views(&self, now: Instant) -> Vec<EncodingView> {
+    pub(super) fn views(&self, now: Instant) -> Vec<LayerView> {
         views(
             self.encodings.iter().map(|published| &published.encoding),
             now,
@@ -248,6 +253,8 @@ impl PublishedEncoding {
         }
         if packet.codec.is_video() {
             self.cache.insert(packet);
+        } else {
+            self.sound.insert(packet);
         }
     }
 
@@ -256,6 +263,7 @@ impl PublishedEncoding {
             encoding: Encoding::new(info, is_screen),
             throttle: KeyframeThrottle::default(),
             cache: PacketCache::default(),
+            sound: SoundCache::default(),
             starts: 0,
         }
     }

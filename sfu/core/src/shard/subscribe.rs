@@ -15,7 +15,7 @@ use super::{
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
     subscription::{Forwarder, Wish, select},
-    track::wanted_qualities,
+    track::{Layer, wanted_qualities},
 };
 
 impl Shard {
@@ -393,7 +393,9 @@ impl Shard {
             track.is_pinned |= is_pinned;
         }
         self.mark_want(track);
-        if let Some(encoding) = wants {
+        if let Some(encoding) = wants
+            && !self.replay(now, key)
+        {
             self.want_keyframe(now, track, encoding);
         }
         if changed {
@@ -410,13 +412,22 @@ impl Shard {
             return;
         };
         let infos: Vec<_> = track.encodings.iter().map(|e| e.encoding.info).collect();
+        let views = track.views(now);
+        let step = |layer: Layer| {
+            let view = views
+                .iter()
+                .find(|v| v.picture() == (layer.encoding, layer.spatial));
+            let below_top = view.filter(|view| view.layer.spatial != Layer::ALL_SPATIAL);
+            below_top.map_or(VideoQuality::High, |view| view.quality)
+        };
         let requested = track
             .subscriptions
             .iter()
             .filter_map(|key| self.subscriptions.get(*key))
-            .map(|subscription| subscription.requested.map(|layer| layer.encoding));
+            .map(|subscription| subscription.requested.map(|l| (l.encoding, step(l))));
         let elsewhere = track.exports.iter().fold(0, |all, e| all | e.requested);
-        let elsewhere = (0..8).map(|n| (elsewhere & (1 << n) != 0).then_some(n));
+        let whole = |n| (n, VideoQuality::High);
+        let elsewhere = (0..8).map(|n| (elsewhere & (1 << n) != 0).then_some(whole(n)));
         let requested = requested.chain(elsewhere);
         track
             .demand

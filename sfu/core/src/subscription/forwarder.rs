@@ -3,7 +3,12 @@
 //!
 //! Must not choose the target: the selector and the allocator do.
 
-use super::{numbering::Unplaced, rewriter::Rewriter, temporal::TemporalFilter};
+use super::{
+    numbering::Unplaced,
+    rewriter::Rewriter,
+    targets::{Passage, TargetFilter},
+    temporal::TemporalFilter,
+};
 use crate::{
     DropReason,
     rtp::{Packet, Rewritten},
@@ -15,7 +20,9 @@ use crate::{
 pub(crate) struct Forwarder {
     target: Option<Layer>,
     rewriter: Rewriter,
-    temporal: TemporalFilter,
+    filter: Filter,
+    /// The layer asked for of the encoding under way.
+    limit: Layer,
     /// The newest sequence number of each encoding, taken or not.
     newest: [Option<u64>; Self::ENCODINGS],
     /// Packets in a row that were too old to number.
@@ -23,11 +30,22 @@ pub(crate) struct Forwarder {
     is_video: bool,
 }
 
+/// Which frames of an encoding go through.
+#[derive(Debug, Clone)]
+enum Filter {
+    /// By temporal layer.
+    Temporal(TemporalFilter),
+    /// By decode target.
+    Targets(Box<TargetFilter>),
+}
+
 /// What happens to a packet.
 #[derive(Debug, Clone)]
 pub(crate) enum Decision {
     /// It is sent, so changed.
     Forward(Rewritten),
+    /// It is left out, but its number was kept free: a packet without media goes out under it.
+    Fill(Rewritten),
     /// It is not sent.
     Drop(DropReason),
 }
@@ -48,7 +66,8 @@ impl Forwarder {
         Self {
             target: None,
             rewriter: Rewriter::new(first_sequence, first_timestamp),
-            temporal: TemporalFilter::new(Layer::ALL_TEMPORAL),
+            filter: Filter::Temporal(TemporalFilter::new(Layer::ALL_TEMPORAL)),
+            limit: Layer::whole(0),
             newest: [None; Self::ENCODINGS],
             too_old: 0,
             is_video: true,
@@ -120,6 +139,18 @@ impl Forwarder {
         }
     }
 
+    /// Whether nothing was ever forwarded: what came before may still begin it.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.rewriter.is_fresh()
+    }
+
+    /// Packets of an encoding that were offered before are offered again, in order.
+    pub(crate) fn rewind(&mut self, encoding: u8) {
+        if let Some(newest) = self.newest.get_mut(usize::from(encoding)) {
+            *newest = None;
+        }
+    }
+
     /// What is to be forwarded.
     pub(crate) fn target(&self) -> Option<Layer> {
         self.target
@@ -129,9 +160,14 @@ impl Forwarder {
     /// keyframe.
     pub(crate) fn current(&self) -> Option<Layer> {
         let (encoding, _) = self.rewriter.segment()?;
+        let (spatial, temporal) = match &self.filter {
+            Filter::Temporal(filter) => (Layer::ALL_SPATIAL, filter.current()),
+            Filter::Targets(filter) => filter.current(),
+        };
         Some(Layer {
             encoding,
-            temporal: self.temporal.current(),
+            spatial,
+            temporal,
         })
     }
 
@@ -143,7 +179,8 @@ impl Forwarder {
             .rewriter
             .segment()
             .is_some_and(|(current, _)| current == target.encoding);
-        (!is_current).then_some(target.encoding)
+        let is_stuck = matches!(&self.filter, Filter::Targets(filter) if filter.is_stuck());
+        (!is_current || is_stuck).then_some(target.encoding)
     }
 
     /// Whether a packet is ahead of all before it of its encoding.
@@ -167,26 +204,41 @@ impl Forwarder {
         clocks: &[Option<SenderClock>],
     ) -> Rewritten {
         self.too_old = 0;
-        self.temporal = TemporalFilter::new(target.temporal);
+        self.limit = target;
+        self.filter = Filter::of(packet, target);
         // The first frame is in by definition; the filter is to know it.
-        self.temporal.admits(packet, target.temporal);
-        self.rewriter.begin(encoding, packet, clocks)
+        let passage = self.filter.admits(packet, target).ok();
+        let mut rewritten = self.rewriter.begin(encoding, packet, clocks);
+        if let Some(passage) = passage {
+            passage.apply(&mut rewritten);
+        }
+        rewritten
     }
 
     fn forward_current(&mut self, encoding: u8, packet: &Packet, target: Layer) -> Decision {
         // On the way to another encoding this one stays as it is.
-        let limit = if target.encoding == encoding {
-            target.temporal
-        } else {
-            self.temporal.limit()
-        };
-        if self.is_video && !self.temporal.admits(packet, limit) {
-            self.rewriter.drop(packet);
-            return Decision::Drop(DropReason::TemporalLayer);
+        if target.encoding == encoding {
+            self.limit = target;
+        }
+        let mut passage = Passage::of(packet);
+        if self.is_video {
+            if packet.is_keyframe && self.filter.is_outgrown(packet) {
+                self.filter = Filter::of(packet, self.limit);
+            }
+            match self.filter.admits(packet, self.limit) {
+                Ok(passes) => passage = passes,
+                Err(reason) => {
+                    return match self.rewriter.drop(packet) {
+                        Some(rewritten) => Decision::Fill(rewritten),
+                        None => Decision::Drop(reason),
+                    };
+                }
+            }
         }
         match self.rewriter.forward(packet) {
-            Ok(rewritten) => {
+            Ok(mut rewritten) => {
                 self.too_old = 0;
+                passage.apply(&mut rewritten);
                 Decision::Forward(rewritten)
             }
             Err(Unplaced::Duplicate) => Decision::Drop(DropReason::Stale),
@@ -197,6 +249,45 @@ impl Forwarder {
                 }
                 Decision::Drop(DropReason::Stale)
             }
+        }
+    }
+}
+
+impl Filter {
+    /// For an encoding that begins with this packet.
+    fn of(packet: &Packet, target: Layer) -> Self {
+        if packet.frame.is_some() {
+            Self::Targets(Box::new(TargetFilter::new(packet)))
+        } else {
+            Self::Temporal(TemporalFilter::new(target.temporal))
+        }
+    }
+
+    /// Whether the stream began to tell of decode targets, or ceased to.
+    fn is_outgrown(&self, packet: &Packet) -> bool {
+        matches!(self, Self::Targets(_)) != packet.frame.is_some()
+    }
+
+    /// How a packet passes, or why it does not.
+    fn admits(&mut self, packet: &Packet, limit: Layer) -> Result<Passage, DropReason> {
+        match (self, &packet.frame) {
+            (Self::Temporal(filter), None) => filter
+                .admits(packet, limit.temporal)
+                .then(|| Passage::of(packet))
+                .ok_or(DropReason::TemporalLayer),
+            (Self::Targets(filter), Some(frame)) => {
+                let passage = filter.admits(packet, frame, (limit.spatial, limit.temporal));
+                passage.ok_or_else(|| {
+                    let (_, temporal) = filter.current();
+                    if frame.temporal > temporal {
+                        DropReason::TemporalLayer
+                    } else {
+                        DropReason::SpatialLayer
+                    }
+                })
+            }
+            // What can't be told passes.
+            _ => Ok(Passage::of(packet)),
         }
     }
 }

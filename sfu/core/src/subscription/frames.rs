@@ -79,7 +79,8 @@ impl FrameOffsets {
             Some(pictures),
         ) = (&packet.descriptor, &mut self.pictures)
         {
-            pictures.drop(extend(pictures, *id));
+            // A late picture leaves a gap: no receiver asks for pictures.
+            let _ = pictures.drop(extend(pictures, *id));
         }
     }
 

@@ -9,8 +9,9 @@ mod keyframe;
 mod numbering;
 mod rewriter;
 mod selector;
+mod targets;
 mod temporal;
 
 pub(crate) use forwarder::{Decision, Forwarder};
 pub(crate) use keyframe::KeyframeThrottle;
-pub(crate) use selector::{EncodingView, Wish, select, views};
+pub(crate) use selector::{LayerView, Wish, select, views};

@@ -71,16 +71,17 @@ impl<const WORDS: usize> Numbering<WORDS> {
         }
     }
 
-    /// Leaves out an input. Only the newest closes its gap: later ones are numbered already.
-    pub(super) fn drop(&mut self, input: u64) {
+    /// Leaves out an input. Only the newest closes its gap: when one comes late, later ones are numbered
+    /// already. Its output number is then returned, once: nobody else gets it.
+    pub(super) fn drop(&mut self, input: u64) -> Option<u64> {
         if input > self.highest {
             self.advance(input);
             self.next = self.next.saturating_sub(1);
             set(&mut self.dropped, input);
             set(&mut self.seen, input);
-        } else if self.highest - input < Self::WINDOW {
-            set(&mut self.seen, input);
+            return None;
         }
+        self.forward(input).ok()
     }
 
     /// The newest input.
@@ -175,8 +176,10 @@ mod tests {
         enum Do {
             Forward(u64, Result<u64, Unplaced>),
             Drop(u64),
+            /// Left out late, and the number that stays over.
+            Late(u64, Option<u64>),
         }
-        use Do::{Drop, Forward};
+        use Do::{Drop, Forward, Late};
         let mut numbering = Numbering::<2>::start(1_000, 10);
         for (step, action) in [
             Forward(1_001, Ok(11)),
@@ -193,7 +196,8 @@ mod tests {
             Forward(1_002, Err(Unplaced::Duplicate)),
             // Left out too late to close the gap.
             Forward(1_009, Ok(17)),
-            Drop(1_008),
+            Late(1_008, Some(16)),
+            Late(1_008, None),
             Forward(1_008, Err(Unplaced::Duplicate)),
             Forward(1_010, Ok(18)),
             // A jump is shortened, and leaves room for those who come late after it.
@@ -208,7 +212,8 @@ mod tests {
                 Forward(input, expected) => {
                     assert_eq!(numbering.forward(input), expected, "step {step}");
                 }
-                Drop(input) => numbering.drop(input),
+                Drop(input) => assert_eq!(numbering.drop(input), None, "step {step}"),
+                Late(input, over) => assert_eq!(numbering.drop(input), over, "step {step}"),
             }
         }
     }
@@ -217,7 +222,7 @@ mod tests {
     fn a_picture_may_occur_again() {
         let mut numbering = Numbering::<2>::start(5, 5);
         assert_eq!(numbering.repeatable(5), Ok(5));
-        numbering.drop(6);
+        assert_eq!(numbering.drop(6), None);
         for (input, expected) in [
             (7, Ok(6)),
             (7, Ok(6)),
@@ -244,9 +249,12 @@ mod tests {
                 let step = if jump == 0 { step * 100 } else { step };
                 let input = head.saturating_add_signed(step);
                 head = head.max(input);
-                if drops {
-                    numbering.drop(input);
-                } else if let Ok(output) = numbering.forward(input) {
+                let output = if drops {
+                    numbering.drop(input)
+                } else {
+                    numbering.forward(input).ok()
+                };
+                if let Some(output) = output {
                     prop_assert!(outputs.insert(input, output).is_none(), "{input} twice");
                     let before = outputs.range(..input).next_back();
                     let after = outputs.range(input + 1..).next();

@@ -69,6 +69,11 @@ impl Rewriter {
             .map(|segment| (segment.encoding, segment.codec))
     }
 
+    /// Whether nothing was numbered yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.latest.is_none()
+    }
+
     /// Ends the segment: what comes late of it is not known any more.
     pub(super) fn end(&mut self) {
         self.segment = None;
@@ -101,12 +106,18 @@ impl Rewriter {
         Ok(self.number(packet, sequence))
     }
 
-    /// Leaves out a packet of the segment under way without a trace.
-    pub(super) fn drop(&mut self, packet: &Packet) {
-        if let Some(segment) = &mut self.segment {
-            segment.sequences.drop(packet.sequence);
-            segment.frames.drop(packet);
-        }
+    /// Leaves out a packet of the segment under way without a trace. One that comes late had its number kept
+    /// free: something without media is to go out under it, or the receiver asks for it in vain.
+    pub(super) fn drop(&mut self, packet: &Packet) -> Option<Rewritten> {
+        let segment = self.segment.as_mut()?;
+        segment.frames.drop(packet);
+        let sequence = segment.sequences.drop(packet.sequence)?;
+        Some(Rewritten {
+            sequence,
+            timestamp: packet.timestamp.wrapping_add(segment.timestamp),
+            marker: false,
+            patch: Patch::default(),
+        })
     }
 
     /// The output timestamp of the packet that begins a segment: strictly after all before it, and

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use plenum_proto::v1::VideoQuality;
 
-use crate::track::{Encoding, Layer};
+use crate::track::{Encoding, LAYERS, Layer};
 
 /// What a subscriber asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,15 +19,15 @@ pub(crate) struct Wish {
     pub size: Option<(u32, u32)>,
     /// Frames per second that suffice.
     pub fps: Option<u32>,
-    /// The highest encoding granted by the allocator, by index.
-    pub cap: Option<u8>,
+    /// The highest layer granted by the allocator.
+    pub cap: Option<Layer>,
 }
 
-/// What there is of an encoding.
+/// What there is of a spatial layer of an encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EncodingView {
-    /// Index in its track.
-    pub index: u8,
+pub(crate) struct LayerView {
+    /// The layer with all its temporal layers. The highest spatial layer stands for all there may be.
+    pub layer: Layer,
     /// Its step as applications speak of it.
     pub quality: VideoQuality,
     /// Pixels, 0 when unknown.
@@ -40,93 +40,164 @@ pub(crate) struct EncodingView {
     pub temporal_layers: u8,
     /// Whether packets come.
     pub flowing: bool,
-    /// Bits per second, 0 when unknown.
-    pub bitrate: u64,
+    /// Bits per second by the highest temporal layer, with all lower layers it takes; 0 when unknown.
+    pub rates: [u64; LAYERS],
 }
 
-/// The encodings of a track as they are now.
+impl LayerView {
+    /// Encoding and spatial layer: what has a size.
+    pub(crate) fn picture(&self) -> (u8, u8) {
+        (self.layer.encoding, self.layer.spatial)
+    }
+
+    /// The part of it up to a temporal layer.
+    pub(crate) fn up_to(&self, temporal: u8) -> Layer {
+        let is_top = temporal + 1 >= self.temporal_layers;
+        Layer {
+            temporal: if is_top {
+                Layer::ALL_TEMPORAL
+            } else {
+                temporal
+            },
+            ..self.layer
+        }
+    }
+
+    /// Bits per second up to a temporal layer.
+    pub(crate) fn rate(&self, temporal: u8) -> u64 {
+        let rate = self
+            .rates
+            .get(usize::from(temporal))
+            .or_else(|| self.rates.last());
+        rate.copied().unwrap_or(0)
+    }
+
+    /// Frames per second up to a temporal layer, when each layer doubles the rate; 0 when unknown.
+    pub(crate) fn frames(&self, temporal: u8) -> u32 {
+        let left_out = (self.temporal_layers - 1).saturating_sub(temporal);
+        self.fps.checked_shr(left_out.into()).unwrap_or(0)
+    }
+}
+
+/// The layers of a track as they are now, by encoding and spatial layer.
 pub(crate) fn views<'a>(
     encodings: impl Iterator<Item = &'a Encoding> + Clone,
     now: Instant,
-) -> Vec<EncodingView> {
+) -> Vec<LayerView> {
     let newest = encodings.clone().filter_map(Encoding::last_packet).max();
+    let is_left_behind = |encoding: &Encoding| newest.is_some_and(|newest| encoding.lags(newest));
     encodings
-        .map(|encoding| EncodingView {
-            index: encoding.info.index,
-            quality: encoding.info.quality,
-            width: encoding.info.width,
-            height: encoding.info.height,
-            fps: encoding.fps(),
-            temporal_layers: encoding.temporal_layers(),
-            flowing: encoding.is_flowing(now)
-                && !newest.is_some_and(|newest| encoding.lags(newest)),
-            bitrate: encoding.bitrate(now),
+        .flat_map(|encoding| {
+            let flowing = encoding.is_flowing(now) && !is_left_behind(encoding);
+            views_of(encoding, flowing, now)
         })
         .collect()
 }
 
+/// The spatial layers of one encoding.
+fn views_of(encoding: &Encoding, flowing: bool, now: Instant) -> impl Iterator<Item = LayerView> {
+    let info = encoding.info;
+    let rates = encoding.rates(now);
+    let (count, temporal_layers) = (encoding.spatial_layers(), encoding.temporal_layers());
+    let fps = encoding.fps();
+    let told = |spatial| encoding.size(spatial).filter(|_| count > 1);
+    let sizes: [_; LAYERS] = std::array::from_fn(|spatial| told(spatial as u8));
+    (0..count.min(LAYERS as u8)).map(move |spatial| {
+        let is_top = spatial + 1 == count;
+        let below = count - 1 - spatial;
+        let told = sizes.get(usize::from(spatial)).copied().flatten();
+        // Each layer mostly has half the width of the next.
+        let (width, height) = told.unwrap_or((info.width >> below, info.height >> below));
+        LayerView {
+            layer: Layer {
+                encoding: info.index,
+                spatial: if is_top { Layer::ALL_SPATIAL } else { spatial },
+                temporal: Layer::ALL_TEMPORAL,
+            },
+            quality: quality_below(info.quality, steps_below(info.width, width, below)),
+            width,
+            height,
+            fps,
+            temporal_layers,
+            flowing,
+            rates: rates.get(usize::from(spatial)).copied().unwrap_or_default(),
+        }
+    })
+}
+
+/// How many steps of quality a picture is below what was announced: one for each halving of the width.
+fn steps_below(announced: u32, width: u32, below: u8) -> u8 {
+    match (announced, width) {
+        (0, _) | (_, 0) => below,
+        (announced, width) if width * 4 > announced * 3 => 0,
+        (announced, width) if width * 8 > announced * 3 => 1,
+        _ => 2,
+    }
+}
+
+fn quality_below(quality: VideoQuality, steps: u8) -> VideoQuality {
+    match (quality, steps) {
+        (quality, 0) => quality,
+        (VideoQuality::High, 1) => VideoQuality::Medium,
+        _ => VideoQuality::Low,
+    }
+}
+
 /// Chooses the layer that serves a wish: the smallest that suffices, of those that flow. While
 /// nothing flows the choice stays what it would be, so that a pause of the publisher switches
-/// nobody. `encodings` are in ascending order.
-pub(crate) fn select(wish: &Wish, encodings: &[EncodingView]) -> Option<Layer> {
+/// nobody. `views` are in ascending order.
+pub(crate) fn select(wish: &Wish, views: &[LayerView]) -> Option<Layer> {
     if wish.disabled || wish.quality == Some(VideoQuality::Off) {
         return None;
     }
     let granted = match wish.cap {
-        Some(cap) => encodings
+        Some(cap) => views
             .iter()
-            .rposition(|encoding| encoding.index <= cap)
+            .rposition(|view| view.picture() <= (cap.encoding, cap.spatial))
             .unwrap_or(0),
-        None => encodings.len().saturating_sub(1),
+        None => views.len().saturating_sub(1),
     };
     let wanted = match (wish.size, wish.quality) {
-        (Some(size), _) => encodings.iter().position(|encoding| covers(encoding, size)),
+        (Some(size), _) => views.iter().position(|view| covers(view, size)),
         (None, Some(quality)) => Some(
-            encodings
+            views
                 .iter()
-                .rposition(|encoding| encoding.quality <= quality)
+                .rposition(|view| view.quality <= quality)
                 .unwrap_or(0),
         ),
         (None, None) => None,
     };
     let best = wanted.map_or(granted, |wanted| wanted.min(granted));
-    let below = encodings
-        .get(..=best)?
-        .iter()
-        .rfind(|encoding| encoding.flowing);
-    let above = || {
-        let above = encodings.get(best..=granted)?;
-        above.iter().find(|encoding| encoding.flowing)
-    };
-    let chosen = below.or_else(above).or_else(|| encodings.get(best))?;
+    let below = views.get(..=best)?.iter().rfind(|view| view.flowing);
+    let above = || views.get(best..=granted)?.iter().find(|view| view.flowing);
+    let chosen = below.or_else(above).or_else(|| views.get(best))?;
+    let enough = temporal(chosen, wish.fps);
+    let is_capped = |cap: &Layer| chosen.picture() == (cap.encoding, cap.spatial);
+    let cap = wish.cap.filter(is_capped).map(|cap| cap.temporal);
     Some(Layer {
-        encoding: chosen.index,
-        temporal: temporal(chosen, wish.fps),
+        temporal: cap.map_or(enough, |cap| cap.min(enough)),
+        ..chosen.layer
     })
 }
 
 /// Whether a picture of this size suffices, by its area and its short side (either may be turned).
 /// A seventh less per side is hard to see and saves an encoding.
-fn covers(encoding: &EncodingView, (width, height): (u32, u32)) -> bool {
+fn covers(view: &LayerView, (width, height): (u32, u32)) -> bool {
     let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
     let short = |width: u32, height: u32| u64::from(width.min(height));
-    area(encoding.width, encoding.height) * 130 >= area(width, height) * 100
-        && short(encoding.width, encoding.height) * 115 >= short(width, height) * 100
+    area(view.width, view.height) * 130 >= area(width, height) * 100
+        && short(view.width, view.height) * 115 >= short(width, height) * 100
 }
 
-/// The temporal layers that give so many frames, when each layer doubles the rate.
-fn temporal(encoding: &EncodingView, fps: Option<u32>) -> u8 {
-    let layers = encoding.temporal_layers;
-    let Some(fps) = fps.filter(|&fps| fps > 0 && layers > 1 && encoding.fps > 0) else {
+/// The temporal layers that give so many frames.
+fn temporal(view: &LayerView, fps: Option<u32>) -> u8 {
+    let layers = view.temporal_layers;
+    let Some(fps) = fps.filter(|&fps| fps > 0 && layers > 1 && view.fps > 0) else {
         return Layer::ALL_TEMPORAL;
     };
     (0..layers - 1)
-        .find(|&temporal| {
-            let left_out = u32::from(layers - 1 - temporal);
-            let rate = encoding.fps.checked_shr(left_out).unwrap_or(0);
-            // The measured rate wavers.
-            u64::from(rate) * 110 >= u64::from(fps) * 100
-        })
+        // The measured rate wavers.
+        .find(|&temporal| u64::from(view.frames(temporal)) * 110 >= u64::from(fps) * 100)
         .unwrap_or(Layer::ALL_TEMPORAL)
 }
 
@@ -137,23 +208,23 @@ mod tests {
 
     use super::*;
 
-    fn view(index: u8, quality: VideoQuality, width: u32, flowing: bool) -> EncodingView {
+    fn view(index: u8, quality: VideoQuality, width: u32, flowing: bool) -> LayerView {
         let height = width * 9 / 16;
-        let (fps, temporal_layers, bitrate) = (30, 3, 0);
-        EncodingView {
-            index,
+        let (fps, temporal_layers) = (30, 3);
+        LayerView {
+            layer: Layer::whole(index),
             quality,
             width,
             height,
             fps,
             temporal_layers,
             flowing,
-            bitrate,
+            rates: [0; LAYERS],
         }
     }
 
     /// 320, 640 and 1280 wide.
-    fn ladder(flowing: [bool; 3]) -> Vec<EncodingView> {
+    fn ladder(flowing: [bool; 3]) -> Vec<LayerView> {
         (0..)
             .zip([(Low, 320), (Medium, 640), (High, 1_280)])
             .zip(flowing)
@@ -205,7 +276,7 @@ mod tests {
             (
                 "capped",
                 Wish {
-                    cap: Some(1),
+                    cap: Some(Layer::whole(1)),
                     ..any
                 },
                 Some(1),
@@ -213,7 +284,7 @@ mod tests {
             (
                 "cap above the wish",
                 Wish {
-                    cap: Some(2),
+                    cap: Some(Layer::whole(2)),
                     ..of(Low)
                 },
                 Some(0),
@@ -221,7 +292,7 @@ mod tests {
             (
                 "cap below the wish",
                 Wish {
-                    cap: Some(0),
+                    cap: Some(Layer::whole(0)),
                     ..sized(1_280, 720)
                 },
                 Some(0),
@@ -236,7 +307,7 @@ mod tests {
             Some(Layer::whole(0)),
             "nothing lower"
         );
-        let unknown = [EncodingView {
+        let unknown = [LayerView {
             width: 0,
             height: 0,
             ..single[0]
@@ -267,7 +338,7 @@ mod tests {
             (
                 [off, off, on],
                 Wish {
-                    cap: Some(1),
+                    cap: Some(Layer::whole(1)),
                     ..middle
                 },
                 1,
@@ -275,7 +346,7 @@ mod tests {
             (
                 [off, on, on],
                 Wish {
-                    cap: Some(1),
+                    cap: Some(Layer::whole(1)),
                     quality: Some(Low),
                     ..top
                 },
@@ -290,11 +361,11 @@ mod tests {
     #[test]
     fn frame_rates_by_temporal_layers() {
         let three = view(0, High, 640, true);
-        let one = EncodingView {
+        let one = LayerView {
             temporal_layers: 1,
             ..three
         };
-        let unmeasured = EncodingView { fps: 0, ..three };
+        let unmeasured = LayerView { fps: 0, ..three };
         let all = Layer::ALL_TEMPORAL;
         for (encoding, fps, expected) in [
             (three, None, all),
@@ -370,17 +441,18 @@ mod tests {
             quality in prop::option::of(prop::sample::select(vec![Low, Medium, High])),
             size in prop::option::of((0_u32..4_000, 0_u32..4_000)),
             fps in prop::option::of(0_u32..90),
-            cap in prop::option::of(0_u8..4),
+            cap in prop::option::of((0_u8..4, 0_u8..4)),
         ) {
             let encodings = ladder(flowing);
+            let cap = cap.map(|(encoding, temporal)| Layer { temporal, ..Layer::whole(encoding) });
             let wish = Wish { disabled, quality, size, fps, cap };
             let Some(layer) = select(&wish, &encodings) else {
                 prop_assert!(disabled);
                 return Ok(());
             };
             prop_assert!(!disabled);
-            prop_assert!(cap.is_none_or(|cap| layer.encoding <= cap));
-            let granted = usize::from(cap.map_or(2, |cap| cap.min(2)));
+            prop_assert!(cap.is_none_or(|cap| layer <= cap));
+            let granted = usize::from(cap.map_or(2, |cap| cap.encoding.min(2)));
             if flowing[..=granted].contains(&true) {
                 prop_assert!(flowing[usize::from(layer.encoding)]);
             }

@@ -1,4 +1,4 @@
-//! Which frames of an encoding are left out to lower its frame rate (RFC 7741, RFC 9628).
+//! Which frames of a VP8 encoding are left out to lower its frame rate (RFC 7741).
 //!
 //! Must decide a frame as a whole: all its packets share one fate.
 
@@ -63,11 +63,6 @@ impl TemporalFilter {
         fate
     }
 
-    /// The highest layer wanted, as of the newest frame.
-    pub(super) fn limit(&self) -> u8 {
-        self.limit
-    }
-
     /// The highest layer forwarded now.
     pub(super) fn current(&self) -> u8 {
         // Layer 0 is always open.
@@ -91,10 +86,6 @@ impl TemporalFilter {
             Descriptor::Vp8(vp8) if !forwarded && !vp8.non_reference => {
                 self.open &= !bit(temporal);
             }
-            Descriptor::Vp9(vp9) if forwarded && vp9.switching_up => {
-                self.open |= !below(temporal) & !bit(temporal);
-            }
-            Descriptor::Vp9(_) if !forwarded => self.open &= !bit(temporal),
             _ => {}
         }
     }
@@ -119,23 +110,21 @@ mod tests {
     #[derive(Clone, Copy)]
     enum Frame {
         Key,
-        /// Layer, and whether it is a sync frame (VP8) or a switching point (VP9).
+        /// Layer, and whether it is a sync frame.
         Delta(u8, bool),
     }
     use Frame::{Delta, Key};
 
-    fn packet(codec: Codec, timestamp: u32, frame: Frame) -> Packet {
+    fn packet(timestamp: u32, frame: Frame) -> Packet {
         let flag = |is: bool, bit: u8| if is { bit } else { 0 };
-        let payload = match (codec, frame) {
-            (Codec::Vp8, Key) => vec![0x90, 0x20, 0x20, 0],
-            (Codec::Vp8, Delta(t, sync)) => vec![0x90, 0x20, t << 6 | flag(sync, 0x20), 1],
-            (_, Key) => vec![0x28, 0x10, 0, 1],
-            (_, Delta(t, up)) => vec![0x68, t << 5 | flag(up, 0x10), 0, 1],
+        let payload = match frame {
+            Key => vec![0x90, 0x20, 0x20, 0],
+            Delta(t, sync) => vec![0x90, 0x20, t << 6 | flag(sync, 0x20), 1],
         };
         let extensions = ExtensionValues::default();
         let arrival = Instant::now();
         Packet::parse(
-            codec,
+            Codec::Vp8,
             0,
             timestamp,
             true,
@@ -170,35 +159,18 @@ mod tests {
             (Key, 2, true, 2),
             (Delta(2, false), 2, true, 2),
         ];
-        let vp9 = [
-            (Key, 2, true, 2),
-            (Delta(2, false), 1, false, 1),
-            (Delta(1, false), 1, true, 1),
-            (Delta(2, false), 2, false, 1),
-            (Delta(1, true), 2, true, 2),
-            (Delta(2, false), 2, true, 2),
-            (Delta(2, false), 0, false, 0),
-            (Delta(1, false), 0, false, 0),
-            (Delta(0, true), 2, true, 2),
-        ];
-        for (codec, frames) in [(Codec::Vp8, &vp8[..]), (Codec::Vp9, &vp9)] {
-            let mut filter = TemporalFilter::new(7);
-            for (step, &(frame, target, forwarded, current)) in (0_u8..).zip(frames) {
-                let packet = packet(codec, u32::from(step) * 3_000, frame);
-                assert_eq!(
-                    filter.admits(&packet, target),
-                    forwarded,
-                    "{codec:?} {step}"
-                );
-                assert_eq!(filter.current(), current, "{codec:?} {step}");
-            }
+        let mut filter = TemporalFilter::new(7);
+        for (step, (frame, target, forwarded, current)) in (0_u8..).zip(vp8) {
+            let packet = packet(u32::from(step) * 3_000, frame);
+            assert_eq!(filter.admits(&packet, target), forwarded, "{step}");
+            assert_eq!(filter.current(), current, "{step}");
         }
     }
 
     #[test]
     fn a_frame_has_one_fate_and_latecomers_share_it() {
         let mut filter = TemporalFilter::new(7);
-        let at = |timestamp, frame| packet(Codec::Vp8, timestamp, frame);
+        let at = packet;
         assert!(filter.admits(&at(u32::MAX - 10, Key), 7));
         assert!(filter.admits(&at(90, Delta(2, false)), 7));
         assert!(

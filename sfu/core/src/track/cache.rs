@@ -1,7 +1,11 @@
 //! The newest packets of an encoding, shared by all who forward it: what is sent again comes from here,
-//! so that no subscriber keeps payloads of its own (RFC 4588). Must not know who asks.
+//! so that no subscriber keeps payloads of its own (RFC 4588), and what a new subscriber begins with. Must
+//! not know who asks.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::rtp::Packet;
 
@@ -10,6 +14,9 @@ use crate::rtp::Packet;
 pub(crate) struct PacketCache {
     /// By the low bits of their sequence numbers; made with the first packet.
     ring: Vec<Option<Arc<Packet>>>,
+    /// Where the newest keyframe starts: sequence number, timestamp and when it came.
+    keyframe: Option<(u64, u32, Instant)>,
+    newest: u64,
 }
 
 impl PacketCache {
@@ -20,6 +27,19 @@ impl PacketCache {
     pub(crate) fn insert(&mut self, packet: &Arc<Packet>) {
         if self.ring.is_empty() {
             self.ring.resize(Self::PACKETS, None);
+        }
+        if self.newest.abs_diff(packet.sequence) > FAR {
+            // Numbers of a new stream.
+            (self.newest, self.keyframe) = (packet.sequence, None);
+            self.ring.fill(None);
+        }
+        self.newest = self.newest.max(packet.sequence);
+        // A keyframe may have several packets that start one, of parameter sets for example.
+        let is_next = self
+            .keyframe
+            .is_none_or(|(at, time, _)| at < packet.sequence && time != packet.timestamp);
+        if packet.is_keyframe && is_next {
+            self.keyframe = Some((packet.sequence, packet.timestamp, packet.arrival));
         }
         let Some(place) = self.ring.get_mut(place(packet.sequence)) else {
             return;
@@ -41,9 +61,26 @@ impl PacketCache {
             .filter(|packet| packet.sequence as u32 == sequence)
     }
 
+    /// The newest keyframe and all that follows it, in order; nothing when it is older than `age`, when it is
+    /// more than is kept, or while a packet of it is missing.
+    pub(crate) fn since_keyframe(&self, now: Instant, age: Duration) -> Option<Vec<Arc<Packet>>> {
+        let (first, _, arrival) = self.keyframe?;
+        let is_fresh = now.saturating_duration_since(arrival) <= age;
+        let fits = self.newest.checked_sub(first)? < Self::PACKETS as u64;
+        if !is_fresh || !fits {
+            return None;
+        }
+        let all = first..=self.newest;
+        all.map(|sequence| {
+            let held = self.ring.get(place(sequence))?.as_ref();
+            held.filter(|held| held.sequence == sequence).cloned()
+        })
+        .collect()
+    }
+
     /// Forgets everything: the encoding stands still.
     pub(crate) fn clear(&mut self) {
-        self.ring = Vec::new();
+        *self = Self::default();
     }
 
     /// Whether nothing is held.
@@ -52,9 +89,10 @@ impl PacketCache {
     }
 }
 
-/// A sequence number so far back can only be that of a new stream.
+/// A sequence number so far from the others can only be that of a new stream.
+const FAR: u64 = 1 << 14;
+
 fn is_renumbered(held: &Packet, packet: &Packet) -> bool {
-    const FAR: u64 = 1 << 14;
     held.sequence.abs_diff(packet.sequence) > FAR
 }
 
@@ -81,6 +119,58 @@ mod tests {
             &values,
             Instant::now(),
         ))
+    }
+
+    #[test]
+    fn a_keyframe_is_given_with_all_that_follows_it() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let packet = |sequence: u64, is_key: bool| {
+            let values = ExtensionValues::default();
+            let payload = Arc::from([0x10, u8::from(!is_key), 1, 2]);
+            let timestamp = sequence as u32 * 3_000;
+            let packet = Packet::parse(
+                Codec::Vp8,
+                sequence,
+                timestamp,
+                true,
+                payload,
+                &values,
+                start,
+            );
+            assert_eq!(packet.is_keyframe, is_key);
+            Arc::new(packet)
+        };
+        let mut cache = PacketCache::default();
+        let given = |cache: &PacketCache, age| {
+            let packets = cache.since_keyframe(start + second, age)?;
+            Some(
+                packets
+                    .iter()
+                    .map(|packet| packet.sequence)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(given(&cache, second), None);
+        cache.insert(&packet(6, false));
+        assert_eq!(given(&cache, second), None, "no keyframe yet");
+        for (sequence, is_key) in [(7, true), (8, false), (10, false)] {
+            cache.insert(&packet(sequence, is_key));
+        }
+        assert_eq!(given(&cache, second), None, "one is missing");
+        cache.insert(&packet(9, false));
+        assert_eq!(given(&cache, second), Some(vec![7, 8, 9, 10]));
+        assert_eq!(given(&cache, second / 2), None, "too old");
+        cache.insert(&packet(11, true));
+        assert_eq!(given(&cache, second), Some(vec![11]));
+        for sequence in 12..600 {
+            cache.insert(&packet(sequence, false));
+        }
+        assert_eq!(given(&cache, second), None, "too long");
+        cache.insert(&packet(100_000, true));
+        assert_eq!(given(&cache, second), Some(vec![100_000]), "a new stream");
+        cache.insert(&packet(3, true));
+        assert_eq!(given(&cache, second), Some(vec![3]));
     }
 
     #[test]

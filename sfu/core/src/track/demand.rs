@@ -28,19 +28,25 @@ impl Qualities {
     }
 }
 
-/// Which steps are wanted when these are the subscriptions' requested encodings (`None`: paused).
+/// What a subscription requests: an encoding, and the highest step of it, where its spatial layers are
+/// several steps.
+pub(crate) type Requested = (u8, VideoQuality);
+
+/// Which steps are wanted when this is what the subscriptions request (`None`: paused).
 ///
 /// A step that was not announced follows the encoding that stands in for it, so a track with one
 /// encoding is on or off as a whole, under whatever step its publisher files it.
 pub(crate) fn wanted_qualities(
     encodings: &[EncodingInfo],
-    targets: impl Iterator<Item = Option<u8>>,
+    targets: impl Iterator<Item = Option<Requested>>,
 ) -> Qualities {
     let serving = Qualities::STEPS.map(|step| serving(encodings, step));
     let mut wanted = Qualities::NONE;
-    for target in targets.flatten() {
-        for (on, index) in wanted.on.iter_mut().zip(serving) {
-            *on |= index == Some(target);
+    for (target, highest) in targets.flatten() {
+        let steps = Qualities::STEPS.into_iter().zip(serving);
+        for (on, (step, index)) in wanted.on.iter_mut().zip(steps) {
+            // A higher spatial layer needs those below it.
+            *on |= index == Some(target) && step <= highest;
         }
     }
     wanted
@@ -186,8 +192,21 @@ mod tests {
             ("unknown index", &full, &[Some(7)], Qualities::NONE),
             ("no encodings", &vec![], &[Some(0)], Qualities::NONE),
         ] {
-            let wanted = wanted_qualities(encodings, targets.iter().copied());
+            let whole = targets
+                .iter()
+                .map(|target| target.map(|index| (index, High)));
+            let wanted = wanted_qualities(encodings, whole);
             assert_eq!(wanted, expected, "{case}");
+        }
+        // One encoding of three spatial layers.
+        for (highest, expected) in [
+            (Low, set(true, false, false)),
+            (Medium, set(true, true, false)),
+            (High, Qualities::ALL),
+        ] {
+            let targets = [None, Some((0, Low)), Some((0, highest))];
+            let wanted = wanted_qualities(&one, targets.into_iter());
+            assert_eq!(wanted, expected, "up to {highest:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! One RTP stream of a track: what was announced of it and what is measured on it.
+//! One RTP stream of a track: what was announced of it, what is measured on it, and how its layers are read.
 //!
 //! Must not choose between encodings. RFC 3550, RFC 8852 (rid).
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use plenum_proto::v1::VideoQuality;
 
 use super::SenderClock;
-use crate::rtp::{Codec, Packet, Rid};
+use crate::rtp::{Codec, LayerReader, Packet, Rid};
 
 /// What is announced of an encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,12 @@ pub(crate) struct EncodingInfo {
     pub height: u32,
 }
 
+/// Spatial and temporal layers that are measured each for itself; those above count as the highest.
+pub(crate) const LAYERS: usize = 4;
+
+/// Something of each layer, by spatial and temporal id: of what it takes to decode it.
+pub(crate) type Grid<T> = [[T; LAYERS]; LAYERS];
+
 /// What another shard, on which the track is published, says of an encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Reported {
@@ -35,6 +41,12 @@ pub(crate) struct Reported {
     pub fps: u32,
     /// At least 1.
     pub temporal_layers: u8,
+    /// At least 1.
+    pub spatial_layers: u8,
+    /// Width and height of each spatial layer, 0 when not known.
+    pub sizes: [(u32, u32); LAYERS],
+    /// Bits per second of each layer, 0 when nothing is known.
+    pub rates: Grid<u64>,
 }
 
 /// One RTP stream of a track.
@@ -49,6 +61,11 @@ pub(crate) struct Encoding {
     newest_timestamp: Option<u32>,
     window: Option<Window>,
     measured: Measured,
+    layers: LayerReader,
+    /// Spatial and temporal layers that are sent, as the stream tells.
+    extent: Option<(u8, u8)>,
+    /// Width and height of each spatial layer, as the stream tells; 0 when it does not.
+    sizes: [(u32, u32); LAYERS],
     /// Of a track that is published elsewhere: goes before what is measured here, where only what is
     /// wanted comes by.
     reported: Option<Reported>,
@@ -61,6 +78,8 @@ struct Window {
     bytes: u64,
     frames: u32,
     top_temporal: u8,
+    top_spatial: u8,
+    layer_bytes: Grid<u64>,
 }
 
 /// The last whole window.
@@ -69,6 +88,8 @@ struct Measured {
     bitrate: u64,
     fps: u32,
     top_temporal: u8,
+    top_spatial: u8,
+    rates: Grid<u64>,
 }
 
 impl Encoding {
@@ -98,8 +119,16 @@ impl Encoding {
             newest_timestamp: None,
             window: None,
             measured: Measured::default(),
+            layers: LayerReader::default(),
+            extent: None,
+            sizes: [(0, 0); LAYERS],
             reported: None,
         }
+    }
+
+    /// Reads into a packet what it says of layers.
+    pub(crate) fn read_layers(&mut self, packet: &mut Packet) {
+        self.layers.read(packet);
     }
 
     /// Takes what the shard says on which the track is published.
@@ -114,6 +143,9 @@ impl Encoding {
             bitrate: self.bitrate(now),
             fps: self.fps(),
             temporal_layers: self.temporal_layers(),
+            spatial_layers: self.spatial_layers(),
+            sizes: self.sizes(),
+            rates: self.rates(now),
         }
     }
 
@@ -139,10 +171,29 @@ impl Encoding {
         if is_new_frame {
             self.newest_timestamp = Some(packet.timestamp);
         }
+        self.note_layers(packet);
+        let bytes = Self::HEADER_BYTES + packet.payload.len() as u64;
         let window = self.roll(now);
-        window.bytes += Self::HEADER_BYTES + packet.payload.len() as u64;
+        window.bytes += bytes;
         window.frames += u32::from(is_new_frame);
-        window.top_temporal = window.top_temporal.max(packet.descriptor.temporal());
+        window.count(packet, bytes);
+    }
+
+    /// Takes what a packet tells of the layers there are.
+    fn note_layers(&mut self, packet: &Packet) {
+        let Some(frame) = packet.frame.as_ref().filter(|frame| frame.starts) else {
+            return;
+        };
+        self.extent = frame.targets.extent();
+        if frame.restarts {
+            let told = frame.targets.sizes();
+            for (spatial, size) in (0_u8..).zip(&mut self.sizes) {
+                let told = told.get(usize::from(spatial)).copied();
+                *size = told
+                    .or_else(|| self.layers.vp9_size(spatial))
+                    .unwrap_or_default();
+            }
+        }
     }
 
     /// Takes a sender report: `wall` is the publisher's time since 1970, 0 when it has no clock.
@@ -158,6 +209,8 @@ impl Encoding {
     pub(crate) fn restart(&mut self) {
         self.clock = None;
         self.newest_timestamp = None;
+        self.layers.forget();
+        self.extent = None;
     }
 
     /// Whether packets come: the last one is not long ago. See also [`Encoding::lags`].
@@ -225,8 +278,46 @@ impl Encoding {
         if let Some(reported) = self.reported {
             return reported.temporal_layers.max(1);
         }
+        if let Some((_, temporal)) = self.extent {
+            return temporal;
+        }
         let counting = self.window.map_or(0, |window| window.top_temporal);
         self.measured.top_temporal.max(counting).saturating_add(1)
+    }
+
+    /// Number of spatial layers seen lately, at least 1.
+    pub(crate) fn spatial_layers(&self) -> u8 {
+        if let Some(reported) = self.reported {
+            return reported.spatial_layers.max(1);
+        }
+        let told = self.extent.map(|(spatial, _)| spatial);
+        told.or_else(|| self.layers.vp9_layers())
+            .unwrap_or_else(|| {
+                let counting = self.window.map_or(0, |window| window.top_spatial);
+                self.measured.top_spatial.max(counting).saturating_add(1)
+            })
+    }
+
+    fn sizes(&self) -> [(u32, u32); LAYERS] {
+        self.reported.map_or(self.sizes, |reported| reported.sizes)
+    }
+
+    /// Width and height of a spatial layer as the stream tells; `None` when it does not.
+    pub(crate) fn size(&self, spatial: u8) -> Option<(u32, u32)> {
+        let size = self.sizes().get(usize::from(spatial)).copied();
+        size.filter(|(width, height)| *width > 0 && *height > 0)
+    }
+
+    /// Bits per second of each layer over the last second or so; zeros as [`Encoding::bitrate`] has them.
+    pub(crate) fn rates(&self, now: Instant) -> Grid<u64> {
+        if let Some(reported) = self.reported {
+            return reported.rates;
+        }
+        if self.is_flowing(now) {
+            self.measured.rates
+        } else {
+            Grid::default()
+        }
     }
 
     /// Closes the window when it is full, and gives the one to count in.
@@ -250,16 +341,43 @@ impl Window {
             bytes: 0,
             frames: 0,
             top_temporal: 0,
+            top_spatial: 0,
+            layer_bytes: Grid::default(),
+        }
+    }
+
+    /// Counts a packet with each layer that it takes to decode.
+    fn count(&mut self, packet: &Packet, bytes: u64) {
+        const TOP: u8 = LAYERS as u8 - 1;
+        let mut add = |spatial: u8, temporal: u8| {
+            let row = self.layer_bytes.get_mut(usize::from(spatial.min(TOP)));
+            let cell = row.and_then(|row| row.get_mut(usize::from(temporal.min(TOP))));
+            if let Some(cell) = cell {
+                *cell += bytes;
+            }
+        };
+        let temporal = packet.temporal();
+        self.top_temporal = self.top_temporal.max(temporal);
+        match &packet.frame {
+            Some(frame) => {
+                self.top_spatial = self.top_spatial.max(frame.spatial);
+                let layers = frame.targets.layers_of(frame.serves);
+                layers.for_each(|(spatial, temporal)| add(spatial, temporal));
+            }
+            None => (temporal.min(TOP)..=TOP).for_each(|temporal| add(0, temporal)),
         }
     }
 
     fn measure(&self, length: Duration) -> Measured {
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
         let fps = (u64::from(self.frames) * 1_000 + millis / 2) / millis;
+        let rate = |bytes: u64| bytes.saturating_mul(8_000) / millis;
         Measured {
-            bitrate: self.bytes.saturating_mul(8_000) / millis,
+            bitrate: rate(self.bytes),
             fps: u32::try_from(fps).unwrap_or(u32::MAX),
             top_temporal: self.top_temporal,
+            top_spatial: self.top_spatial,
+            rates: self.layer_bytes.map(|row| row.map(rate)),
         }
     }
 }
@@ -354,12 +472,12 @@ mod tests {
             flowing: true,
             bitrate: 1_000,
             fps: 15,
-            temporal_layers: 0,
+            ..Reported::default()
         };
         encoding.report(reported);
         assert!(encoding.is_flowing(start) && !encoding.lags(start));
         assert_eq!((encoding.bitrate(start), encoding.fps()), (1_000, 15));
-        reported.temporal_layers = 1;
+        (reported.temporal_layers, reported.spatial_layers) = (1, 1);
         assert_eq!(encoding.reported(start), reported);
         encoding.on_packet(&packet(1, 1, 2, start));
         assert_eq!(encoding.temporal_layers(), 1);

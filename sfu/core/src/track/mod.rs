@@ -8,9 +8,11 @@ mod clock;
 mod demand;
 mod encoding;
 mod layer;
+mod sound;
 
 pub(crate) use cache::PacketCache;
 pub(crate) use clock::{PublisherClock, SenderClock};
 pub(crate) use demand::{DemandTracker, wanted_qualities};
-pub(crate) use encoding::{Encoding, EncodingInfo, Reported};
+pub(crate) use encoding::{Encoding, EncodingInfo, LAYERS, Reported};
 pub(crate) use layer::Layer;
+pub(crate) use sound::SoundCache;

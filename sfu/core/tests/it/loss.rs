@@ -114,3 +114,44 @@ fn one_bad_link_is_nobody_elses_trouble() {
     let asked = world.keyframe_requests(ann, camera);
     assert!(asked <= 45, "{asked} keyframe requests in 20 s");
 }
+
+#[test]
+fn sound_goes_on_over_a_link_that_loses_one_packet_in_ten() {
+    let mut world = World::new(95);
+    let ann = world.enter("room", "ann");
+    let mut options = ClientOptions::new("room", "bob");
+    options.downlink = LinkSettings::lossy(0.1);
+    let bob = world.enter_as(options);
+    let cat = world.enter("room", "cat");
+    let voice = world.publish_audio(ann);
+    world.run_for(seconds(90));
+    let report = world.client(bob).report(voice);
+    let made = u64::from(report.last_frame - report.first_frame) + 1;
+    let share = report.lost as f64 / made as f64;
+    assert!((0.05..0.15).contains(&share), "{report:?}");
+    // Nothing is repeated before the first report of loss.
+    let unheard = made.saturating_sub(report.sounds) as f64 / made as f64;
+    assert!(unheard < 0.012, "{unheard} of {report:?}");
+    let clean = world.client(cat).report(voice);
+    assert_eq!(clean.lost, 0);
+}
+
+#[test]
+fn what_is_left_out_and_comes_late_leaves_no_hole() {
+    let mut world = World::new(96);
+    let link = LinkSettings {
+        jitter: millis(10),
+        reordering: 0.05,
+        ..LinkSettings::default()
+    };
+    let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
+    let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
+    let camera = world.publish_video(ann);
+    let track = world.track_of(ann, camera);
+    world.run_for(seconds(2));
+    world.settings(bob, &track, |settings| settings.fps = 10);
+    world.run_for(seconds(20));
+    let picture = world.client(bob).report(camera);
+    assert!(picture.fillers > 10, "{picture:?}");
+    assert_eq!((picture.lost, picture.undecodable), (0, 0), "{picture:?}");
+}

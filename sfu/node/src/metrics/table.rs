@@ -52,6 +52,12 @@ pub(super) const METRICS: &[Metric] = &[
         s.worker.core.joins
     }),
     counter(
+        "plenum.node.replays",
+        "{subscription}",
+        "Subscriptions that began with a keyframe that was kept.",
+        |s| s.worker.core.replays,
+    ),
+    counter(
         "plenum.node.keyframe_requests.received",
         "{request}",
         "Keyframe requests of subscribers.",

@@ -18,7 +18,7 @@ use str0m::{
 use super::Client;
 use crate::{
     connection::Connection,
-    media::{Encoder, Made, SourceId, SourceKind, VideoSettings},
+    media::{Descriptor, Encoder, Made, SourceId, SourceKind, VideoSettings},
     world::Clock,
 };
 
@@ -83,7 +83,11 @@ impl Source {
     fn announcement(&self) -> v1::Track {
         let (kind, source, mime) = match self.kind {
             SourceKind::Audio => (TrackKind::Audio, TrackSource::Microphone, "audio/opus"),
-            SourceKind::Video => (TrackKind::Video, TrackSource::Camera, "video/VP8"),
+            SourceKind::Video => (
+                TrackKind::Video,
+                TrackSource::Camera,
+                self.settings.codec.mime(),
+            ),
         };
         let sizes = [
             (VideoQuality::Low, 320, 180),
@@ -221,7 +225,7 @@ impl Client {
             let Some(mid) = source.mid else { continue };
             let wanted = match source.kind {
                 SourceKind::Audio => Codec::Opus,
-                SourceKind::Video => Codec::Vp8,
+                SourceKind::Video => source.settings.codec.engine(),
             };
             let taken = rtc
                 .media(mid)
@@ -327,11 +331,14 @@ impl Client {
                 .violations
                 .push(format!("no stream for section {mid} {rid:?}"));
         };
-        let extensions = ExtensionValues {
+        let mut extensions = ExtensionValues {
             audio_level: level.map(|(level, _)| level),
             voice_activity: level.map(|(_, voice)| voice),
             ..ExtensionValues::default()
         };
+        if let Some(bytes) = packet.dependencies {
+            extensions.user_values.set(Descriptor(bytes.into()));
+        }
         let write = RtpWrite::new(
             payload_type,
             packet.sequence.into(),

@@ -12,7 +12,7 @@ use str0m::{
 use super::Client;
 use crate::{
     StreamReport,
-    media::{SourceId, SourceKind, Stamp, Vp8Head},
+    media::{Descriptor, ScalableHead, SourceId, SourceKind, Stamp, Vp8Head},
     oracle::{Arrival, StreamCheck},
     world::Clock,
 };
@@ -42,6 +42,32 @@ impl Stream {
     }
 }
 
+/// The newest block of redundant audio (RFC 2198), and those before it; of other sound the payload, and nothing.
+fn blocks(payload: &[u8]) -> (&[u8], Vec<&[u8]>) {
+    let (mut rest, mut lengths) = (payload, Vec::new());
+    while let [head, _, high, low, after @ ..] = rest
+        && head & 0x80 != 0
+    {
+        lengths.push(usize::from(high & 0x03) << 8 | usize::from(*low));
+        rest = after;
+    }
+    let mut earlier = Vec::new();
+    let Some((_, mut rest)) = rest.split_first() else {
+        return (payload, Vec::new());
+    };
+    for length in lengths {
+        let Some((block, after)) = rest.split_at_checked(length) else {
+            return (payload, Vec::new());
+        };
+        earlier.push(block);
+        rest = after;
+    }
+    if Stamp::read(payload).is_some() {
+        return (payload, Vec::new());
+    }
+    (rest, earlier)
+}
+
 impl Client {
     pub(super) fn on_subscriber_event(&mut self, clock: &Clock, event: Event) {
         match event {
@@ -65,14 +91,26 @@ impl Client {
                 .violations
                 .push(format!("a packet of unknown stream {ssrc}"));
         };
-        let parsed = match Vp8Head::read(&packet.payload) {
+        if packet.payload.is_empty() {
+            return self.on_padding(clock.now, packet);
+        }
+        let media = self.subscriber.engine().media(mid);
+        let (payload, repeated) = if media.is_some_and(|media| media.kind().is_audio()) {
+            blocks(&packet.payload)
+        } else {
+            (&*packet.payload, Vec::new())
+        };
+        let descriptor = packet.header.ext_vals.user_values.get::<Descriptor>();
+        let scalable = ScalableHead::read(payload, descriptor);
+        let parsed = match Vp8Head::read(payload) {
             Some((head, rest)) => rest
                 .get(1..)
                 .and_then(Stamp::read)
                 .map(|stamp| (stamp, Some(head))),
             None => None,
         };
-        let parsed = parsed.or_else(|| Some((Stamp::read(&packet.payload)?, None)));
+        let parsed = parsed.or_else(|| Some((scalable?.1, None)));
+        let parsed = parsed.or_else(|| Some((Stamp::read(payload)?, None)));
         let Some((stamp, vp8)) = parsed else {
             return self
                 .violations
@@ -81,7 +119,7 @@ impl Client {
         let is_perfect = self.is_perfect;
         let track = self.tracks_by_mid.get(&mid).cloned().unwrap_or_default();
         let stream = self.streams.entry(*ssrc).or_insert_with(|| {
-            let kind = if vp8.is_some() {
+            let kind = if vp8.is_some() || scalable.is_some() {
                 SourceKind::Video
             } else {
                 SourceKind::Audio
@@ -108,11 +146,24 @@ impl Client {
             marker: packet.header.marker,
             stamp,
             vp8,
+            scalable: scalable.map(|(head, _)| head),
             sender_report: report.map(|info| (info.ntp_time, info.rtp_time.numer() as u32)),
         };
+        if arrival.vp8.is_none() && arrival.scalable.is_none() {
+            let earlier = repeated.iter().filter_map(|block| Stamp::read(block));
+            earlier.for_each(|sound| stream.check.on_sound(sound.frame));
+            stream.check.on_sound(arrival.stamp.frame);
+        }
         stream.check.on_packet(arrival, clock.wall_origin);
         for what in stream.check.violations.drain(..) {
             self.violations.push(format!("{}: {what}", stream.name));
+        }
+    }
+
+    /// A packet without media: its number is used.
+    fn on_padding(&mut self, now: Duration, packet: &RtpPacket) {
+        if let Some(stream) = self.streams.get_mut(&*packet.header.ssrc) {
+            stream.check.on_padding(now, *packet.seq_no);
         }
     }
 

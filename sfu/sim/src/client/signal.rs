@@ -168,12 +168,18 @@ impl Client {
         let count = source.encoders.len();
         for (index, encoder) in source.encoders.iter_mut().enumerate() {
             let quality = match (count, index) {
-                (1, _) | (_, 2) | (2, 1) => VideoQuality::High,
+                (_, 2) | (2, 1) => VideoQuality::High,
                 (_, 0) => VideoQuality::Low,
                 _ => VideoQuality::Medium,
             };
-            let enabled = source.demand.iter().find(|(step, _)| *step == quality);
-            let is_off = enabled.is_some_and(|(_, enabled)| !enabled);
+            // One encoding may hold several steps: it is on for any of them.
+            let demand = &source.demand;
+            let is_off = if count == 1 {
+                !demand.is_empty() && demand.iter().all(|(_, enabled)| !enabled)
+            } else {
+                let mut steps = demand.iter();
+                steps.any(|(step, enabled)| *step == quality && !enabled)
+            };
             if encoder.is_off && !is_off {
                 encoder.wants_key = true;
             }

@@ -1,6 +1,7 @@
 //! What a client may expect of what it is given. Each file owns one law; a breach is a [`Violation`].
 
 mod decoder;
+mod scalable;
 mod stream;
 
 use std::{fmt, time::Duration};
@@ -31,6 +32,10 @@ pub struct StreamReport {
     pub packets: u64,
     /// Packets that never came, although later ones did.
     pub lost: u64,
+    /// Different sounds that came, repeated ones too.
+    pub sounds: u64,
+    /// Packets without media, in place of what was left out.
+    pub fillers: u64,
     /// Packets that came after they were given up.
     pub late: u64,
     /// Whole frames that could be decoded; for audio, packets.
@@ -45,6 +50,8 @@ pub struct StreamReport {
     pub switches: u64,
     /// The encoding of the newest frame, 0 is the smallest.
     pub encoding: u8,
+    /// The highest spatial layer of the newest picture.
+    pub spatial: u8,
     /// Number of the first and the newest frame as the publisher counts them, of the newest encoding.
     pub first_frame: u32,
     /// See `first_frame`.

@@ -3,12 +3,12 @@
 //! packets in order for the decoder, and gives up on what does not come.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},
 };
 
-use super::{StreamReport, decoder::Decoder};
-use crate::media::{SourceKind, Stamp, Vp8Head};
+use super::{StreamReport, decoder::Decoder, scalable::ScalableDecoder};
+use crate::media::{ScalableHead, SourceKind, Stamp, Vp8Head};
 
 /// A packet as it came to a client.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,7 @@ pub(crate) struct Arrival {
     pub(crate) marker: bool,
     pub(crate) stamp: Stamp,
     pub(crate) vp8: Option<Vp8Head>,
+    pub(crate) scalable: Option<ScalableHead>,
     /// Wall time and RTP time of the newest sender report, counted from the world's origin of wall time.
     pub(crate) sender_report: Option<(SystemTime, u32)>,
 }
@@ -30,12 +31,16 @@ pub(crate) struct StreamCheck {
     kind: SourceKind,
     /// Everything that is sent arrives in order: a gap is a violation.
     is_perfect: bool,
-    waiting: BTreeMap<u64, Arrival>,
+    /// By sequence number: when it came, and what; nothing of a packet without media.
+    waiting: BTreeMap<u64, (Duration, Option<Arrival>)>,
     next: Option<u64>,
     newest: Option<(u64, u32)>,
     digests: BTreeMap<u64, u64>,
     decoder: Decoder,
+    scalable: ScalableDecoder,
     last_report: Option<(SystemTime, u32)>,
+    /// Sounds that came, as the publisher counts them.
+    heard: BTreeSet<u32>,
     pub(crate) report: StreamReport,
     pub(crate) violations: Vec<String>,
 }
@@ -57,7 +62,9 @@ impl StreamCheck {
             newest: None,
             digests: BTreeMap::new(),
             decoder: Decoder::new(is_perfect),
+            scalable: ScalableDecoder::new(is_perfect),
             last_report: None,
+            heard: BTreeSet::new(),
             report: StreamReport::default(),
             violations: Vec::new(),
         }
@@ -67,6 +74,7 @@ impl StreamCheck {
     pub(crate) fn allow_loss(&mut self) {
         self.is_perfect = false;
         self.decoder.allow_loss();
+        self.scalable.allow_loss();
     }
 
     /// Takes a packet.
@@ -98,22 +106,39 @@ impl StreamCheck {
             }
             return;
         }
-        self.waiting.insert(arrival.sequence, arrival);
+        self.waiting
+            .insert(arrival.sequence, (arrival.at, Some(arrival)));
         self.handle_timeout(arrival.at);
+    }
+
+    /// Takes a packet without media, which only uses a number.
+    pub(crate) fn on_padding(&mut self, at: Duration, sequence: u64) {
+        self.report.fillers += 1;
+        if self.digests.insert(sequence, 0).is_some() {
+            self.breach(format!("sequence {sequence} stands for padding, too"));
+        } else if self.next.is_none_or(|next| sequence >= next) {
+            self.waiting.insert(sequence, (at, None));
+            self.handle_timeout(at);
+        }
+    }
+
+    /// Takes a sound, whether it came by itself or beside a later one.
+    pub(crate) fn on_sound(&mut self, number: u32) {
+        self.report.sounds += u64::from(self.heard.insert(number));
     }
 
     /// Plays what is in order or was waited for long enough.
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
-        while let Some((&sequence, &arrival)) = self.waiting.first_key_value() {
+        while let Some((&sequence, &(at, media))) = self.waiting.first_key_value() {
             let is_next = match self.next {
                 Some(next) => next == sequence,
                 None => self.is_perfect,
             };
-            let is_given_up = now.saturating_sub(arrival.at) >= Self::HOLD;
+            let is_given_up = now.saturating_sub(at) >= Self::HOLD;
             if !is_next && !self.is_perfect && !is_given_up {
                 // A whole keyframe needs nothing of what is missing before it.
                 let key = self.whole_keyframe();
-                let is_worth_a_wait = now.saturating_sub(arrival.at) < Self::HOLD_BEFORE_KEYFRAME;
+                let is_worth_a_wait = now.saturating_sub(at) < Self::HOLD_BEFORE_KEYFRAME;
                 let Some(key) = key.filter(|_| !is_worth_a_wait) else {
                     return;
                 };
@@ -128,22 +153,30 @@ impl StreamCheck {
                     self.breach(format!("sequences {next} to {} are missing", sequence - 1));
                 }
                 self.decoder.on_gap();
+                self.scalable.on_gap();
             }
-            if self.next.is_none() && !self.is_perfect && !arrival.stamp.starts_keyframe() {
+            let starts = media.is_some_and(|media| media.stamp.starts_keyframe());
+            if self.next.is_none() && !self.is_perfect && !starts {
                 // What began the stream was lost.
                 self.decoder.on_gap();
+                self.scalable.on_gap();
             }
             self.waiting.pop_first();
             self.next = Some(sequence + 1);
-            self.play(&arrival);
+            if let Some(arrival) = media {
+                self.play(&arrival);
+            }
         }
     }
 
     /// The first packet of a keyframe that is there as a whole.
     fn whole_keyframe(&self) -> Option<u64> {
         let mut begun: Option<(u64, u64)> = None;
-        for (&sequence, arrival) in &self.waiting {
-            let stamp = &arrival.stamp;
+        for (&sequence, (_, media)) in &self.waiting {
+            let Some(stamp) = media.as_ref().map(|media| &media.stamp) else {
+                begun = None;
+                continue;
+            };
             begun = match begun {
                 _ if stamp.starts_keyframe() => Some((sequence, u64::from(stamp.count))),
                 Some((first, count)) if sequence == first + u64::from(stamp.index) => {
@@ -162,7 +195,7 @@ impl StreamCheck {
 
     /// Whether a decoder is stuck and would ask for a keyframe.
     pub(crate) fn wants_keyframe(&self) -> bool {
-        self.kind == SourceKind::Video && self.decoder.is_stuck()
+        self.kind == SourceKind::Video && (self.decoder.is_stuck() || self.scalable.is_stuck())
     }
 
     /// The client holds the picture on purpose: the time until the next frame is no gap.
@@ -190,7 +223,10 @@ impl StreamCheck {
                 self.note_frame(arrival);
             }
             SourceKind::Video => {
-                let outcome = self.decoder.on_packet(arrival);
+                let outcome = match &arrival.scalable {
+                    Some(head) => self.scalable.on_packet(arrival, head),
+                    None => self.decoder.on_packet(arrival),
+                };
                 self.violations.extend(outcome.violations);
                 self.report.undecodable += u64::from(outcome.is_undecodable);
                 if outcome.is_frame {
@@ -208,6 +244,7 @@ impl StreamCheck {
         }
         report.switches += u64::from(is_switch);
         report.encoding = stamp.encoding;
+        report.spatial = stamp.spatial;
         report.frames += 1;
         report.keyframes += u64::from(stamp.is_key);
         report.upper_frames += u64::from(stamp.temporal > 0);

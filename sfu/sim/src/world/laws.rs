@@ -44,10 +44,11 @@ fn is_rtp(bytes: &[u8]) -> bool {
 }
 
 /// Why a packet was not handed to a subscriber, of those it was offered to.
-const FORWARDING: [DropReason; 9] = [
+const FORWARDING: [DropReason; 10] = [
     DropReason::NotWanted,
     DropReason::AwaitingKeyframe,
     DropReason::TemporalLayer,
+    DropReason::SpatialLayer,
     DropReason::Paused,
     DropReason::Stale,
     DropReason::CodecUnsupported,

@@ -113,8 +113,10 @@ impl Egress {
             let rtt = rtcp::rtt(clock, block.last_sr, block.delay);
             self.lane.rtt = rtt.or(self.lane.rtt);
             self.lane.congestion.on_report(now, expected, lost);
+            let loss = f32::from(block.fraction_lost) / 256.0;
+            self.lane.redundancy.on_report(now, loss);
             told.push(Feedback::Report(StreamReport {
-                loss: Some(f32::from(block.fraction_lost) / 256.0),
+                loss: Some(loss),
                 rtt,
                 jitter,
             }));

@@ -1,7 +1,7 @@
 //! Writes the header of an outgoing RTP packet (RFC 3550 section 5.1, RFC 8285): what all subscribers
 //! share is copied, what is one transport's own is put in. Must not know streams.
 
-use crate::rtp::{Elements, ExtensionMap, Patch, extension_id};
+use crate::rtp::{Elements, ExtensionMap, MaskPlace, Patch, extension_id, with_mask};
 
 /// The ids under which a client takes our extensions; 0 where it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +26,10 @@ impl ElementIds {
         (theirs != 0).then_some(theirs)
     }
 }
+
+/// The longest dependency descriptor that is changed; a longer one goes out as it came. That of a keyframe
+/// of nine decode targets has some 100 bytes.
+const DEPENDENCIES_MAX: usize = 255;
 
 /// What stands in the fixed part of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub(super) fn write(
     ids: &ElementIds,
     own: Own<'_>,
     elements: Option<&Elements>,
-    patch: &Patch,
+    (patch, mask): (&Patch, Option<MaskPlace>),
 ) -> usize {
     const VERSION: u8 = 2 << 6;
     const EXTENSION: u8 = 1 << 4;
@@ -103,7 +107,18 @@ pub(super) fn write(
             put(id, value);
         }
         if let Some(descriptor) = &elements.dependencies {
-            dependencies = put(extension_id::DEPENDENCY_DESCRIPTOR, &descriptor.0);
+            let mut changed = [0; DEPENDENCIES_MAX];
+            let value = patch
+                .active_targets
+                .zip(mask)
+                .and_then(|(active, place)| {
+                    let length = with_mask(&descriptor.0, place, active.get(), &mut changed)?;
+                    changed.get(..length)
+                })
+                // The form of all elements was chosen by its length as it came.
+                .filter(|value| two_bytes || value.len() <= Elements::ONE_BYTE_FORM)
+                .unwrap_or(&descriptor.0);
+            dependencies = put(extension_id::DEPENDENCY_DESCRIPTOR, value);
         }
     }
     if let Some(bytes) = dependencies.and_then(|at| out.get_mut(at..)) {
@@ -149,7 +164,7 @@ mod tests {
             frame_number: Some(0x0a0b),
             ..Patch::default()
         };
-        let length = write(&mut out, FIXED, ids, own, elements, &patch);
+        let length = write(&mut out, FIXED, ids, own, elements, (&patch, None));
         assert_eq!(out.len(), 1 + length);
         assert_eq!(length % 4, 0);
         out.split_off(1)

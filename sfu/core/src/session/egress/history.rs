@@ -18,10 +18,36 @@ pub(super) struct Sent {
     pub(super) encoding: u8,
     pub(super) payload_type: u8,
     pub(super) marker: bool,
-    /// Milliseconds of the lane's clock at which it was sent last, kept to 16 bits.
+    /// It went out without media.
+    pub(super) is_empty: bool,
+    /// Milliseconds of the lane's clock at which it was sent first, kept to 16 bits.
+    sent_at: u16,
+    /// The same of the last time it was sent again; 0 for never.
     again_at: u16,
     is_used: bool,
     is_withdrawn: bool,
+}
+
+/// What a packet that is about to be sent was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Origin {
+    /// Its number in its encoding.
+    pub(super) number: u64,
+    pub(super) encoding: u8,
+    pub(super) payload_type: u8,
+    /// It goes out without media.
+    pub(super) is_empty: bool,
+    /// With it a keyframe starts.
+    pub(super) starts_keyframe: bool,
+}
+
+/// When it makes sense to send a packet again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// Not so soon after the last time.
+    pub(super) interval: Duration,
+    /// Not so long after the first time: it would come too late.
+    pub(super) deadline: Duration,
 }
 
 /// Numbers that were used, and for video what was sent with them.
@@ -33,6 +59,8 @@ pub(super) struct History {
     /// By the low bits of the sequence number; empty for streams of which nothing is sent again.
     ring: Vec<Sent>,
     keeps: bool,
+    /// Sequence number and timestamp of the newest keyframe: nobody needs what came before.
+    keyframe: Option<(u64, u32)>,
 }
 
 impl History {
@@ -48,20 +76,21 @@ impl History {
     }
 
     /// Takes note of a packet that is about to be sent; false when its number was used before, or is
-    /// so old that nobody knows.
+    /// so old that nobody knows. `clock` is the time of now in milliseconds of any origin.
     #[must_use]
-    pub(super) fn admit(
-        &mut self,
-        rewritten: &Rewritten,
-        origin: u64,
-        encoding: u8,
-        payload_type: u8,
-    ) -> bool {
+    pub(super) fn admit(&mut self, rewritten: &Rewritten, origin: &Origin, clock: u64) -> bool {
         let sequence = rewritten.sequence;
         if !self.is_new(sequence) {
             return false;
         }
         if self.keeps {
+            // A keyframe may have several packets that start one, of parameter sets for example.
+            let is_next = self
+                .keyframe
+                .is_none_or(|(at, time)| at < sequence && time != rewritten.timestamp);
+            if origin.starts_keyframe && is_next {
+                self.keyframe = Some((sequence, rewritten.timestamp));
+            }
             if self.ring.is_empty() {
                 self.ring = vec![Sent::NONE; Self::PACKETS];
             }
@@ -69,11 +98,13 @@ impl History {
                 *place = Sent {
                     sequence: sequence as u32,
                     timestamp: rewritten.timestamp,
-                    origin: origin as u32,
+                    origin: origin.number as u32,
                     patch: rewritten.patch,
-                    encoding,
-                    payload_type,
+                    encoding: origin.encoding,
+                    payload_type: origin.payload_type,
                     marker: rewritten.marker,
+                    is_empty: origin.is_empty,
+                    sent_at: clock as u16,
                     again_at: 0,
                     is_used: true,
                     is_withdrawn: false,
@@ -115,9 +146,9 @@ impl History {
                 .is_some_and(|held| !held.is_used || held.sequence != sequence as u32)
     }
 
-    /// What was sent with a number, if it may be sent again now: not within `interval` of the last time.
-    /// `clock` is the time of now in milliseconds of any origin.
-    pub(super) fn again(&mut self, sequence: u16, clock: u64, interval: Duration) -> Option<Sent> {
+    /// What was sent with a number, if it makes sense to send it again now, and a newer keyframe has not made
+    /// good for it. `clock` is as for [`History::admit`].
+    pub(super) fn again(&mut self, sequence: u16, clock: u64, patience: Patience) -> Option<Sent> {
         let highest = self.highest?;
         // The nearest number at or below the highest that ends in these bits.
         let behind = (highest as u16).wrapping_sub(sequence);
@@ -128,8 +159,10 @@ impl History {
             .filter(|sent| sent.is_used && !sent.is_withdrawn && sent.sequence == full as u32)?;
         // 0 stands for never.
         let now = (clock as u16).max(1);
-        let since = u64::from(now.wrapping_sub(sent.again_at));
-        if sent.again_at != 0 && u128::from(since) < interval.as_millis() {
+        let since = |at: u16| Duration::from_millis(now.wrapping_sub(at).into());
+        let is_repeated = sent.again_at != 0 && since(sent.again_at) < patience.interval;
+        let is_superseded = self.keyframe.is_some_and(|(keyframe, _)| full < keyframe);
+        if is_repeated || is_superseded || since(sent.sent_at) > patience.deadline {
             return None;
         }
         sent.again_at = now;
@@ -165,10 +198,13 @@ impl Sent {
             tl0_pic_idx: None,
             key_idx: None,
             frame_number: None,
+            active_targets: None,
         },
         encoding: 0,
         payload_type: 0,
         marker: false,
+        is_empty: false,
+        sent_at: 0,
         again_at: 0,
         is_used: false,
         is_withdrawn: false,
@@ -199,9 +235,18 @@ mod tests {
     #[test]
     fn what_was_sent_is_found_until_it_is_too_old() {
         let mut history = History::new(true);
-        let round_trip = Duration::from_millis(50);
+        let round_trip = Patience {
+            interval: Duration::from_millis(50),
+            deadline: Duration::from_millis(600),
+        };
         for sequence in 65_000..66_000 {
-            assert!(history.admit(&rewritten(sequence), sequence + 7, 1, 96));
+            let origin = Origin {
+                number: sequence + 7,
+                encoding: 1,
+                payload_type: 96,
+                ..Origin::default()
+            };
+            assert!(history.admit(&rewritten(sequence), &origin, 0));
         }
         let sent = history.again(65_999_u64 as u16, 5, round_trip).unwrap();
         assert_eq!((sent.sequence, sent.origin), (65_999, 66_006));
@@ -216,6 +261,44 @@ mod tests {
                 None
             );
         }
+        assert!(history.again(65_900_u64 as u16, 600, round_trip).is_some());
+        assert_eq!(
+            history.again(65_901_u64 as u16, 601, round_trip),
+            None,
+            "too late"
+        );
+    }
+
+    #[test]
+    fn nothing_before_a_keyframe_is_sent_again() {
+        let patience = Patience {
+            interval: Duration::from_millis(50),
+            deadline: Duration::from_secs(1),
+        };
+        let mut history = History::new(true);
+        let at = |sequence, timestamp| Rewritten {
+            timestamp,
+            ..rewritten(sequence)
+        };
+        // Parameter sets at 12 and the picture at 13 are one keyframe.
+        for (sequence, timestamp, starts_keyframe) in [
+            (10, 1, true),
+            (11, 2, false),
+            (12, 3, true),
+            (13, 3, true),
+            (14, 4, false),
+        ] {
+            let origin = Origin {
+                starts_keyframe,
+                ..Origin::default()
+            };
+            assert!(history.admit(&at(sequence, timestamp), &origin, 7));
+        }
+        for (sequence, is_needed) in [(10, false), (11, false), (12, true), (13, true), (14, true)]
+        {
+            let again = history.again(sequence, 8, patience);
+            assert_eq!(again.is_some(), is_needed, "{sequence}");
+        }
     }
 
     #[test]
@@ -223,15 +306,15 @@ mod tests {
         for keeps in [false, true] {
             let mut history = History::new(keeps);
             for sequence in [100, 101, 103, 160] {
-                assert!(history.admit(&rewritten(sequence), 0, 0, 0));
-                assert!(!history.admit(&rewritten(sequence), 0, 0, 0));
+                assert!(history.admit(&rewritten(sequence), &Origin::default(), 0));
+                assert!(!history.admit(&rewritten(sequence), &Origin::default(), 0));
             }
-            assert!(history.admit(&rewritten(102), 0, 0, 0));
-            assert!(!history.admit(&rewritten(102), 0, 0, 0));
-            assert!(history.admit(&rewritten(300), 0, 0, 0));
+            assert!(history.admit(&rewritten(102), &Origin::default(), 0));
+            assert!(!history.admit(&rewritten(102), &Origin::default(), 0));
+            assert!(history.admit(&rewritten(300), &Origin::default(), 0));
             // 200 below: only a ring knows that it is free.
-            assert_eq!(history.admit(&rewritten(105), 0, 0, 0), keeps);
-            assert!(!history.admit(&rewritten(103), 0, 0, 0));
+            assert_eq!(history.admit(&rewritten(105), &Origin::default(), 0), keeps);
+            assert!(!history.admit(&rewritten(103), &Origin::default(), 0));
         }
     }
 
@@ -247,7 +330,7 @@ mod tests {
             for step in steps {
                 let sequence = head.saturating_add_signed(step);
                 head = head.max(sequence);
-                if history.admit(&rewritten(sequence), 0, 0, 0) {
+                if history.admit(&rewritten(sequence), &Origin::default(), 0) {
                     prop_assert!(used.insert(sequence), "{sequence} twice");
                 }
             }

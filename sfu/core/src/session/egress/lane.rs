@@ -12,13 +12,14 @@ use super::{
     header::{self, Fixed, Own},
     history::Sent,
     pacer::Pacer,
+    redundancy::Redundancy,
     stream::{PayloadType, Stream},
 };
 use crate::{
     ClockAnchor,
     outbox::{Outbox, Route},
     rtcp::{self, NtpTime},
-    rtp::{Packet, Patch, Rewritten, extension_id},
+    rtp::{Packet, Patch, REDUNDANT_MAX, RedBlock, Rewritten, extension_id, write_red},
     srtp::{SrtcpReceiver, SrtpSender},
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Lane {
     spare: u32,
     origin: Instant,
     pub(super) rtt: Option<Duration>,
+    pub(crate) redundancy: Redundancy,
     pub(super) congestion: Congestion,
     pub(super) pacer: Pacer<Queued>,
     report_at: Option<Instant>,
@@ -42,6 +44,10 @@ pub(crate) struct Media<'a> {
     pub(crate) packet: &'a Arc<Packet>,
     /// Its payload, or the part of it that the client takes.
     pub(crate) payload: &'a [u8],
+    /// It goes out without media: only its number is used.
+    pub(crate) is_empty: bool,
+    /// Sound that goes out with what came before it.
+    pub(crate) repeated: Option<Repeated<'a>>,
     /// Which encoding of its track it belongs to.
     pub(crate) encoding: u8,
     pub(crate) payload_type: PayloadType,
@@ -69,6 +75,15 @@ pub(super) struct Again {
     pub(super) sent: Sent,
 }
 
+/// What is repeated beside the payload of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repeated<'a> {
+    /// Of each block.
+    payload_type: PayloadType,
+    /// The newest first.
+    blocks: [Option<RedBlock<'a>>; REDUNDANT_MAX],
+}
+
 /// A packet that waits for its turn.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -76,18 +91,20 @@ pub(super) struct Waiting {
     /// Of the stream it was numbered for.
     pub(super) ssrc: u32,
     packet: Arc<Packet>,
+    is_empty: bool,
     payload_type: PayloadType,
     rewritten: Rewritten,
     captured: Instant,
 }
 
 impl Waiting {
-    /// Whole packets only wait: what is cut is sound.
+    /// Whole packets only wait, and empty ones: what is cut is sound.
     pub(super) fn new(slot: usize, ssrc: u32, media: &Media<'_>) -> Self {
         Self {
             slot,
             ssrc,
             packet: Arc::clone(media.packet),
+            is_empty: media.is_empty,
             payload_type: media.payload_type,
             rewritten: media.rewritten,
             captured: media.captured,
@@ -125,6 +142,7 @@ impl Lane {
             origin: now,
             rtt: None,
             congestion: Congestion::new(now),
+            redundancy: Redundancy::default(),
             pacer: Pacer::new(),
             report_at: None,
         }
@@ -178,6 +196,8 @@ impl Lane {
             &Outgoing {
                 packet: media.packet,
                 payload: media.payload,
+                is_empty: media.is_empty,
+                repeated: media.repeated,
                 payload_type: media.payload_type.media,
                 rewritten: media.rewritten,
                 repairs: None,
@@ -222,7 +242,14 @@ impl Lane {
             stream,
             &Media {
                 packet: &waiting.packet,
-                payload: &waiting.packet.payload,
+                payload: if waiting.is_empty {
+                    &[]
+                } else {
+                    &waiting.packet.payload
+                },
+                is_empty: waiting.is_empty,
+                // Sound never waits.
+                repeated: None,
                 encoding: 0,
                 payload_type: waiting.payload_type,
                 rewritten: waiting.rewritten,
@@ -269,7 +296,9 @@ impl Lane {
         };
         let outgoing = Outgoing {
             packet,
-            payload: &packet.payload,
+            payload: if sent.is_empty { &[] } else { &packet.payload },
+            is_empty: sent.is_empty,
+            repeated: None,
             payload_type: repair_type,
             rewritten,
             repairs: Some(sent.sequence as u16),
@@ -302,7 +331,14 @@ impl Lane {
         let out = outbox.arena();
         let start = out.len();
         let own = self.own(now, stream);
-        let header = header::write(out, fixed, &stream.ids, own, None, &Patch::default());
+        let header = header::write(
+            out,
+            fixed,
+            &stream.ids,
+            own,
+            None,
+            (&Patch::default(), None),
+        );
         out.resize(out.len() + usize::from(BYTES), 0);
         if let Some(last) = out.last_mut() {
             *last = BYTES;
@@ -334,10 +370,11 @@ impl Lane {
             (Some(_), None) => return 0,
         };
         let own = self.own(now, stream);
+        let is_padding = outgoing.is_empty && outgoing.repairs.is_none();
         let fixed = Fixed {
             payload_type: outgoing.payload_type,
             marker: outgoing.rewritten.marker,
-            is_padded: false,
+            is_padded: is_padding,
             sequence: outgoing.rewritten.sequence as u16,
             timestamp: outgoing.rewritten.timestamp,
             ssrc,
@@ -345,14 +382,22 @@ impl Lane {
         let out = outbox.arena();
         let start = out.len();
         let patch: &Patch = &outgoing.rewritten.patch;
-        let elements = Some(&outgoing.packet.elements);
-        let header = header::write(out, fixed, &stream.ids, own, elements, patch);
+        // Without media there is nothing for them to speak of.
+        let elements = (!outgoing.is_empty).then_some(&outgoing.packet.elements);
+        let place = outgoing.packet.frame.as_ref().and_then(|frame| frame.mask);
+        let header = header::write(out, fixed, &stream.ids, own, elements, (patch, place));
         if let Some(original) = outgoing.repairs {
             out.extend_from_slice(&original.to_be_bytes());
         }
         let payload = out.len();
-        out.extend_from_slice(outgoing.payload);
-        if let Some(bytes) = out.get_mut(payload..) {
+        match &outgoing.repeated {
+            Some(repeated) => repeated.write(out, outgoing.payload),
+            None => out.extend_from_slice(outgoing.payload),
+        }
+        if is_padding {
+            // One byte, which says so.
+            out.push(1);
+        } else if let Some(bytes) = out.get_mut(payload..).filter(|_| !outgoing.is_empty) {
             patch.apply(&outgoing.packet.descriptor, bytes);
         }
         let index = outgoing.rewritten.sequence;
@@ -454,10 +499,47 @@ impl Lane {
 struct Outgoing<'a> {
     packet: &'a Packet,
     payload: &'a [u8],
+    is_empty: bool,
+    repeated: Option<Repeated<'a>>,
     payload_type: u8,
     rewritten: Rewritten,
     /// The sequence number of the packet that this one repairs.
     repairs: Option<u16>,
+}
+
+impl<'a> Repeated<'a> {
+    /// The first `count` of these blocks, the newest first.
+    pub(crate) fn new(
+        payload_type: PayloadType,
+        mut blocks: [Option<RedBlock<'a>>; REDUNDANT_MAX],
+        count: usize,
+    ) -> Self {
+        blocks
+            .iter_mut()
+            .skip(count)
+            .for_each(|block| *block = None);
+        Self {
+            payload_type,
+            blocks,
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, newest: &[u8]) {
+        let mut oldest_first = [RedBlock {
+            age: 0,
+            payload: &[],
+        }; REDUNDANT_MAX];
+        let mut count = 0;
+        for (place, block) in oldest_first
+            .iter_mut()
+            .zip(self.blocks.iter().rev().flatten())
+        {
+            *place = *block;
+            count += 1;
+        }
+        let earlier = oldest_first.get(..count).unwrap_or_default();
+        write_red(out, self.payload_type.media, earlier, newest);
+    }
 }
 
 /// Queues the reports written since `start`; returns where the next may begin.

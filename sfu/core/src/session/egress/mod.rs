@@ -9,6 +9,7 @@ mod history;
 mod lane;
 mod pacer;
 mod padding;
+mod redundancy;
 mod stream;
 
 use std::{
@@ -23,11 +24,12 @@ use str0m::{
 };
 
 pub(crate) use feedback::Feedback;
-pub(crate) use lane::{Lane, Media};
+pub(crate) use lane::{Lane, Media, Repeated};
 pub(crate) use stream::PayloadType;
 
 use self::{
     header::ElementIds,
+    history::Patience,
     lane::{Again, Queued, Waiting},
     stream::Stream,
 };
@@ -384,16 +386,10 @@ impl Egress {
             .filter(|slot| slot.is_serving())
             .and_then(|slot| slot.stream.as_mut())
             .ok_or(Unsent::NotServing)?;
-        let Media {
-            packet,
-            encoding,
-            payload_type,
-            rewritten,
-            ..
-        } = media;
-        if !stream.admit(rewritten, packet, *encoding, *payload_type) {
+        if !stream.admit(media, lane.clock(now)) {
             return Err(Unsent::Used);
         }
+        let packet = media.packet;
         if !packet.codec.is_video() {
             return Ok(lane.send(now, outbox, stream, media));
         }
@@ -432,6 +428,10 @@ impl Egress {
     ) -> Repair {
         /// On a link without delay: a client asks each few milliseconds.
         const INTERVAL_MIN: Duration = Duration::from_millis(10);
+        /// After three round trips, two of which were lost as well, and what a client buffers at most
+        /// without freezing, a packet is of no use.
+        const DEADLINE_MIN: Duration = Duration::from_millis(500);
+        const DEADLINE_MAX: Duration = Duration::from_secs(2);
         let Self { slots, lane, .. } = self;
         let index = slot.0;
         let Some(slot) = slots.get_mut(index).filter(|slot| slot.is_serving()) else {
@@ -440,9 +440,13 @@ impl Egress {
         let Some(stream) = slot.stream.as_mut() else {
             return Repair::Refused;
         };
-        // A little less than a round trip: what is estimated must not refuse who waited for one.
-        let interval = (lane.rtt.unwrap_or_default() * 3 / 4).max(INTERVAL_MIN);
-        let Some(sent) = stream.history.again(sequence, lane.clock(now), interval) else {
+        let rtt = lane.rtt.unwrap_or_default();
+        let patience = Patience {
+            // A little less than a round trip: what is estimated must not refuse who waited for one.
+            interval: (rtt * 3 / 4).max(INTERVAL_MIN),
+            deadline: (DEADLINE_MIN + rtt * 3).min(DEADLINE_MAX),
+        };
+        let Some(sent) = stream.history.again(sequence, lane.clock(now), patience) else {
             return Repair::Refused;
         };
         let mut types = slot.payload_types.iter().flatten().flatten();

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use super::{
     header::ElementIds,
-    history::{History, Sent},
+    history::{History, Origin, Sent},
+    lane::Media,
 };
 use crate::{
     rtcp::{NtpTime, ReportBlock, SenderInfo},
-    rtp::{Mid, Packet, Rewritten},
+    rtp::{Mid, Rewritten},
 };
 
 /// Payload types of a codec on a section.
@@ -61,18 +62,18 @@ impl Stream {
         }
     }
 
-    /// Takes note of a packet about to be sent; false when its number was used before.
+    /// Takes note of a packet about to be sent; false when its number was used before. `clock` is the
+    /// lane's.
     #[must_use]
-    pub(super) fn admit(
-        &mut self,
-        rewritten: &Rewritten,
-        packet: &Packet,
-        encoding: u8,
-        payload_type: PayloadType,
-    ) -> bool {
-        let media = payload_type.media;
-        self.history
-            .admit(rewritten, packet.sequence, encoding, media)
+    pub(super) fn admit(&mut self, media: &Media<'_>, clock: u64) -> bool {
+        let origin = Origin {
+            number: media.packet.sequence,
+            encoding: media.encoding,
+            payload_type: media.payload_type.media,
+            is_empty: media.is_empty,
+            starts_keyframe: media.packet.is_keyframe && !media.is_empty,
+        };
+        self.history.admit(&media.rewritten, &origin, clock)
     }
 
     /// Counts a packet that is sent now.

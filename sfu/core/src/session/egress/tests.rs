@@ -83,6 +83,8 @@ fn media(packet: &Arc<Packet>, sequence: u64) -> Media<'_> {
     Media {
         packet,
         payload: &packet.payload,
+        is_empty: false,
+        repeated: None,
         encoding: 0,
         payload_type: PAYLOAD_TYPE,
         rewritten: Rewritten {

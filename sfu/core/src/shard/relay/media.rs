@@ -102,19 +102,25 @@ impl Shard {
         let Some(published) = track.and_then(|track| track.encodings.get_mut(index)) else {
             return self.stats.drop(DropReason::UnknownStream);
         };
-        published.take(now, packet);
+        // One that came as bytes was not read with what came before it.
+        let mut packet = Arc::clone(packet);
+        if packet.frame.is_none() && packet.has_layers() {
+            published.encoding.read_layers(Arc::make_mut(&mut packet));
+        }
+        published.take(now, &packet);
         published.encoding.set_clock(relayed.clock);
         self.stats.packets_imported += 1;
         let captured = self.anchor.moment(relayed.captured);
         let captured = captured.filter(|moment| is_plausible(*moment, packet.arrival));
+        let captured = captured.unwrap_or(packet.arrival);
         let pending = Pending {
             stream: Stream {
                 track: key,
                 encoding: relayed.encoding,
             },
             format: usize::from(relayed.format),
-            packet: Arc::clone(packet),
-            captured: captured.unwrap_or(packet.arrival),
+            packet,
+            captured,
         };
         self.export(&pending);
         self.queue(pending);
@@ -345,7 +351,8 @@ impl Shard {
             .zip(told);
         track.told_flow.len() != track.encodings.len()
             || both.any(|(is, told)| {
-                (is.flowing, is.temporal_layers) != (told.flowing, told.temporal_layers)
+                let layers = |of: &Reported| (of.flowing, of.spatial_layers, of.temporal_layers);
+                layers(&is) != layers(told)
                     || differs(is.bitrate, told.bitrate)
                     || differs(is.fps.into(), told.fps.into())
             })

@@ -6,7 +6,9 @@ use std::time::Instant;
 use plenum_proto::{
     ids::ParticipantId,
     node::{self, CloseAction},
-    relay::{self, Encoding, EncodingFlow, Format as FormatMessage, MemberGone, control::Kind},
+    relay::{
+        self, Encoding, EncodingFlow, Format as FormatMessage, LayerFlow, MemberGone, control::Kind,
+    },
     v1::{self, CloseReason, ParticipantState, TrackKind},
 };
 
@@ -24,7 +26,7 @@ use crate::{
     room::{Member, MemberText, SubscriptionRule},
     rtp::{Codec, FormatText, Pt, Rid},
     session::Session,
-    track::{EncodingInfo, Reported},
+    track::{EncodingInfo, LAYERS, Reported},
 };
 
 /// What an update changed of the tracks of a participant.
@@ -439,21 +441,43 @@ fn track_message(key: TrackKey, track: &Track) -> relay::Track {
 }
 
 pub(super) fn flow_message(flow: &Reported) -> EncodingFlow {
+    let layers = flow.sizes.iter().zip(&flow.rates);
     EncodingFlow {
         flowing: flow.flowing,
         bitrate: flow.bitrate,
         fps: flow.fps,
         temporal_layers: flow.temporal_layers.into(),
+        layers: layers
+            .take(flow.spatial_layers.into())
+            .map(|(&(width, height), rates)| LayerFlow {
+                width,
+                height,
+                rates: rates.to_vec(),
+            })
+            .collect(),
     }
 }
 
 pub(super) fn reported(flow: Option<&EncodingFlow>) -> Reported {
-    flow.map_or_else(Reported::default, |flow| Reported {
+    let Some(flow) = flow else {
+        return Reported::default();
+    };
+    let mut reported = Reported {
         flowing: flow.flowing,
         bitrate: flow.bitrate,
         fps: flow.fps,
         temporal_layers: u8::try_from(flow.temporal_layers).unwrap_or(1),
-    })
+        spatial_layers: flow.layers.len().min(LAYERS) as u8,
+        ..Reported::default()
+    };
+    let places = reported.sizes.iter_mut().zip(&mut reported.rates);
+    for (told, (size, rates)) in flow.layers.iter().zip(places) {
+        *size = (told.width, told.height);
+        for (rate, told) in rates.iter_mut().zip(&told.rates) {
+            *rate = *told;
+        }
+    }
+    reported
 }
 
 fn format_message(format: &Format) -> FormatMessage {

@@ -58,6 +58,7 @@ impl Source {
 fn outcome(decision: Decision) -> Result<u64, DropReason> {
     match decision {
         Decision::Forward(rewritten) => Ok(rewritten.sequence),
+        Decision::Fill(rewritten) => panic!("an empty packet under {}", rewritten.sequence),
         Decision::Drop(reason) => Err(reason),
     }
 }
@@ -143,6 +144,7 @@ fn audio_starts_at_once_and_changes_to_red_and_back() {
         let packet = source.packet(codec, sequence, (sequence - 49) * 20, &[1]);
         let decision = match forwarder.decide(0, &packet, &[]) {
             Decision::Forward(rewritten) => Ok((rewritten.sequence, rewritten.timestamp)),
+            Decision::Fill(rewritten) => panic!("an empty packet under {}", rewritten.sequence),
             Decision::Drop(reason) => Err(reason),
         };
         assert_eq!(decision, expected, "{sequence}");
@@ -152,12 +154,13 @@ fn audio_starts_at_once_and_changes_to_red_and_back() {
 
 #[test]
 fn temporal_layers_leave_no_gap() {
+    let base = Layer {
+        temporal: 0,
+        ..Layer::whole(0)
+    };
     let source = Source::new();
     let mut forwarder = Forwarder::new(0, 0);
-    forwarder.retarget(Some(Layer {
-        encoding: 0,
-        temporal: 0,
-    }));
+    forwarder.retarget(Some(base));
     for (sequence, kind, expected) in [
         (1, Key, Ok(0)),
         (2, Upper(2), Err(TemporalLayer)),
@@ -172,13 +175,7 @@ fn temporal_layers_leave_no_gap() {
         let decision = forwarder.decide(0, &source.vp8(sequence, sequence * 33, kind), &[]);
         assert_eq!(outcome(decision), expected, "{sequence}");
     }
-    assert_eq!(
-        forwarder.current(),
-        Some(Layer {
-            encoding: 0,
-            temporal: 0
-        })
-    );
+    assert_eq!(forwarder.current(), Some(base));
     // Waiting for another encoding does not raise this one.
     forwarder.retarget(Some(Layer::whole(1)));
     let upper = source.vp8(10, 330, Upper(1));
@@ -186,6 +183,30 @@ fn temporal_layers_leave_no_gap() {
         outcome(forwarder.decide(0, &upper, &[])),
         Err(TemporalLayer)
     );
+}
+
+#[test]
+fn what_is_left_out_late_has_its_number_filled() {
+    let source = Source::new();
+    let mut forwarder = Forwarder::new(0, 0);
+    forwarder.retarget(Some(Layer {
+        temporal: 0,
+        ..Layer::whole(0)
+    }));
+    let mut decide =
+        |sequence, kind| match forwarder.decide(0, &source.vp8(sequence, sequence * 33, kind), &[])
+        {
+            Decision::Forward(rewritten) => (rewritten.sequence, "media"),
+            Decision::Fill(rewritten) => (rewritten.sequence, "empty"),
+            Decision::Drop(_) => (sequence, "dropped"),
+        };
+    assert_eq!(decide(1, Key), (0, "media"));
+    // 2 was overtaken: its number is kept free, for nobody knows yet what it is.
+    assert_eq!(decide(3, Delta), (2, "media"));
+    assert_eq!(decide(2, Upper(1)), (1, "empty"));
+    assert_eq!(decide(2, Upper(1)), (2, "dropped"));
+    assert_eq!(decide(4, Upper(1)), (4, "dropped"));
+    assert_eq!(decide(5, Delta), (3, "media"));
 }
 
 #[test]
@@ -256,7 +277,10 @@ struct Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let step = prop_oneof![8 => Just(1_i64), 2 => -6_i64..6];
-    let layer = (0_u8..3, 0_u8..3).prop_map(|(encoding, temporal)| Layer { encoding, temporal });
+    let layer = (0_u8..3, 0_u8..3).prop_map(|(encoding, temporal)| Layer {
+        temporal,
+        ..Layer::whole(encoding)
+    });
     let retarget = prop::option::weighted(0.05, prop::option::weighted(0.8, layer));
     let event = (0_u8..3, step, prop::bool::weighted(0.1), 0_u8..3, retarget).prop_map(
         |(encoding, step, is_key, temporal, retarget)| Event {
@@ -339,7 +363,7 @@ proptest! {
         let mut forwarder = Forwarder::new(0, 0);
         let mut expected = 0;
         for (&(layer, is_key, target), sequence) in frames.iter().zip(1_u64..) {
-            forwarder.retarget(Some(Layer { encoding: 0, temporal: target }));
+            forwarder.retarget(Some(Layer { temporal: target, ..Layer::whole(0) }));
             let kind = match layer {
                 _ if is_key => Key,
                 0 => Delta,

@@ -44,6 +44,7 @@ fn vp8_numbers(rewritten: Rewritten) -> (u16, u8, u8) {
         tl0_pic_idx: Some(tl0),
         key_idx: Some(key),
         frame_number: None,
+        active_targets: None,
     } = rewritten.patch
     else {
         panic!("not of VP8: {rewritten:?}")
@@ -217,7 +218,7 @@ fn vp9_numbers_continue() {
     let first = rewriter.begin(0, &packet(1, 10, 3, true), &[]);
     assert_eq!(numbers(first), (0, Some(10), Some(3)));
     // A picture left out leaves its gap: later ones refer back by distance.
-    rewriter.drop(&packet(2, 11, 3, false));
+    assert_eq!(rewriter.drop(&packet(2, 11, 3, false)), None);
     let third = rewriter.forward(&packet(3, 12, 4, false)).unwrap();
     assert_eq!(numbers(third), (1, Some(12), Some(4)));
     let switched = rewriter.begin(1, &packet(50, 100, 200, true), &[]);

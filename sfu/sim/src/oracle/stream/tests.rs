@@ -26,6 +26,7 @@ fn arrivals(frames: u64) -> Vec<Arrival> {
                 marker: packet.marker,
                 stamp: Stamp::read(&rest[1..]).expect("a stamp"),
                 vp8: Some(head),
+                scalable: None,
                 sender_report: None,
             });
         }

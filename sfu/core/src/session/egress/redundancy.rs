@@ -1,0 +1,70 @@
+//! How often sound is repeated for one client: as its link loses (RFC 2198). Must not know what is sent.
+
+use std::time::{Duration, Instant};
+
+/// How many of the packets before are repeated beside each packet of sound.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Redundancy {
+    count: usize,
+    /// Not less before this moment.
+    holds_until: Option<Instant>,
+}
+
+impl Redundancy {
+    /// Loss from which on one packet is repeated, and two: what is then lost twice or three times in a row is
+    /// below a thousandth.
+    const ONE_FROM: f32 = 0.01;
+    const TWO_FROM: f32 = 0.04;
+    /// Loss comes in bursts, and reports tell of a second or so.
+    const HOLD: Duration = Duration::from_secs(15);
+
+    /// The client reports which share of a stream was lost since its last report.
+    pub(super) fn on_report(&mut self, now: Instant, loss: f32) {
+        let wanted = match loss {
+            loss if loss >= Self::TWO_FROM => 2,
+            loss if loss >= Self::ONE_FROM => 1,
+            _ => 0,
+        };
+        let is_held = self.holds_until.is_some_and(|until| now < until);
+        if wanted >= self.count {
+            self.count = wanted;
+            self.holds_until = Some(now + Self::HOLD);
+        } else if !is_held {
+            self.count -= 1;
+            self.holds_until = Some(now + Self::HOLD);
+        }
+    }
+
+    /// How many are repeated now.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_at_once_and_less_after_a_while() {
+        let start = Instant::now();
+        let mut redundancy = Redundancy::default();
+        assert_eq!(redundancy.count(), 0);
+        for (seconds, loss, expected) in [
+            (0, 0.0, 0),
+            (1, 0.02, 1),
+            (2, 0.1, 2),
+            (3, 0.0, 2),
+            (16, 0.0, 2),
+            (17, 0.0, 1),
+            (18, 0.0, 1),
+            (20, 0.015, 1),
+            (34, 0.0, 1),
+            (35, 0.0, 0),
+            (36, 0.0, 0),
+        ] {
+            redundancy.on_report(start + Duration::from_secs(seconds), loss);
+            assert_eq!(redundancy.count(), expected, "{seconds} s");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Which frames of a scalable encoding one subscriber gets, by decode target: AV1, VP9, and H.264 or H.265
+//! with a dependency descriptor (RTP Payload Format For AV1, appendix A; RFC 9628).
+//!
+//! Must decide a frame as a whole, and must not let through what cannot be decoded for what was left out
+//! before. What the publisher's link lost is not known here: it may still come.
+
+use std::num::NonZeroU32;
+
+use crate::rtp::{Frame, Packet, References, Rewritten, grid_above, target_bit};
+
+/// Leaves out frames above a decode target, and changes to another one only where it can be decoded.
+#[derive(Debug, Clone)]
+pub(super) struct TargetFilter {
+    /// The decode target served now, and its spatial and temporal layer.
+    target: u8,
+    layer: (u8, u8),
+    /// Targets of which the receiver has all that frames to come may need.
+    intact: u32,
+    /// Timestamp of the newest picture.
+    picture: u32,
+    /// The newest frame, and its fate: that of most packets.
+    newest: Option<(Name, Fate)>,
+    /// The last frames, for packets that come late.
+    recent: [Option<(Name, Fate)>; Self::RECENT],
+    next: usize,
+    /// The newest frame number, and which of the frames up to it were forwarded: bit `n` the one `n` before.
+    forwarded: Option<(u16, u128)>,
+    /// Only a keyframe brings what is wanted.
+    is_stuck: bool,
+    /// The receiver was told that fewer targets are active than the publisher sends.
+    is_narrowed: bool,
+}
+
+/// A frame: its timestamp, and its number or its spatial layer.
+type Name = (u32, u16);
+
+/// What becomes of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fate {
+    is_forwarded: bool,
+    /// No frame of the picture is forwarded after it.
+    ends_picture: bool,
+}
+
+/// How a packet passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Passage {
+    /// It ends a picture for the receiver.
+    pub(super) marker: bool,
+    /// Decode targets the receiver is to be told are active.
+    pub(super) active: Option<NonZeroU32>,
+}
+
+impl Passage {
+    /// As it is.
+    pub(super) fn of(packet: &Packet) -> Self {
+        Self {
+            marker: packet.marker,
+            active: None,
+        }
+    }
+
+    /// Changes what is sent.
+    pub(super) fn apply(self, rewritten: &mut Rewritten) {
+        rewritten.marker = self.marker;
+        rewritten.patch.active_targets = self.active;
+    }
+}
+
+impl TargetFilter {
+    const RECENT: usize = 16;
+
+    /// For an encoding that begins with this packet, the first of a keyframe.
+    pub(super) fn new(packet: &Packet) -> Self {
+        Self {
+            target: 0,
+            layer: (0, 0),
+            intact: u32::MAX,
+            // The first packet is of the first picture.
+            picture: packet.timestamp.wrapping_sub(1),
+            newest: None,
+            recent: [None; Self::RECENT],
+            next: 0,
+            forwarded: None,
+            is_stuck: false,
+            is_narrowed: false,
+        }
+    }
+
+    /// How a packet of this frame passes when layers above `wish` (spatial, temporal) are not wanted; `None`
+    /// when it is left out.
+    pub(super) fn admits(
+        &mut self,
+        packet: &Packet,
+        frame: &Frame,
+        wish: (u8, u8),
+    ) -> Option<Passage> {
+        let fate = self.fate(packet, frame, wish);
+        fate.is_forwarded.then(|| Passage {
+            marker: packet.marker || frame.ends && fate.ends_picture,
+            active: self.active(frame),
+        })
+    }
+
+    /// The spatial and temporal layer forwarded now.
+    pub(super) fn current(&self) -> (u8, u8) {
+        self.layer
+    }
+
+    /// Whether only a keyframe brings what is wanted.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck
+    }
+
+    fn fate(&mut self, packet: &Packet, frame: &Frame, wish: (u8, u8)) -> Fate {
+        let id = match frame.references {
+            References::Numbered { number, .. } => number,
+            References::Targets { .. } => frame.spatial.into(),
+        };
+        let name = (packet.timestamp, id);
+        if let Some((newest, fate)) = self.newest
+            && newest == name
+        {
+            return fate;
+        }
+        let ahead = packet.timestamp.wrapping_sub(self.picture).cast_signed();
+        if ahead <= 0
+            && let Some((_, fate)) = self
+                .recent
+                .iter()
+                .flatten()
+                .find(|(known, _)| *known == name)
+        {
+            return *fate;
+        }
+        // The target changes between pictures only: the last packet of one is marked as such. A frame that
+        // comes late is judged by what holds now.
+        if ahead > 0 {
+            self.picture = packet.timestamp;
+            self.turn(frame, wish);
+        }
+        // What restarts the stream also tells how to read the rest of it.
+        let fate = Fate {
+            is_forwarded: frame.restarts || frame.serves & target_bit(self.target) != 0,
+            ends_picture: frame.spatial == self.layer.0,
+        };
+        self.learn(frame, fate.is_forwarded);
+        if ahead >= 0 {
+            self.newest = Some((name, fate));
+        }
+        if let Some(slot) = self.recent.get_mut(self.next) {
+            *slot = Some((name, fate));
+        }
+        self.next = (self.next + 1) % Self::RECENT;
+        fate
+    }
+
+    /// A picture begins: chooses the decode target.
+    fn turn(&mut self, frame: &Frame, (spatial, temporal): (u8, u8)) {
+        let targets = &frame.targets;
+        let decodable = self.intact | self.gain(frame);
+        let (spatial, temporal) = targets.layer(targets.choose(spatial, temporal));
+        // As sharp as wanted, else less, else as it is; and then as many frames as can be decoded.
+        let best_of = |spatial: u8| {
+            let all = (0..=temporal).rev();
+            all.map(|temporal| targets.choose(spatial, temporal))
+                .find(|target| decodable & target_bit(*target) != 0)
+        };
+        let wanted = best_of(spatial);
+        self.is_stuck = wanted.is_none();
+        let found = wanted
+            .or_else(|| (0..spatial).rev().find_map(best_of))
+            .or_else(|| best_of(self.layer.0));
+        if let Some(target) = found {
+            self.target = target;
+        }
+        self.layer = targets.layer(self.target);
+    }
+
+    /// Targets that can be decoded from this frame on, when it is forwarded.
+    fn gain(&self, frame: &Frame) -> u32 {
+        if frame.restarts {
+            return u32::MAX;
+        }
+        match frame.references {
+            References::Numbered { number, before } => {
+                let known = self.forwarded.map_or(0, |(newest, forwarded)| {
+                    let behind = u32::from(newest.wrapping_sub(number));
+                    match number.wrapping_sub(newest) {
+                        ahead @ 1..0x8000 => forwarded.checked_shl(ahead.into()).unwrap_or(0),
+                        _ => forwarded.checked_shr(behind).unwrap_or(0),
+                    }
+                });
+                // Bit 0 of what is known is the frame itself.
+                let is_whole = !before.is_far && before.near & !((known >> 1) as u64) == 0;
+                if is_whole { frame.switches } else { 0 }
+            }
+            References::Targets { needs, on_lower } => {
+                let bound = if on_lower {
+                    grid_above(self.intact)
+                } else {
+                    u32::MAX
+                };
+                if needs & !self.intact == 0 {
+                    frame.switches & bound
+                } else {
+                    0
+                }
+            }
+        }
+    }
+
+    fn learn(&mut self, frame: &Frame, is_forwarded: bool) {
+        let gain = self.gain(frame);
+        if frame.restarts {
+            self.intact = u32::MAX;
+            self.is_narrowed = false;
+        }
+        if is_forwarded {
+            self.intact |= gain;
+        } else {
+            self.intact &= !frame.breaks;
+        }
+        let References::Numbered { number, .. } = frame.references else {
+            return;
+        };
+        let bit = u128::from(is_forwarded);
+        self.forwarded = Some(match self.forwarded {
+            None => (number, bit),
+            Some((newest, known)) => match number.wrapping_sub(newest) {
+                ahead @ 1..0x8000 => (number, known.checked_shl(ahead.into()).unwrap_or(0) | bit),
+                _ => {
+                    let behind = u32::from(newest.wrapping_sub(number));
+                    (newest, known | bit.checked_shl(behind).unwrap_or(0))
+                }
+            },
+        });
+    }
+
+    /// What a packet is to say of active decode targets: of what is left out, told again with each frame of
+    /// the slowest layer, so that a decoder does not wait for what does not come.
+    fn active(&mut self, frame: &Frame) -> Option<NonZeroU32> {
+        frame.mask.filter(|_| frame.starts && frame.temporal == 0)?;
+        let mask = frame.targets.within(self.target)?;
+        self.is_narrowed |= !frame.targets.is_all(mask);
+        NonZeroU32::new(mask).filter(|_| self.is_narrowed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use proptest::prelude::*;
+use sfu_sim::{LayerFrame, Scalability};
+
+use super::*;
+use crate::rtp::{Codec, DependencyDescriptor, ExtensionValues, LayerReader};
+
+/// A stream as a publisher sends it, each frame in two packets.
+struct Source {
+    mode: Scalability,
+    by_dependencies: bool,
+    reader: LayerReader,
+    number: u16,
+    picture: u32,
+    since_key: u32,
+}
+
+struct Sent {
+    frame: LayerFrame,
+    number: u16,
+    packets: Vec<Packet>,
+}
+
+impl Source {
+    fn new(name: &str, by_dependencies: bool) -> Self {
+        Self {
+            mode: Scalability::named(name).unwrap(),
+            by_dependencies,
+            reader: LayerReader::default(),
+            number: 65_500,
+            picture: u32::MAX - 5,
+            since_key: 0,
+        }
+    }
+
+    /// The frames of the next picture.
+    fn picture(&mut self, is_key: bool) -> Vec<Sent> {
+        if is_key {
+            self.since_key = 0;
+        }
+        let frames = self.mode.picture(self.since_key);
+        let is_key = self.since_key == 0;
+        self.since_key += 1;
+        self.picture = self.picture.wrapping_add(1);
+        let top = frames.len() - 1;
+        frames
+            .into_iter()
+            .enumerate()
+            .map(|(place, frame)| {
+                let number = self.number;
+                self.number = number.wrapping_add(1);
+                let packets = [(true, false), (false, true)].map(|ends| {
+                    let told = is_key && place == 0 && ends.0;
+                    self.packet(&frame, number, ends, told, place == top && ends.1)
+                });
+                Sent {
+                    frame,
+                    number,
+                    packets: packets.into(),
+                }
+            })
+            .collect()
+    }
+
+    fn packet(
+        &mut self,
+        frame: &LayerFrame,
+        number: u16,
+        ends: (bool, bool),
+        told: bool,
+        marker: bool,
+    ) -> Packet {
+        let size = told.then_some((1_280, 720));
+        let mut extensions = ExtensionValues::default();
+        let (codec, mut payload) = if self.by_dependencies {
+            let bytes = self.mode.descriptor(frame, number, ends, size);
+            extensions
+                .user_values
+                .set(DependencyDescriptor(Arc::from(bytes)));
+            (Codec::Av1, vec![0x10])
+        } else {
+            let id = (self.picture & 0x7fff) as u16;
+            (
+                Codec::Vp9,
+                self.mode.vp9_descriptor(frame, id, 0, ends, size),
+            )
+        };
+        payload.push(7);
+        let (payload, arrival) = (Arc::from(payload), Instant::now());
+        let mut packet = Packet::parse(
+            codec,
+            0,
+            self.picture,
+            marker,
+            payload,
+            &extensions,
+            arrival,
+        );
+        self.reader.read(&mut packet);
+        packet
+    }
+}
+
+/// A receiver that can only decode what it has everything of.
+#[derive(Default)]
+struct Receiver {
+    decoded: BTreeSet<u16>,
+}
+
+impl Receiver {
+    /// Takes what is forwarded of a picture; returns its spatial layers as digits, "-" for none.
+    fn take(&mut self, filter: &mut TargetFilter, picture: &[Sent], wish: (u8, u8)) -> String {
+        let mut layers = String::new();
+        let mut ends = Vec::new();
+        for sent in picture {
+            let passages: Vec<_> = sent
+                .packets
+                .iter()
+                .map(|packet| filter.admits(packet, packet.frame.as_ref().unwrap(), wish))
+                .collect();
+            let [first, last] = passages[..] else {
+                panic!("two packets")
+            };
+            assert_eq!(first.is_some(), last.is_some(), "a frame has one fate");
+            let (Some(first), Some(last)) = (first, last) else {
+                continue;
+            };
+            for back in &sent.frame.distances {
+                let needed = sent.number.wrapping_sub((*back).into());
+                let number = sent.number;
+                assert!(
+                    self.decoded.contains(&needed),
+                    "{number} refers to {needed}, left out"
+                );
+            }
+            self.decoded.insert(sent.number);
+            assert!(!first.marker, "in the middle of a frame");
+            ends.push(last.marker);
+            layers += &sent.frame.spatial.to_string();
+        }
+        if let Some((last, before)) = ends.split_last() {
+            assert!(
+                *last && !before.contains(&true),
+                "one end, and at the end: {ends:?}"
+            );
+            return layers;
+        }
+        "-".into()
+    }
+}
+
+#[test]
+fn layers_follow_the_wish_where_they_can_be_decoded() {
+    // Mode, wishes picture by picture ("k": a keyframe), spatial layers that go of each.
+    for (name, wishes, expected) in [
+        // Up in rate where the faster layer refers to nothing that was left out.
+        ("L1T3", "k00 00 01 02 02 02 02", "0 - 0 0 0 0 0"),
+        ("L1T3", "k00 00 00 00 07 07 07 07", "0 - - - 0 0 0 0"),
+        // Down at once, up at a keyframe.
+        ("L2T1", "k77 77 07 07 77 77 k77 77", "01 01 0 0 0 0 01 01"),
+        (
+            "L3T3",
+            "k77 77 17 17 17 17 17 k77",
+            "012 012 01 01 01 01 01 012",
+        ),
+        ("L3T1", "k07 07 17 k17 17 77", "0 0 0 01 01 01"),
+        // Fewer frames need no keyframe, even while one is waited for.
+        ("L3T3", "k07 07 07 07 07 70 70 70 70", "0 0 0 0 0 - - - 0"),
+        // What only keyframes predict is not sent otherwise: a change waits for one, down as well.
+        (
+            "L3T3_KEY",
+            "k77 77 77 77 77 17 17 k17 17 07",
+            "012 2 2 2 2 2 2 01 1 0",
+        ),
+        ("L2T2_KEY", "k07 07 07 07 77 k77 77", "0 0 0 0 0 01 1"),
+        // Unless nothing of the slowest layer was left out yet.
+        ("L3T3_KEY", "k77 77 77 17 17 17", "012 2 2 - 1 1"),
+        // Independent layers; how to read them comes with the lowest.
+        ("S3T3", "k77 77 77 17 k17 17", "02 2 2 - 01 1"),
+        ("S2T1", "k07 07 77 k77 77", "0 0 0 01 1"),
+    ] {
+        for by_dependencies in [true, false] {
+            let mut source = Source::new(name, by_dependencies);
+            let mut receiver = Receiver::default();
+            let mut filter = None;
+            let mut layers = Vec::new();
+            for step in wishes.split(' ') {
+                let digits = step.trim_start_matches('k').as_bytes();
+                let wish = (digits[0] - b'0', digits[1] - b'0');
+                let picture = source.picture(step.starts_with('k'));
+                let begin = || TargetFilter::new(&picture[0].packets[0]);
+                let filter = filter.get_or_insert_with(begin);
+                layers.push(receiver.take(filter, &picture, wish));
+            }
+            let case = format!("{name} {wishes}, dependencies {by_dependencies}");
+            assert_eq!(layers.join(" "), expected, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_receiver_is_told_which_targets_are_left() {
+    let mut source = Source::new("L2T2", true);
+    let mut filter = None;
+    let mut told = Vec::new();
+    for (is_key, wish) in [
+        (true, (7, 7)),
+        (false, (7, 7)),
+        (false, (0, 7)),
+        (false, (0, 7)),
+        (false, (0, 0)),
+        (true, (0, 7)),
+        (true, (7, 7)),
+        (false, (7, 7)),
+    ] {
+        let picture = source.picture(is_key);
+        let filter = filter.get_or_insert_with(|| TargetFilter::new(&picture[0].packets[0]));
+        let packet = &picture[0].packets[0];
+        let passage = filter.admits(packet, packet.frame.as_ref().unwrap(), wish);
+        told.push(
+            passage
+                .and_then(|passage| passage.active)
+                .map_or(0, NonZeroU32::get),
+        );
+        for packet in picture.iter().flat_map(|sent| &sent.packets).skip(1) {
+            let passage = filter.admits(packet, packet.frame.as_ref().unwrap(), wish);
+            let active = passage.and_then(|passage| passage.active);
+            assert!(active.is_none() || packet.frame.as_ref().unwrap().starts);
+        }
+    }
+    // With frames of the slowest layer, and only when fewer are sent than the publisher says.
+    assert_eq!(told, [0, 0, 0b0011, 0, 0b0001, 0b0011, 0, 0]);
+}
+
+#[test]
+fn a_packet_that_comes_late_shares_the_fate_of_its_frame() {
+    let mut source = Source::new("L2T1", true);
+    let pictures: Vec<_> = (0..3).map(|n| source.picture(n == 0)).collect();
+    let packet =
+        |picture: usize, layer: usize, part: usize| &pictures[picture][layer].packets[part];
+    let mut filter = TargetFilter::new(packet(0, 0, 0));
+    let mut goes = |packet: &Packet, wish| {
+        filter
+            .admits(packet, packet.frame.as_ref().unwrap(), wish)
+            .is_some()
+    };
+    assert!(goes(packet(0, 0, 0), (7, 7)));
+    assert!(goes(packet(0, 1, 0), (7, 7)));
+    assert!(goes(packet(1, 0, 0), (0, 7)));
+    assert!(!goes(packet(1, 1, 1), (0, 7)));
+    assert!(
+        goes(packet(0, 1, 1), (0, 7)),
+        "of a frame that was forwarded"
+    );
+    assert!(goes(packet(2, 0, 0), (7, 7)));
+    assert!(
+        !goes(packet(1, 1, 0), (7, 7)),
+        "of a frame that was left out"
+    );
+    assert!(!goes(packet(2, 1, 0), (7, 7)));
+    assert!(
+        filter.is_stuck(),
+        "only a keyframe brings the upper layer back"
+    );
+    assert_eq!(filter.current(), (0, 0));
+}
+
+proptest! {
+    /// Whatever is wished when, and wherever keyframes come: what is forwarded can be decoded, each picture has
+    /// one end, and after a keyframe the wish is served.
+    #[test]
+    fn what_is_forwarded_can_be_decoded(
+        name in prop::sample::select(&[
+            "L1T1", "L1T2", "L1T3", "L2T1", "L2T2_KEY", "L2T3", "L3T1_KEY", "L3T3", "L3T3_KEY",
+            "S2T1", "S3T3",
+        ][..]),
+        by_dependencies in any::<bool>(),
+        steps in prop::collection::vec(
+            (prop::bool::weighted(0.1), prop::option::weighted(0.2, (0_u8..4, 0_u8..4))),
+            1..120,
+        ),
+    ) {
+        let mut source = Source::new(name, by_dependencies);
+        let mut receiver = Receiver::default();
+        let mut filter = None;
+        let mut wish = (7, 7);
+        for (is_key, change) in steps {
+            wish = change.unwrap_or(wish);
+            let picture = source.picture(is_key);
+            let begin = || TargetFilter::new(&picture[0].packets[0]);
+            let filter = filter.get_or_insert_with(begin);
+            let is_key = !picture[0].frame.is_inter_picture;
+            receiver.take(filter, &picture, wish);
+            if is_key {
+                let mode = source.mode;
+                let (spatial, temporal) = filter.current();
+                prop_assert!(!filter.is_stuck());
+                prop_assert_eq!(spatial, wish.0.min(mode.spatial - 1));
+                if by_dependencies {
+                    prop_assert_eq!(temporal, wish.1.min(mode.temporal - 1));
+                }
+            }
+        }
+    }
+}
