@@ -16,6 +16,8 @@ const LOSSY: &str = "_lossy";
 /// The channels of one participant.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
+    /// Ours are offered to the client; else it gets no data.
+    are_offered: bool,
     /// Opened by the client: what arrives on them, and whether reliably.
     ingress: Vec<(ChannelId, Option<bool>)>,
     reliable: Option<ChannelId>,
@@ -37,6 +39,14 @@ pub(crate) enum Sent {
 }
 
 impl Channels {
+    /// None yet.
+    pub(super) fn new(are_offered: bool) -> Self {
+        Self {
+            are_offered,
+            ..Self::default()
+        }
+    }
+
     /// Adds our two channels to the offer that is being made.
     pub(super) fn declare(&mut self, api: &mut str0m::change::SdpApi<'_>) {
         if self.reliable.is_some() {
@@ -101,6 +111,9 @@ impl Channels {
         message: &[u8],
         limits: &Limits,
     ) -> Sent {
+        if !self.are_offered {
+            return Sent::Dropped;
+        }
         if !reliable {
             let sent =
                 self.lossy_open && self.lossy.is_some_and(|id| write(transport, id, message));

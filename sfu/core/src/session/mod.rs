@@ -3,8 +3,10 @@
 
 mod certificate;
 mod channels;
+mod check;
 mod dtls;
 mod egress;
+mod fixed;
 mod ingress;
 mod negotiate;
 pub(crate) mod sdp;
@@ -32,6 +34,15 @@ pub(crate) enum Role {
     Subscribe,
 }
 
+/// Which transports a session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    TwoWay,
+    PublishOnly,
+    /// The client offers, once, and its sections are all there are.
+    SubscribeOnly,
+}
+
 /// The transports a session has: none where the participant is connected to another shard. A session with
 /// one transport for both would fill `publish` alone. Apart from the rest, for they are large and mostly
 /// not touched when media is sent.
@@ -44,6 +55,7 @@ struct Transports {
 /// One participant's connection.
 pub(crate) struct Session {
     transports: Transports,
+    shape: Shape,
     pub(crate) ingress: Ingress,
     pub(crate) egress: Egress,
     pub(crate) channels: Channels,
@@ -66,26 +78,25 @@ impl Session {
     pub(crate) fn new(
         config: &CoreConfig,
         rng: &mut impl rand::Rng,
+        shape: Shape,
         use_red: bool,
         now: Instant,
     ) -> Self {
-        let options = |has_lane| TransportOptions { use_red, has_lane };
+        let mut transport = |has_lane| {
+            let options = TransportOptions { use_red, has_lane };
+            let credentials = ice_credentials(config, rng);
+            Box::new(Transport::new(config, credentials, options, now))
+        };
+        let transports = Transports {
+            publish: (shape != Shape::SubscribeOnly).then(|| transport(false)),
+            subscribe: (shape != Shape::PublishOnly).then(|| transport(true)),
+        };
+        let is_fixed = shape == Shape::SubscribeOnly;
         Self {
-            transports: Transports {
-                publish: Some(Box::new(Transport::new(
-                    config,
-                    ice_credentials(config, rng),
-                    options(false),
-                    now,
-                ))),
-                subscribe: Some(Box::new(Transport::new(
-                    config,
-                    ice_credentials(config, rng),
-                    options(true),
-                    now,
-                ))),
-            },
-            egress: Egress::new(now, rng.random()),
+            transports,
+            egress: Egress::new(now, rng.random(), is_fixed),
+            channels: Channels::new(shape == Shape::TwoWay),
+            shape,
             ..Self::elsewhere(config, now)
         }
     }
@@ -95,8 +106,9 @@ impl Session {
         Self {
             transports: Transports::default(),
             ingress: Ingress::default(),
-            egress: Egress::new(now, 0),
-            channels: Channels::default(),
+            egress: Egress::new(now, 0, false),
+            channels: Channels::new(false),
+            shape: Shape::TwoWay,
             offer_id: 0,
             last_offer: None,
             ice_restart: None,
@@ -133,6 +145,10 @@ impl Session {
             ..
         } = self;
         Some((egress, channels, transports.subscribe.as_deref_mut()?))
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// ICE is to be restarted with the next offer, with new credentials.

@@ -7,7 +7,7 @@ use str0m::{
 };
 
 use super::{
-    Session,
+    Role, Session,
     egress::offer_text,
     sdp::{self, SdpProblem, SectionWish},
     transport::{Fault, guarded},
@@ -54,12 +54,24 @@ impl Session {
         wishes: &[SectionWish],
     ) -> Result<String, NegotiateError> {
         sdp::check(offer, limits)?;
-        let quiet = sdp::without_candidates(&sdp::without_receive_sections(offer));
+        let text = self.answer(Role::Publish, &sdp::sending_only(offer), fresh)?;
+        let wish = |mid: &str| wishes.iter().find(|wish| wish.mid == mid);
+        let text = sdp::with_codec_first(&text, |mid| wish(mid)?.codec.clone());
+        Ok(sdp::with_opus_options(&text, |mid| wish(mid)?.opus))
+    }
+
+    /// The engine's answer to an offer on a transport, with credentials that name this worker.
+    pub(super) fn answer(
+        &mut self,
+        role: Role,
+        offer: &str,
+        fresh: IceCreds,
+    ) -> Result<String, NegotiateError> {
+        let quiet = sdp::without_candidates(offer);
         let parsed = SdpOffer::from_sdp_string(&quiet)
             .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
         let contain = self.contain_faults;
-        let publish = self.transports.publish.as_mut();
-        let transport = publish.ok_or(NegotiateError::Elsewhere)?;
+        let transport = self.transport_mut(role).ok_or(NegotiateError::Elsewhere)?;
         let before = transport.ice_username();
         let rtc = transport.engine();
         let result = guarded(contain, || rtc.sdp_api().accept_offer(parsed))
@@ -74,9 +86,7 @@ impl Session {
         if is_restart {
             api.set_local_ice_credentials(fresh);
         }
-        let wish = |mid: &str| wishes.iter().find(|wish| wish.mid == mid);
-        let text = sdp::with_codec_first(&text, |mid| wish(mid)?.codec.clone());
-        Ok(sdp::with_opus_options(&text, |mid| wish(mid)?.opus))
+        Ok(text)
     }
 
     /// Makes an offer of what changed on the subscribe transport. Nothing comes while an offer waits for

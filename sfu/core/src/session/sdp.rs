@@ -15,6 +15,8 @@ pub(crate) struct Section<'a> {
     pub(crate) mid: &'a str,
     /// Whether its author sends on it.
     pub(crate) sends: bool,
+    /// Whether its author receives on it.
+    pub(crate) receives: bool,
     /// Id of the media stream track, from `a=msid`.
     pub(crate) track: Option<&'a str>,
     /// Stream ids of the encodings it sends, in the order given (RFC 8853).
@@ -58,10 +60,11 @@ pub(crate) fn sections(sdp: &str) -> Vec<Section<'_>> {
         if let Some(rest) = line.strip_prefix("m=") {
             let kind = rest.split(' ').next().unwrap_or_default();
             let rejected = rest.split(' ').nth(1) == Some("0");
-            let sends = kind != "application" && !rejected;
+            let is_media = kind != "application" && !rejected;
             sections.push(Section {
                 kind,
-                sends,
+                sends: is_media,
+                receives: is_media,
                 ..Section::default()
             });
             continue;
@@ -79,25 +82,42 @@ pub(crate) fn sections(sdp: &str) -> Vec<Section<'_>> {
                     section.rids.push(id);
                 }
             }
-            None if matches!(attribute.trim(), "recvonly" | "inactive") => section.sends = false,
+            None => match attribute.trim() {
+                "recvonly" => section.sends = false,
+                "sendonly" => section.receives = false,
+                "inactive" => (section.sends, section.receives) = (false, false),
+                _ => {}
+            },
             _ => {}
         }
     }
     sections
 }
 
-/// An offer in which the sections that only ask to receive are inactive: nothing is sent on a publish
-/// transport, and a silent stream of ours would cost sender reports for ever.
-pub(crate) fn without_receive_sections(offer: &str) -> String {
-    map_lines(offer, |_, line, out| {
-        push(
-            out,
-            if line == "a=recvonly" {
-                "a=inactive"
-            } else {
-                line
-            },
-        );
+/// An offer in which no section asks to receive: nothing is sent on a publish transport, and a silent
+/// stream of ours would cost sender reports for ever.
+pub(crate) fn sending_only(offer: &str) -> String {
+    with_direction(offer, |direction| match direction {
+        "recvonly" => "inactive",
+        "sendrecv" => "sendonly",
+        other => other,
+    })
+}
+
+/// An offer in which no section sends: nothing is taken on a transport that only sends to the client.
+pub(crate) fn receiving_only(offer: &str) -> String {
+    with_direction(offer, |direction| match direction {
+        "sendonly" => "inactive",
+        "sendrecv" => "recvonly",
+        other => other,
+    })
+}
+
+/// A description with other directions (RFC 8866 section 6.7).
+fn with_direction(sdp: &str, change: impl Fn(&str) -> &str) -> String {
+    map_lines(sdp, |_, line, out| match line.strip_prefix("a=") {
+        Some(attribute) => push(out, &format!("a={}", change(attribute))),
+        None => push(out, line),
     })
 }
 
@@ -113,15 +133,24 @@ pub(crate) fn without_candidates(text: &str) -> String {
 
 /// A description with the credentials `ours` in place of those the engine made up at a restart, and with
 /// candidates that name none: the engine leaves old ones there, and clients ignore such candidates
-/// (RFC 8839 section 5.1 has the `ufrag` as an extension that may be absent).
+/// (RFC 8839 section 5.1 has the `ufrag` as an extension that may be absent). Foundations become small
+/// numbers: some encoders read no more than 16 characters of them.
 pub(crate) fn with_credentials(text: &str, ours: Option<(&IceCreds, &IceCreds)>) -> String {
+    let mut foundations: Vec<String> = Vec::new();
     map_lines(text, |_, line, out| {
-        if line.starts_with("a=candidate:") {
-            let mut words: Vec<&str> = line.split(' ').collect();
+        if let Some(candidate) = line.strip_prefix("a=candidate:") {
+            let mut words: Vec<&str> = candidate.split(' ').skip(1).collect();
             if let Some(at) = words.iter().position(|word| *word == "ufrag") {
                 words.drain(at..words.len().min(at + 2));
             }
-            return push(out, &words.join(" "));
+            let foundation = candidate.split(' ').next().unwrap_or_default();
+            let known = foundations.iter().position(|known| known == foundation);
+            let index = known.unwrap_or_else(|| {
+                foundations.push(foundation.to_owned());
+                foundations.len() - 1
+            });
+            let line = format!("a=candidate:{} {}", index + 1, words.join(" "));
+            return push(out, &line);
         }
         match ours {
             Some((engines, ours)) if line.strip_prefix("a=ice-ufrag:") == Some(&engines.ufrag) => {
@@ -342,12 +371,16 @@ mod tests {
             pass: pass.into(),
         };
         let text = "v=0\r\nm=audio 9 X 0\r\n\
-            a=candidate:1 1 tcp 1 10.1.0.1 7 typ host ufrag old tcptype passive\r\n\
-            a=candidate:2 1 udp 1 10.1.0.1 7 typ host ufrag old\r\n\
+            a=candidate:fffeff7e32c583ef85edbb1a 1 tcp 1 10.1.0.1 7 typ host ufrag old tcptype passive\r\n\
+            a=candidate:0123456789abcdef 1 udp 1 10.1.0.1 7 typ host ufrag old\r\n\
             a=ice-ufrag:made\r\na=ice-pwd:up\r\n";
         let (made, ours) = (creds("made", "up"), creds("0ours", "secret"));
         let plain = with_credentials(text, None);
-        assert!(plain.contains("typ host tcptype passive\r\n"), "{plain}");
+        assert!(
+            plain.contains("a=candidate:1 1 tcp 1 10.1.0.1 7 typ host tcptype passive\r\n"),
+            "{plain}"
+        );
+        assert!(plain.contains("a=candidate:2 1 udp 1 "), "{plain}");
         assert!(
             plain.contains("typ host\r\na=ice-ufrag:made\r\na=ice-pwd:up\r\n"),
             "{plain}"
@@ -387,11 +420,20 @@ mod tests {
     }
 
     #[test]
-    fn a_section_that_only_receives_becomes_inactive() {
-        let quiet = without_receive_sections(OFFER);
-        assert!(!quiet.contains("recvonly"));
-        assert_eq!(quiet.matches("a=inactive").count(), 1);
-        assert_eq!(quiet.replace("a=inactive", "a=recvonly"), OFFER);
+    fn an_offer_goes_one_way() {
+        let directions = |sdp: &str| -> Vec<String> {
+            let lines = sdp.lines().filter_map(|line| line.strip_prefix("a="));
+            lines
+                .filter(|line| ["sendonly", "recvonly", "sendrecv", "inactive"].contains(line))
+                .map(str::to_owned)
+                .collect()
+        };
+        assert_eq!(directions(OFFER), ["sendonly", "sendrecv", "recvonly"]);
+        let sending = sending_only(OFFER);
+        assert_eq!(directions(&sending), ["sendonly", "sendonly", "inactive"]);
+        let receiving = receiving_only(OFFER);
+        assert_eq!(directions(&receiving), ["inactive", "recvonly", "recvonly"]);
+        assert_eq!(sending.lines().count(), OFFER.lines().count());
     }
 
     #[test]

@@ -17,7 +17,10 @@ use str0m::{
     net::{Protocol as EngineProtocol, Receive, TcpType},
 };
 
-use super::dtls::{self, KeySlot, Keying};
+use super::{
+    check,
+    dtls::{self, KeySlot, Keying},
+};
 use crate::{
     CoreConfig, Protocol,
     outbox::{Outbox, Route},
@@ -173,6 +176,11 @@ impl Transport {
             .iter()
             .find(|(p, local, _)| *p == protocol && *local == destination)
             .map_or(destination, |(_, _, advertised)| *advertised);
+        let mut password = || self.rtc.direct_api().local_ice_credentials().pass;
+        let completed = check::is_incomplete(bytes)
+            .then(|| check::completed(bytes, password().as_bytes()))
+            .flatten();
+        let bytes = completed.as_deref().unwrap_or(bytes);
         let receive = Receive::new(engine_protocol(protocol), source, destination, bytes)
             .map_err(|_| Refused::NotWebRtc)?;
         let input = Input::Receive(now, receive);

@@ -21,6 +21,7 @@ use crate::{
     ControlId,
     key::{RoomKey, SessionKey},
     room::MemberText,
+    session::Shape,
 };
 
 /// Whether a participant without transports may ask for this.
@@ -267,7 +268,7 @@ impl Shard {
         join: Join,
     ) {
         let client = join.client.unwrap_or_default();
-        let fresh = self.new_session(now, &client);
+        let fresh = self.new_session(now, &client, Shape::TwoWay);
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };

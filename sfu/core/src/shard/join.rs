@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use plenum_proto::{
     ids::{InvalidId, ParticipantId, RoomId},
-    node::{self, CloseAction, Join, session_event::Kind},
+    node::{self, CloseAction, Join, SessionShape, session_event::Kind},
     v1::{self, CloseReason, ParticipantState, event::Kind as RoomEvent},
 };
 use rand::Rng as _;
@@ -19,7 +19,7 @@ use crate::{
     key::{RoomKey, SessionKey, TrackKey},
     room::{Member, MemberText, Room, Roster, Span, SubscriptionRule, Voice, duration_from},
     rtp::Codec,
-    session::{Role, Session, ice_credentials},
+    session::{Role, Session, Shape, ice_credentials},
 };
 
 /// Why a join was refused, as the client is told.
@@ -186,11 +186,16 @@ impl Shard {
         text: MemberText,
         join: Join,
     ) -> SessionKey {
+        let shape = match join.shape() {
+            SessionShape::TwoWay => Shape::TwoWay,
+            SessionShape::PublishOnly => Shape::PublishOnly,
+            SessionShape::SubscribeOnly => Shape::SubscribeOnly,
+        };
         let client = join.client.unwrap_or_default();
         let session = if join.direct {
             Session::elsewhere(&self.config, now)
         } else {
-            self.new_session(now, &client)
+            self.new_session(now, &client, shape)
         };
         let member = Member {
             id: ParticipantId::random(|| self.rng.random()),
@@ -234,11 +239,16 @@ impl Shard {
     }
 
     /// Transports for a client.
-    pub(super) fn new_session(&mut self, now: Instant, client: &node::ClientInfo) -> Session {
+    pub(super) fn new_session(
+        &mut self,
+        now: Instant,
+        client: &node::ClientInfo,
+        shape: Shape,
+    ) -> Session {
         // Redundant audio breaks in these browsers' decoders.
         let browser = client.browser.to_ascii_lowercase();
         let use_red = !browser.contains("firefox") && !browser.contains("safari");
-        Session::new(&self.config, &mut self.rng, use_red, now)
+        Session::new(&self.config, &mut self.rng, shape, use_red, now)
     }
 
     /// Tells a joiner where it is and the others who came; then subscribes and offers.

@@ -42,7 +42,7 @@ use crate::{
     relay::Relay,
     room::{Room, Voice},
     rtp,
-    session::{Feedback, Refused, Role, Transport, TransportEvent},
+    session::{Feedback, Refused, Role, Shape, Transport, TransportEvent},
     timer::Timers,
 };
 use plenum_proto::node::CloseAction;
@@ -423,6 +423,16 @@ impl Shard {
         match event {
             TransportEvent::Packet(packet) => self.on_packet(now, session, *packet),
             TransportEvent::Connected => self.on_connected(now, session, role),
+            TransportEvent::Closed if self.is_one_way(session) => {
+                let (reason, action) = (CloseReason::ClientInitiated, CloseAction::Disconnect);
+                self.end(
+                    now,
+                    session,
+                    reason,
+                    action,
+                    "the client closed its connection",
+                );
+            }
             TransportEvent::Silent | TransportEvent::Closed => {
                 if let Some(participant) = self.participants.get_mut(session) {
                     // Consent counts from the last check, not from when it was missed.
@@ -470,6 +480,12 @@ impl Shard {
             }
             TransportEvent::IngressReport(report) => self.on_ingress_report(session, &report),
         }
+    }
+
+    /// Whether a session has one transport, which is then all that the client has of us.
+    fn is_one_way(&self, session: SessionKey) -> bool {
+        let participant = self.participants.get(session);
+        participant.is_some_and(|p| p.session.shape() != Shape::TwoWay)
     }
 
     fn on_connected(&mut self, now: Instant, session: SessionKey, role: Role) {

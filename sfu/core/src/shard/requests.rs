@@ -1,7 +1,7 @@
 //! Requests on a control connection: sorts them, and answers what is wrong with them. Must not end a
 //! session for a bad request; only a flood does that.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use plenum_proto::{
     node::{
@@ -12,7 +12,12 @@ use plenum_proto::{
 };
 
 use super::{Shard, direct};
-use crate::{ControlId, key::SessionKey, room::SubscriptionRule, session::Offer};
+use crate::{
+    ControlId,
+    key::SessionKey,
+    room::SubscriptionRule,
+    session::{Offer, Shape, ice_credentials},
+};
 
 impl Shard {
     /// Takes a request of an open control connection.
@@ -82,6 +87,9 @@ impl Shard {
         match (description.role(), description.is_offer) {
             (TransportRole::Publish, true) => self.take_offer(now, session, &description),
             (TransportRole::Subscribe, false) => self.take_answer(now, session, &description),
+            (TransportRole::Subscribe, true) if self.client_offers_to_subscribe(session) => {
+                self.take_receiving_offer(now, session, &description);
+            }
             (role, is_offer) => {
                 let what = if is_offer { "an offer" } else { "an answer" };
                 self.refuse(
@@ -92,6 +100,44 @@ impl Shard {
                 );
             }
         }
+    }
+
+    fn client_offers_to_subscribe(&self, session: SessionKey) -> bool {
+        let participant = self.participants.get(session);
+        participant.is_some_and(|p| p.session.shape() == Shape::SubscribeOnly)
+    }
+
+    /// The client's offer on its only transport, on which it subscribes.
+    fn take_receiving_offer(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        offer: &node::Description,
+    ) {
+        let limits = self.config.limits.clone();
+        let fresh = ice_credentials(&self.config, &mut self.rng);
+        let Some(participant) = self.participants.get_mut(session) else {
+            return;
+        };
+        let answer = participant
+            .session
+            .accept_receiving_offer(&offer.sdp, fresh, &limits);
+        let sdp = match answer {
+            Ok(sdp) => sdp,
+            Err(error) => return self.negotiation_failed(now, session, &error),
+        };
+        participant.candidates = 0;
+        let answer = node::Description {
+            role: TransportRole::Subscribe.into(),
+            is_offer: false,
+            sdp,
+            id: offer.id,
+            track_by_mid: BTreeMap::default(),
+        };
+        self.register_usernames(session);
+        self.tell(session, Told::Description(answer));
+        self.reconcile_subscriber(now, session);
+        self.touch(session);
     }
 
     fn take_answer(&mut self, now: Instant, session: SessionKey, answer: &node::Description) {

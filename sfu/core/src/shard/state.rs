@@ -37,6 +37,8 @@ pub(super) struct Participant {
     pub(super) subscriptions: Vec<SubscriptionKey>,
     /// Tracks it asked for or refused by name; the rest follows `auto_subscribe`.
     pub(super) wishes: Vec<(TrackId, bool)>,
+    /// The numbers of sections that outlive subscriptions and carry nothing now, in their forwarders.
+    pub(super) parked: BTreeMap<SlotIndex, Forwarder>,
     /// Tracks it was told it may not have.
     pub(super) refused: Vec<TrackId>,
     /// The publisher's wall clock on ours.
@@ -281,6 +283,7 @@ impl Participant {
             tracks: Vec::new(),
             subscriptions: Vec::new(),
             wishes: Vec::new(),
+            parked: BTreeMap::new(),
             refused: Vec::new(),
             clock: PublisherClock::default(),
             link: Link::default(),

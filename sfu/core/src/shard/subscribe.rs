@@ -227,6 +227,10 @@ impl Shard {
         let Some(subscriber) = self.participants.get_mut(session) else {
             return;
         };
+        if !subscriber.session.egress.has_place(is_video) {
+            let message = "all sections of the client's offer are taken";
+            return self.refuse(session, 0, RequestReason::Limit, message);
+        }
         // A client that tells the size of each tile starts small until it does.
         let quality = if subscriber.member.adaptive_stream && is_video {
             VideoQuality::Low
@@ -237,26 +241,25 @@ impl Shard {
             quality: Some(quality),
             ..Wish::default()
         };
-        let forwarder = Forwarder::new(self.rng.random_range(0..16_384), self.rng.random());
-        let subscription = self
-            .subscriptions
-            .insert_with_key(|subscription| Subscription {
+        let fresh = Forwarder::new(self.rng.random_range(0..16_384), self.rng.random());
+        let subscription = self.subscriptions.insert_with_key(|subscription| {
+            let egress = &mut subscriber.session.egress;
+            let slot = egress.open(subscription, is_video, stream, track_id);
+            Subscription {
                 subscriber: session,
                 track: key,
-                slot: subscriber
-                    .session
-                    .egress
-                    .open(subscription, is_video, stream, track_id),
+                slot,
                 wish,
                 priority: 0,
-                forwarder,
+                is_live: egress.is_serving(slot),
+                forwarder: subscriber.parked.remove(&slot).unwrap_or(fresh),
                 wanted: None,
                 requested: None,
-                is_live: false,
                 is_paused: false,
                 told_unsupported: false,
                 is_pinned: false,
-            });
+            }
+        });
         subscriber.subscriptions.push(subscription);
         if let Some(track) = self.tracks.get_mut(key) {
             track.subscriptions.push(subscription);
@@ -295,6 +298,15 @@ impl Shard {
                 .subscriptions
                 .retain(|subscription| *subscription != key);
             subscriber.session.egress.close(key);
+            if subscriber.session.egress.is_fixed() {
+                // The next track is another stream under the same numbers.
+                let mut forwarder = gone.forwarder;
+                forwarder.retarget(None);
+                for encoding in 0..self.config.limits.encodings_per_track {
+                    forwarder.restart(u8::try_from(encoding).unwrap_or(u8::MAX));
+                }
+                subscriber.parked.insert(gone.slot, forwarder);
+            }
         }
         self.update_demand(now, gone.track);
         if offer {

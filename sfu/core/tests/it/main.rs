@@ -20,6 +20,7 @@ mod replay;
 mod resume;
 mod rights;
 mod scoreboard;
+mod shape;
 mod spread;
 mod stay;
 mod svc;

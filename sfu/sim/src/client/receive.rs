@@ -116,7 +116,7 @@ impl Client {
                 .violations
                 .push(format!("a packet that nobody stamped on {mid}"));
         };
-        let is_perfect = self.is_perfect;
+        let (is_perfect, takes_turns) = (self.is_perfect, self.is_player());
         let track = self.tracks_by_mid.get(&mid).cloned().unwrap_or_default();
         let stream = self.streams.entry(*ssrc).or_insert_with(|| {
             let kind = if vp8.is_some() || scalable.is_some() {
@@ -134,6 +134,10 @@ impl Client {
                 asked_at: None,
             }
         });
+        if takes_turns {
+            // A section of a player carries one track after another in one stream.
+            stream.source = stamp.source;
+        }
         if stream.source != stamp.source {
             let what = format!("{} carries source {}", stream.name, stamp.source.0);
             return self.violations.push(what);

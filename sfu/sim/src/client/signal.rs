@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use plenum_proto::{
     node::{
-        self, Description, SubscribedQuality, TransportRole, session_event::Kind as Told,
-        session_request::Kind,
+        self, Description, SessionShape, SubscribedQuality, TransportRole,
+        session_event::Kind as Told, session_request::Kind,
     },
     v1::{ParticipantState, VideoQuality},
 };
 use str0m::{
     change::{SdpAnswer, SdpOffer},
-    media::Mid,
+    media::{Direction, MediaKind, Mid},
 };
 
 use super::{Change, Client};
@@ -34,7 +34,10 @@ impl Client {
             Told::Joined(joined) | Told::Resumed(joined) => {
                 let all = joined.participant.iter().chain(&joined.others);
                 self.participants = all.map(|p| (p.id.clone(), p.clone())).collect();
-                self.joined = Some(joined.clone());
+                let is_first = self.joined.replace(joined.clone()).is_none();
+                if is_first && self.is_player() {
+                    self.offer_to_receive();
+                }
             }
             Told::Participants(update) => {
                 for participant in &update.participants {
@@ -77,10 +80,52 @@ impl Client {
         match (description.role(), description.is_offer) {
             (TransportRole::Subscribe, true) => self.on_offer(clock, description),
             (TransportRole::Publish, false) => self.on_answer(clock, description),
+            (TransportRole::Subscribe, false) if self.is_player() => {
+                self.on_receiving_answer(clock, description);
+            }
             (role, is_offer) => {
                 self.violations
                     .push(format!("a description of {role:?}, offer: {is_offer}"));
             }
+        }
+    }
+
+    /// Whether it only subscribes, on sections of its own.
+    pub(super) fn is_player(&self) -> bool {
+        self.options.join.shape() == SessionShape::SubscribeOnly
+    }
+
+    /// Offers one section for a picture.
+    fn offer_to_receive(&mut self) {
+        let mut api = self.subscriber.engine().sdp_api();
+        api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let Some((offer, pending)) = api.apply() else {
+            return;
+        };
+        self.subscriber.pending = Some(pending);
+        self.request(Kind::Description(Description {
+            role: TransportRole::Subscribe.into(),
+            is_offer: true,
+            sdp: offer.to_sdp_string(),
+            id: 1,
+            track_by_mid: BTreeMap::new(),
+        }));
+    }
+
+    fn on_receiving_answer(&mut self, clock: &Clock, answer: &Description) {
+        let Some(pending) = self.subscriber.pending.take() else {
+            return self.violations.push("an answer to no offer".into());
+        };
+        let taken = SdpAnswer::from_sdp_string(&answer.sdp)
+            .map_err(|error| error.to_string())
+            .and_then(|parsed| {
+                let api = self.subscriber.engine().sdp_api();
+                api.accept_answer(pending, parsed)
+                    .map_err(|error| error.to_string())
+            });
+        self.subscriber.nudge(clock.instant());
+        if let Err(error) = taken {
+            self.violations.push(format!("answer to a player: {error}"));
         }
     }
 

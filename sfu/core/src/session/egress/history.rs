@@ -114,6 +114,13 @@ impl History {
         true
     }
 
+    /// Nothing that was sent until now is sent again; its numbers stay used.
+    pub(super) fn forget(&mut self) {
+        for sent in &mut self.ring {
+            sent.is_withdrawn = true;
+        }
+    }
+
     fn is_new(&mut self, sequence: u64) -> bool {
         let Some(highest) = self.highest else {
             self.highest = Some(sequence);

@@ -45,13 +45,15 @@ use crate::{
 };
 
 /// Which section a subscription sends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SlotIndex(usize);
 
 /// A section of the subscribe transport.
 #[derive(Debug)]
 struct Slot {
     is_video: bool,
+    /// It is the client's: it keeps its stream, whatever it carries, and is never offered.
+    is_fixed: bool,
     /// Absent until it was first offered.
     mid: Option<Mid>,
     /// Whom it is to serve.
@@ -74,6 +76,9 @@ struct Tenant {
     track: String,
 }
 
+/// What the client's own sections are called: all are one stream, whatever they carry.
+const FIXED_STREAM: &str = "room";
+
 /// Tracks remembered per section.
 const HISTORY_MAX: usize = 16;
 
@@ -89,6 +94,8 @@ pub(crate) struct Egress {
     next_ssrc: u32,
     /// Sections by the SSRCs of their streams, in ascending order.
     by_ssrc: Vec<(u32, SlotIndex)>,
+    /// All sections are the client's.
+    is_fixed: bool,
 }
 
 /// What was sent because its time came.
@@ -130,17 +137,62 @@ pub(crate) enum Repair {
 }
 
 impl Egress {
-    /// Without sections. `first_ssrc` is random.
-    pub(super) fn new(now: Instant, first_ssrc: u32) -> Self {
+    /// Without sections. `first_ssrc` is random. With `is_fixed` there are those of the client's offer and
+    /// no others.
+    pub(super) fn new(now: Instant, first_ssrc: u32, is_fixed: bool) -> Self {
         Self {
             slots: Vec::new(),
             lane: Lane::new(now),
             next_ssrc: first_ssrc,
             by_ssrc: Vec::new(),
+            is_fixed,
         }
     }
 
-    /// Reserves a section for a subscription; it serves after the next offer and its answer.
+    /// Whether there is a section for one more subscription.
+    pub(crate) fn has_place(&self, is_video: bool) -> bool {
+        !self.is_fixed || self.vacant(is_video).is_some()
+    }
+
+    /// Whether sections keep their numbers from one subscription to the next.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.is_fixed
+    }
+
+    fn vacant(&self, is_video: bool) -> Option<usize> {
+        let is_vacant = |slot: &Slot| slot.is_video == is_video && slot.wish.is_none();
+        self.slots.iter().position(is_vacant)
+    }
+
+    /// Takes the sections of the client's offer, which was answered: those that are new to us are served
+    /// from now on.
+    pub(super) fn fix(&mut self, transport: &mut Transport, sections: &[(Mid, bool)]) {
+        for (mid, is_video) in sections {
+            if self.slots.iter().any(|slot| slot.mid == Some(*mid)) {
+                continue;
+            }
+            let ssrc = self.take_ssrc();
+            let repair = is_video.then(|| self.take_ssrc());
+            let mut stream = Stream::new(ssrc, repair, (ssrc >> 7) as u16);
+            stream.mid = Some(*mid);
+            if let Some(media) = transport.engine_ref().media(*mid) {
+                stream.ids = ElementIds::of(media.remote_extmap());
+            }
+            self.slots.push(Slot {
+                mid: Some(*mid),
+                is_fixed: true,
+                stream: Some(stream),
+                ..Slot::new(*is_video)
+            });
+        }
+        self.index_streams();
+        for slot in &self.slots {
+            remove_engines_stream(transport, slot.mid);
+        }
+    }
+
+    /// Reserves a section for a subscription; it serves after the next offer and its answer, or at once
+    /// where sections are fixed and [`Egress::has_place`].
     pub(crate) fn open(
         &mut self,
         subscription: SubscriptionKey,
@@ -155,7 +207,10 @@ impl Egress {
             .iter()
             .position(|s| is_free(s) && !s.history.contains(&track));
         let free = self.slots.iter().filter(|slot| is_free(slot)).count();
-        let index = fresh
+        let index = self
+            .vacant(is_video)
+            .filter(|_| self.is_fixed)
+            .or(fresh)
             .or_else(|| {
                 self.slots
                     .iter()
@@ -171,6 +226,12 @@ impl Egress {
                 slot.history.remove(0);
             }
             slot.history.push(track.clone());
+            if let Some(stream) = slot.stream.as_mut().filter(|_| slot.is_fixed) {
+                // What was sent before came from another track.
+                stream.history.forget();
+                slot.offered = Some(subscription);
+                slot.payload_types.clear();
+            }
             slot.wish = Some(Tenant {
                 subscription,
                 stream,
@@ -189,8 +250,16 @@ impl Egress {
                 .is_some_and(|tenant| tenant.subscription == subscription)
             {
                 slot.wish = None;
+                if slot.is_fixed {
+                    slot.offered = None;
+                }
             }
         }
+    }
+
+    /// Whether a subscription's section is negotiated already.
+    pub(crate) fn is_serving(&self, slot: SlotIndex) -> bool {
+        self.slots.get(slot.0).is_some_and(Slot::is_serving)
     }
 
     /// Whether an offer is wanted.
@@ -239,6 +308,10 @@ impl Egress {
                 slot.stream = stream;
             }
         }
+        self.index_streams();
+    }
+
+    fn index_streams(&mut self) {
         self.by_ssrc.clear();
         for (index, slot) in self.slots.iter().enumerate() {
             let stream = slot.stream.iter();
@@ -261,11 +334,7 @@ impl Egress {
         let mut begun = Vec::new();
         for slot in &mut self.slots {
             let Some(mid) = slot.mid else { continue };
-            // The engine makes a stream for each section that sends; a silent one costs sender reports.
-            let mut api = transport.engine().direct_api();
-            if let Some(engines) = api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()) {
-                api.remove_stream_tx(engines);
-            }
+            remove_engines_stream(transport, slot.mid);
             if slot.is_answered {
                 continue;
             }
@@ -289,14 +358,16 @@ impl Egress {
         else {
             return StreamName::Unknown;
         };
-        match &slot.wish {
-            Some(Tenant { stream, track, .. }) => StreamName::Is {
-                stream: stream.clone(),
-                track: track.clone(),
-                ssrc: slot.stream.as_ref().map_or(0, |stream| stream.ssrc),
-                repair: slot.stream.as_ref().and_then(|stream| stream.repair_ssrc),
-            },
-            None => StreamName::Vacant,
+        let (stream, track) = match (&slot.wish, slot.is_fixed) {
+            (_, true) => (FIXED_STREAM.to_owned(), format!("{FIXED_STREAM}-{mid}")),
+            (Some(Tenant { stream, track, .. }), false) => (stream.clone(), track.clone()),
+            (None, false) => return StreamName::Vacant,
+        };
+        StreamName::Is {
+            stream,
+            track,
+            ssrc: slot.stream.as_ref().map_or(0, |stream| stream.ssrc),
+            repair: slot.stream.as_ref().and_then(|stream| stream.repair_ssrc),
         }
     }
 
@@ -495,7 +566,10 @@ impl Egress {
         }
         let Self { slots, lane, .. } = self;
         let streams = slots.iter_mut().filter_map(|slot| {
-            let name = slot.wish.as_ref()?.stream.as_str();
+            let name = match slot.is_fixed {
+                true => FIXED_STREAM,
+                false => slot.wish.as_ref()?.stream.as_str(),
+            };
             Some((slot.stream.as_mut()?, name))
         });
         lane.report(now, anchor, outbox, streams);
@@ -591,6 +665,7 @@ impl Slot {
     fn new(is_video: bool) -> Self {
         Self {
             is_video,
+            is_fixed: false,
             mid: None,
             wish: None,
             history: Vec::new(),
@@ -611,6 +686,15 @@ impl Slot {
 
     fn is_serving(&self) -> bool {
         self.is_answered && self.offered.is_some() && !self.is_changed()
+    }
+}
+
+/// The engine makes a stream for each section that sends; a silent one costs sender reports.
+fn remove_engines_stream(transport: &mut Transport, mid: Option<Mid>) {
+    let mut api = transport.engine().direct_api();
+    let engines = mid.and_then(|mid| api.stream_tx_by_mid(mid, None).map(|stream| stream.ssrc()));
+    if let Some(engines) = engines {
+        api.remove_stream_tx(engines);
     }
 }
 

@@ -31,7 +31,7 @@ fn connected(now: Instant, first_ssrc: u32) -> Egress {
     let profile = Profile::AeadAes128Gcm;
     let material = vec![7; profile.material_len()];
     let (sender, receiver) = contexts(&material, profile, true).unwrap();
-    let mut egress = Egress::new(now, first_ssrc);
+    let mut egress = Egress::new(now, first_ssrc, false);
     egress.lane.connect(sender, receiver);
     egress.lane.set_route(
         now,
@@ -191,6 +191,60 @@ fn a_large_picture_is_spread_and_sound_does_not_wait_behind_it() {
     egress.handle_timeout(later, &anchor, &mut outbox, &mut |_, _, _| None);
     let left = drained(&mut outbox);
     assert!(left.iter().all(|(kind, ..)| *kind != 96), "{left:?}");
+}
+
+#[test]
+fn a_section_of_the_client_serves_one_track_after_another_under_one_name() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(16);
+    let mut egress = connected(now, 100);
+    egress.is_fixed = true;
+    let open = |egress: &mut Egress, tenant: u64| {
+        let (stream, track) = ("S".to_owned(), tenant.to_string());
+        let slot = egress.open(subscription(tenant), true, stream, track);
+        egress.slots[slot.0].payload_types = vec![Some(Some(PAYLOAD_TYPE))];
+        slot
+    };
+    assert!(!egress.has_place(true), "before the client's offer");
+    let mut stream = Stream::new(7, Some(8), 0);
+    stream.ids = ElementIds::of(&crate::rtp::extension_map());
+    egress.slots.push(Slot {
+        is_fixed: true,
+        stream: Some(stream),
+        ..Slot::new(true)
+    });
+    assert!(egress.has_place(true) && !egress.has_place(false));
+    let slot = open(&mut egress, 1);
+    assert!(egress.is_serving(slot) && !egress.has_place(true));
+    assert!(!egress.is_changed(), "there is nothing to offer");
+    let sent = packet(Codec::H264, 500, 900);
+    assert!(
+        egress
+            .write(now, &mut outbox, slot, &media(&sent, 9))
+            .is_ok()
+    );
+    egress.close(subscription(1));
+    assert!(!egress.is_serving(slot) && egress.has_place(true));
+    assert_eq!(
+        egress.write(now, &mut outbox, slot, &media(&sent, 10)),
+        Err(Unsent::NotServing)
+    );
+
+    assert_eq!(open(&mut egress, 2), slot);
+    // The number stays used, and what the track before sent is not sent again for the next.
+    assert_eq!(
+        egress.write(now, &mut outbox, slot, &media(&sent, 9)),
+        Err(Unsent::Used)
+    );
+    let find = |_, _| Some(Arc::clone(&sent));
+    let again = egress.repair(now, &mut outbox, slot, 9, find);
+    assert_eq!(again, Repair::Refused);
+    assert!(
+        egress
+            .write(now, &mut outbox, slot, &media(&sent, 10))
+            .is_ok()
+    );
+    assert_eq!(drained(&mut outbox), [(96, 9, 7), (96, 10, 7)]);
 }
 
 #[derive(Debug, Clone)]

@@ -1,0 +1,132 @@
+//! Connectivity checks that leave out what RFC 8445 section 7.1 asks for: some encoders send binding
+//! requests without PRIORITY, which the engine refuses. Such a check is completed before the engine sees
+//! it, if it is genuine: signed with the password of this session (RFC 8489 section 14.5). Must not judge
+//! anything else.
+
+use aws_lc_rs::{constant_time, hmac};
+
+const HEADER: usize = 20;
+const INTEGRITY: usize = 20;
+const MESSAGE_INTEGRITY: u16 = 0x0008;
+const PRIORITY: u16 = 0x0024;
+
+/// That of a peer-reflexive candidate (RFC 8445 section 5.1.2): all that is known of where it came from.
+const PRIORITY_VALUE: u32 = (110 << 24) | (0xffff << 8) | 255;
+
+/// Whether this is a check without PRIORITY.
+pub(super) fn is_incomplete(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0, 1]) && integrity_of_incomplete(bytes).is_some()
+}
+
+/// The same in whole, if it is signed with `password`.
+pub(super) fn completed(bytes: &[u8], password: &[u8]) -> Option<Vec<u8>> {
+    let integrity_at = integrity_of_incomplete(bytes)?;
+    let signed = bytes.get(..integrity_at)?;
+    let tag = bytes.get(integrity_at + 4..integrity_at + 4 + INTEGRITY)?;
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password);
+    constant_time::verify_slices_are_equal(sign(&key, signed)?.as_ref(), tag).ok()?;
+
+    let mut whole = signed.to_vec();
+    whole.extend(PRIORITY.to_be_bytes());
+    whole.extend(4_u16.to_be_bytes());
+    whole.extend(PRIORITY_VALUE.to_be_bytes());
+    let tag = sign(&key, &whole)?;
+    whole.extend(MESSAGE_INTEGRITY.to_be_bytes());
+    whole.extend(u16::try_from(INTEGRITY).ok()?.to_be_bytes());
+    whole.extend(tag.as_ref());
+    let length = u16::try_from(whole.len() - HEADER).ok()?;
+    whole.get_mut(2..4)?.copy_from_slice(&length.to_be_bytes());
+    Some(whole)
+}
+
+/// Where the signature of a message without PRIORITY begins.
+fn integrity_of_incomplete(bytes: &[u8]) -> Option<usize> {
+    let mut at = HEADER;
+    loop {
+        let kind = u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?);
+        let length = u16::from_be_bytes(bytes.get(at + 2..at + 4)?.try_into().ok()?);
+        match kind {
+            PRIORITY => return None,
+            MESSAGE_INTEGRITY if usize::from(length) == INTEGRITY => return Some(at),
+            _ => at += 4 + usize::from(length).next_multiple_of(4),
+        }
+    }
+}
+
+/// The signature of what comes before it: over a header that counts it in.
+fn sign(key: &hmac::Key, signed: &[u8]) -> Option<hmac::Tag> {
+    let length = u16::try_from(signed.len() - HEADER + 4 + INTEGRITY).ok()?;
+    let mut context = hmac::Context::with_key(key);
+    context.update(signed.get(..2)?);
+    context.update(&length.to_be_bytes());
+    context.update(signed.get(4..)?);
+    Some(context.sign())
+}
+
+#[cfg(test)]
+mod tests {
+    use str0m::ice::{StunMessage, StunMessageBuilder, TransId};
+
+    use super::*;
+
+    fn sha1_hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+        let mut context = hmac::Context::with_key(&key);
+        for part in parts {
+            context.update(part);
+        }
+        context.sign().as_ref().try_into().unwrap()
+    }
+
+    /// A binding request, nominating, signed by another implementation.
+    fn check(priority: Option<u32>) -> Vec<u8> {
+        let builder = StunMessageBuilder::new().binding().request();
+        let builder = builder.username("0ours:theirs").use_candidate();
+        let message = match priority {
+            Some(priority) => builder.prio(priority).build(TransId::new()),
+            None => builder.build(TransId::new()),
+        };
+        let mut buffer = vec![0; 256];
+        let length = message
+            .to_bytes(Some(b"password"), &mut buffer, sha1_hmac)
+            .unwrap();
+        buffer.truncate(length);
+        buffer
+    }
+
+    #[test]
+    fn a_check_without_priority_is_completed_and_signed_anew() {
+        let lacking = check(None);
+        assert!(StunMessage::parse(&lacking).is_err());
+        let whole = completed(&lacking, b"password").unwrap();
+        let parsed = StunMessage::parse(&whole).unwrap();
+        assert!(parsed.verify(b"password", sha1_hmac));
+        assert_eq!(parsed.prio(), Some(PRIORITY_VALUE));
+        assert!(parsed.use_candidate());
+        assert_eq!(parsed.split_username(), Some(("0ours", "theirs")));
+        assert_eq!(whole[4..HEADER], lacking[4..HEADER], "same transaction");
+    }
+
+    #[test]
+    fn nothing_else_is_touched() {
+        assert_eq!(completed(&check(Some(7)), b"password"), None);
+        assert_eq!(completed(&check(None), b"another"), None);
+        let mut forged = check(None);
+        forged[HEADER + 5] ^= 1;
+        assert_eq!(completed(&forged, b"password"), None);
+        assert!(is_incomplete(&check(None)));
+        assert!(!is_incomplete(&check(Some(7))));
+        let mut response = check(None);
+        response[0] = 1;
+        assert!(!is_incomplete(&response));
+    }
+
+    #[test]
+    fn no_prefix_of_a_check_is_misread() {
+        let lacking = check(None);
+        // The fingerprint behind the signature is not needed.
+        for end in 0..lacking.len() - 8 {
+            assert_eq!(completed(&lacking[..end], b"password"), None, "{end} bytes");
+        }
+    }
+}
