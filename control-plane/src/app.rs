@@ -24,6 +24,8 @@ pub(crate) struct Parts {
     pub(crate) health: Router,
     /// Signalling of clients.
     pub(crate) signal: Router,
+    /// Encoders and players.
+    pub(crate) whip: Router,
     /// The API of server SDKs.
     pub(crate) twirp: Router,
     /// The gRPC API.
@@ -39,6 +41,8 @@ pub(crate) fn app(parts: Parts, limits: &HttpConfig) -> Router {
         .merge(parts.signal)
         .merge(parts.twirp.layer(cors()))
         .layer(DefaultBodyLimit::max(limits.max_body.bytes()))
+        // Has a limit of its own.
+        .merge(parts.whip)
         .layer(middleware::from_fn(
             move |request: Request, next: Next| async move {
                 let late = || StatusCode::REQUEST_TIMEOUT.into_response();

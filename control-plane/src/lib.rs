@@ -23,3 +23,4 @@ pub mod store;
 mod twirp;
 mod web;
 pub mod webhook;
+pub mod whip;

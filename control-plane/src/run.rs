@@ -40,6 +40,7 @@ use crate::{
     twirp,
     web::{self, Guests},
     webhook::{self, WebhookError},
+    whip::{self, WhipState},
 };
 
 /// Why a process does not start.
@@ -281,6 +282,7 @@ async fn store(config: &ClusterStoreConfig) -> Result<SharedStore, StartError> {
 struct Gate {
     server: Server,
     signal: SignalState,
+    whip: WhipState,
     health: HealthReporter,
     metrics: Arc<MetricsExport>,
     is_stopping: Arc<AtomicBool>,
@@ -334,8 +336,15 @@ impl Gate {
             Arc::new(Arc::clone(&cluster)),
             Arc::clone(&keys),
             config.signal.clone(),
-            ice,
+            ice.clone(),
             Arc::new(Signalling::new(metrics.provider())),
+        );
+        let whip = WhipState::new(
+            Arc::new(Arc::clone(&cluster)),
+            Arc::clone(&keys),
+            config.whip.clone(),
+            config.signal.clone(),
+            ice,
         );
         let replica = format!("{:016x}", rand::random::<u64>());
         let sending = webhook::Setup {
@@ -357,6 +366,7 @@ impl Gate {
             metrics: &metrics,
             is_stopping: &is_stopping,
             signal: &signal,
+            whip: &whip,
         };
         let (health, parts) = making.parts().await?;
         let app = app::app(parts, &config.http);
@@ -372,6 +382,7 @@ impl Gate {
         Ok(Self {
             server,
             signal,
+            whip,
             health,
             metrics,
             is_stopping,
@@ -391,6 +402,7 @@ impl Gate {
         let Self {
             server,
             signal,
+            whip,
             metrics,
             cluster,
             grace,
@@ -401,6 +413,12 @@ impl Gate {
             tracing::warn!(
                 open = signal.open_connections(),
                 "signalling did not end in time"
+            );
+        }
+        if tokio::time::timeout(grace, whip.close()).await.is_err() {
+            tracing::warn!(
+                open = whip.open_sessions(),
+                "sessions of encoders and players did not end in time"
             );
         }
         server.shutdown(grace).await;
@@ -423,6 +441,7 @@ struct Making<'a> {
     metrics: &'a Arc<MetricsExport>,
     is_stopping: &'a Arc<AtomicBool>,
     signal: &'a SignalState,
+    whip: &'a WhipState,
 }
 
 impl Making<'_> {
@@ -465,6 +484,7 @@ impl Making<'_> {
             web: web::router(guests),
             health: signs,
             signal: signal::router(self.signal.clone()),
+            whip: whip::router(self.whip.clone()),
             twirp: twirp::router(calls),
             grpc,
         };

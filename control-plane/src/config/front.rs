@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use plenum_service::config::{
-    HttpConfig, Key, LogConfig, Mistakes, Secret, TelemetryConfig, is_loopback,
+    ByteSize, HttpConfig, Key, LogConfig, Mistakes, Secret, TelemetryConfig, is_loopback,
 };
 
-use super::{ApiConfig, Config, ControlPlaneConfig, DEV_KEY, DEV_SECRET, WebConfig};
+use super::{ApiConfig, Config, ControlPlaneConfig, DEV_KEY, DEV_SECRET, WebConfig, WhipConfig};
 use crate::{ice_servers::IceConfig, signal::SignalConfig, webhook::WebhookConfig};
 
 /// The settings of the front; see [`Config`] for what each means.
@@ -18,6 +18,7 @@ pub struct Front {
     pub keys: BTreeMap<String, Secret>,
     pub signal: SignalConfig,
     pub ice: IceConfig,
+    pub whip: WhipConfig,
     pub web: WebConfig,
     pub api: ApiConfig,
     pub webhook: WebhookConfig,
@@ -37,6 +38,7 @@ macro_rules! front {
                     keys: config.keys,
                     signal: config.signal,
                     ice: config.ice,
+                    whip: config.whip,
                     web: config.web,
                     api: config.api,
                     webhook: config.webhook,
@@ -81,6 +83,26 @@ impl Front {
                 api.max_concurrent_requests == 0,
             ),
             ("api.max_event_streams", api.max_event_streams == 0),
+        ] {
+            mistakes.refuse_zero(key, is_zero);
+        }
+        self.check_whip(mistakes);
+    }
+
+    fn check_whip(&self, mistakes: &mut Mistakes) {
+        let whip = &self.whip;
+        for (key, is_zero) in [
+            ("whip.max_sessions", whip.max_sessions == 0),
+            ("whip.connect_timeout", whip.connect_timeout.is_zero()),
+            (
+                "whip.max_pending_per_token",
+                whip.max_pending_per_token == 0,
+            ),
+            ("whip.posts_per_second", whip.posts_per_second == 0),
+            ("whip.post_burst", whip.post_burst == 0),
+            ("whip.patches_per_second", whip.patches_per_second == 0),
+            ("whip.patch_burst", whip.patch_burst == 0),
+            ("whip.max_body", whip.max_body == ByteSize(0)),
         ] {
             mistakes.refuse_zero(key, is_zero);
         }

@@ -14,7 +14,7 @@ pub use plenum_service::config::{
 };
 pub use sections::{
     ApiConfig, ClusterConfig, ClusterStoreConfig, Config, ControlPlaneConfig, DEV_KEY, DEV_SECRET,
-    EtcdSection, StoreConfig, WebConfig,
+    EtcdSection, StoreConfig, WebConfig, WhipConfig,
 };
 
 impl Configuration for Config {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use plenum_service::{
     cluster::TlsConfig,
-    config::{HttpConfig, LogConfig, Secret, TelemetryConfig},
+    config::{ByteSize, HttpConfig, LogConfig, Secret, TelemetryConfig},
     settings,
 };
 use sfu_node::NodeConfig;
@@ -29,6 +29,8 @@ settings! {
         signal: SignalConfig = SignalConfig::default(),
         /// STUN and TURN servers that clients are told of.
         ice: IceConfig = IceConfig::default(),
+        /// Encoders and players over HTTP: WHIP and WHEP.
+        whip: WhipConfig = WhipConfig::default(),
         /// The web page.
         web: WebConfig = WebConfig::default(),
         /// The media node. The defaults serve clients on this machine; others need addresses they can
@@ -65,6 +67,8 @@ settings! {
         /// STUN and TURN servers that clients are told of. The TURN server of a media node is one of
         /// them when both have the same secret.
         ice: IceConfig = IceConfig::default(),
+        /// Encoders and players over HTTP: WHIP and WHEP.
+        whip: WhipConfig = WhipConfig::default(),
         /// The web page.
         web: WebConfig = WebConfig::default(),
         /// The APIs for backends: gRPC, and the same calls over Twirp.
@@ -133,6 +137,28 @@ settings! {
         lease: Duration = Duration::from_secs(6),
         /// TLS between media nodes and control planes, both sides with certificates.
         tls: TlsConfig = TlsConfig::default(),
+    }
+}
+
+settings! {
+    /// Encoders and players.
+    pub struct WhipConfig {
+        /// Sessions at once; more are refused.
+        max_sessions: u32 = 10_000,
+        /// Time for a client from the answer to its offer until its connection stands.
+        connect_timeout: Duration = Duration::from_secs(10),
+        /// Sessions of one token that are not connected yet; more are refused.
+        max_pending_per_token: u32 = 5,
+        /// Sessions that one token may open each second, averaged.
+        posts_per_second: u32 = 2,
+        /// Sessions that one token may open at once.
+        post_burst: u32 = 10,
+        /// Changes (PATCH and the choice of a layer) to one session each second, averaged.
+        patches_per_second: u32 = 5,
+        /// Changes to one session at once.
+        patch_burst: u32 = 30,
+        /// Body of one request: a session description, or a part of one.
+        max_body: ByteSize = ByteSize::kib(64),
     }
 }
 

@@ -2,7 +2,7 @@
 //! function of its arguments. Must not talk to a node.
 
 use http::HeaderMap;
-use plenum_proto::node::{Join, Resume};
+use plenum_proto::node::{Join, Resume, SessionShape};
 
 use super::{
     config::SignalConfig, frame::Encoding, params::Params, pending::Subject, refusal::Refusal,
@@ -109,10 +109,15 @@ fn join(config: &SignalConfig, verified: &Verified, room: String, params: &Param
         home: None,
         room_id: String::new(),
         direct: params.direct,
+        shape: SessionShape::TwoWay.into(),
     }
 }
 
-fn check_lengths(config: &SignalConfig, join: &Join) -> Result<(), Refusal> {
+/// Checks what a token brings with it, before a node sees it.
+///
+/// # Errors
+/// What is too long; the backend's fault.
+pub(crate) fn check_lengths(config: &SignalConfig, join: &Join) -> Result<(), Refusal> {
     let room = join.room.as_ref().map_or("", |room| &room.name);
     for (what, text) in [
         ("identity", join.identity.as_str()),

@@ -5,16 +5,16 @@
 //! the stay and the client takes it up again through any other. RFC 6455 (WebSocket); client
 //! protocol version 0, with two connections per participant.
 
-mod admission;
+pub(crate) mod admission;
 mod config;
 mod connection;
 mod direct;
 mod end;
 mod frame;
-mod node;
+pub(crate) mod node;
 mod params;
-mod pending;
-mod rate;
+pub(crate) mod pending;
+pub(crate) mod rate;
 mod refusal;
 mod routes;
 pub(crate) mod span;

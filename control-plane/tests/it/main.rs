@@ -13,3 +13,4 @@ mod signal;
 mod support;
 mod twirp;
 mod webhook;
+mod whip;
