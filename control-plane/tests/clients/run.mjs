@@ -37,6 +37,8 @@ const SUITES = {
   'sdk-node': { command: node, minutes: 4 },
   'sdk-python': { command: pytest, minutes: 6 },
   'grpc-python': { command: pytest, minutes: 4 },
+  'whip-js': { command: node, minutes: 5 },
+  'whip-aiortc': { command: pytest, minutes: 4 },
 };
 
 // Runs one suite in a process group of its own, so that none of its processes outlives it.
