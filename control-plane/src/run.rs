@@ -332,20 +332,8 @@ impl Gate {
             );
         }
         let is_stopping = Arc::new(AtomicBool::new(false));
-        let signal = SignalState::new(
-            Arc::new(Arc::clone(&cluster)),
-            Arc::clone(&keys),
-            config.signal.clone(),
-            ice.clone(),
-            Arc::new(Signalling::new(metrics.provider())),
-        );
-        let whip = WhipState::new(
-            Arc::new(Arc::clone(&cluster)),
-            Arc::clone(&keys),
-            config.whip.clone(),
-            config.signal.clone(),
-            ice,
-        );
+        let signalling = Signalling::new(metrics.provider());
+        let (signal, whip) = gateways(&config, &cluster, &keys, ice, signalling);
         let replica = format!("{:016x}", rand::random::<u64>());
         let sending = webhook::Setup {
             cluster: Arc::clone(&cluster),
@@ -490,6 +478,31 @@ impl Making<'_> {
         };
         Ok((health, parts))
     }
+}
+
+/// The two ways in for media: of SDKs, and of encoders and players.
+fn gateways(
+    config: &Front,
+    cluster: &Arc<Cluster>,
+    keys: &Arc<Keys>,
+    ice: IceServers,
+    metrics: Signalling,
+) -> (SignalState, WhipState) {
+    let whip = WhipState::new(
+        Arc::new(Arc::clone(cluster)),
+        Arc::clone(keys),
+        config.whip.clone(),
+        config.signal.clone(),
+        ice.clone(),
+    );
+    let signal = SignalState::new(
+        Arc::new(Arc::clone(cluster)),
+        Arc::clone(keys),
+        config.signal.clone(),
+        ice,
+        Arc::new(metrics),
+    );
+    (signal, whip)
 }
 
 /// Tells the health service of the whole ("") and of each public service.

@@ -165,7 +165,9 @@ fn created(shared: &Shared, opened: Opened, is_playing: bool) -> Response {
     for (name, value) in [(LOCATION, session.path()), (ETAG, tag)] {
         insert(headers, name, &value);
     }
-    let servers = shared.ice.ice_servers(&session.owner.room, &session.owner.identity);
+    let servers = shared
+        .ice
+        .ice_servers(&session.owner.room, &session.owner.identity);
     links::servers(headers, &servers);
     if is_playing {
         links::extensions(headers, &session.path());
