@@ -93,6 +93,8 @@ impl Shard {
             .participants
             .get_mut(session)
             .ok_or(DropReason::UnknownStream)?;
+        // Media is a sign of life too: some encoders check connectivity at the start and never again.
+        participant.member.silent_since = participant.member.silent_since.map(|_| packet.arrival);
         if let Some(stream) = participant.session.ingress.stream(packet.ssrc) {
             return Ok(stream);
         }
