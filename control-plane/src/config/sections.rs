@@ -150,9 +150,9 @@ settings! {
         /// Sessions of one token that are not connected yet; more are refused.
         max_pending_per_token: u32 = 5,
         /// Sessions that one token may open each second, averaged.
-        posts_per_second: u32 = 2,
+        posts_per_second: u32 = 20,
         /// Sessions that one token may open at once.
-        post_burst: u32 = 10,
+        post_burst: u32 = 50,
         /// Changes (PATCH and the choice of a layer) to one session each second, averaged.
         patches_per_second: u32 = 5,
         /// Changes to one session at once.
