@@ -7,7 +7,7 @@ use str0m::{
 };
 
 use super::{
-    Role, Session,
+    Role, Session, Shape,
     egress::offer_text,
     sdp::{self, SdpProblem, SectionWish},
     transport::{Fault, guarded},
@@ -92,6 +92,9 @@ impl Session {
     /// Makes an offer of what changed on the subscribe transport. Nothing comes while an offer waits for
     /// its answer, or nothing changed.
     pub(crate) fn make_offer(&mut self) -> Option<Offer> {
+        if self.shape != Shape::TwoWay {
+            return None;
+        }
         if self
             .subscribe_ref()
             .is_some_and(|transport| transport.pending.is_some())
