@@ -73,7 +73,7 @@ def test_configuration_is_read(values, tmp_path):
 
 
 def test_the_image_has_every_program_that_pods_start():
-    [line] = [line for line in (CHART.parent / "Containerfile").read_text().splitlines() if "for program in" in line]
+    [line] = [line for line in (CHART / "Containerfile").read_text().splitlines() if "for program in" in line]
     has = set(re.search(r"for program in (.*?);", line)[1].split())
     for values in VALUES:
         for owner, _, spec in pods(render(values)):

@@ -165,7 +165,7 @@ def test_the_version_is_the_programs():
 
 def test_the_image_is_built_with_the_projects_toolchain():
     channel = re.search(r'channel = "(.*)"', (CHART.parent / "rust-toolchain.toml").read_text())[1]
-    assert f"/rust:{channel}-" in (CHART.parent / "Containerfile").read_text()
+    assert f"/rust:{channel}-" in (CHART / "Containerfile").read_text()
 
 
 def test_there_is_a_file_of_values_for_every_mode_and_exposure():
