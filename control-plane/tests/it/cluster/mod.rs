@@ -14,8 +14,10 @@ use livekit_protocol::{
 use plenum_proto::{
     node::{StatusRequest, node_client::NodeClient},
     v1::{
-        CordonNodeRequest, CreateRoomRequest, GetRoomRequest, ListNodesRequest, ListRoomsRequest,
-        RoomConfig, node_service_client::NodeServiceClient, room_service_client::RoomServiceClient,
+        CordonNodeRequest, CreateRoomRequest, GetParticipantRequest, GetRoomRequest,
+        ListNodesRequest, ListRoomsRequest, RoomConfig, node_service_client::NodeServiceClient,
+        participant_service_client::ParticipantServiceClient,
+        room_service_client::RoomServiceClient,
     },
 };
 use tonic::{Code, transport::Endpoint};
@@ -270,4 +272,63 @@ async fn strangers_are_no_part_of_a_cluster() {
     assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
     assert!(stranger.says("cluster.secret").await);
     control.knows(std::slice::from_ref(&node)).await;
+}
+
+/// Participants of one room whose signalling comes to different regions are served by nodes of these, as one room.
+#[tokio::test]
+async fn a_room_spans_the_regions_of_its_participants() {
+    let Some(etcd) = Etcd::start().await else {
+        return;
+    };
+    let store = etcd.setting();
+    let eu = ControlPlane::start(&[&store, "cluster.region=eu"]).await;
+    let us = ControlPlane::start(&[&store, "cluster.region=us"]).await;
+    let secret = format!("node.relay.secret={:032x}", rand::random::<u128>());
+    let relay = "node.relay.listen=127.0.0.1:0";
+    let both = [&eu, &us];
+    let Some(home) = Sfu::start(&both, &["node.region=eu", relay, &secret]).await else {
+        return;
+    };
+    let edge = Sfu::start(&both, &["node.region=us", relay, &secret])
+        .await
+        .unwrap();
+    let nodes = [home, edge];
+    for replica in both {
+        replica.knows(&nodes).await;
+    }
+    let (mut ann, at_home) = join(&eu, "tea", "ann").await;
+    let (bob, at_edge) = join(&us, "tea", "bob").await;
+    assert_eq!(node_of(&at_home), nodes[0].id);
+    assert_eq!(node_of(&at_edge), nodes[1].id);
+    assert_eq!(room_id(&at_edge), room_id(&at_home));
+    let others = at_edge
+        .other_participants
+        .iter()
+        .map(|other| &other.identity);
+    assert_eq!(others.collect::<Vec<_>>(), ["ann"]);
+    loop {
+        if let Hear::Update(update) = ann.hear().await
+            && update.participants.iter().any(|who| who.identity == "bob")
+        {
+            break;
+        }
+    }
+    // Both replicas answer for both participants, wherever these are.
+    for replica in both {
+        let mut api = ParticipantServiceClient::new(channel(replica).await);
+        for identity in ["ann", "bob"] {
+            let get = GetParticipantRequest {
+                room: "tea".into(),
+                identity: identity.into(),
+            };
+            let found = api.get_participant(with_token(&admin("tea"), get)).await;
+            assert_eq!(found.unwrap().get_ref().identity, identity);
+        }
+    }
+    // A stay is taken up where it is, though the signalling comes from elsewhere.
+    drop(bob);
+    let own = at_edge.participant.as_ref().unwrap().sid.clone();
+    let mut bob = connect(&eu, "tea", "bob", &format!("&reconnect=1&sid={own}")).await;
+    assert!(matches!(bob.hear().await, Hear::Reconnect(_)));
+    bob.settle().await;
 }
