@@ -27,6 +27,8 @@ pub(super) struct DelayBased {
     estimate: f64,
     /// What was delivered while the link was busy all the time: our share of it.
     share: Option<f64>,
+    /// When that was last seen.
+    learnt: u64,
     updated: Option<u64>,
     lowered: Option<u64>,
     /// A queue is being waited out.
@@ -81,6 +83,7 @@ impl DelayBased {
         Self {
             estimate: start,
             share: None,
+            learnt: 0,
             updated: None,
             lowered: None,
             is_draining: false,
@@ -97,6 +100,14 @@ impl DelayBased {
     /// Whether a queue is being waited out.
     pub(super) fn is_draining(&self) -> bool {
         self.is_draining
+    }
+
+    /// Whether our share of the link was seen a moment ago, and the estimate is about that: a burst would
+    /// only show what others have.
+    pub(super) fn knows_share(&self, now: u64) -> bool {
+        const FRESH: u64 = 4_000_000;
+        now.saturating_sub(self.learnt) < FRESH
+            && self.share.is_some_and(|share| self.estimate < share * 1.1)
     }
 
     /// Something that measured more is to be believed.
@@ -158,6 +169,7 @@ impl DelayBased {
                 .share
                 .map_or(delivered, |share| share + WEIGHT * (delivered - share));
             self.share = Some(share);
+            self.learnt = signals.now;
         }
         // Others go away, and were perhaps never there.
         let excess = self.tolerance - Self::TOLERANCE;
@@ -205,6 +217,7 @@ impl DelayBased {
         } else {
             let share = self.share.unwrap_or(delivered);
             self.share = Some(share + WEIGHT * (delivered - share));
+            self.learnt = signals.now;
         }
         self.is_draining = true;
         self.estimate = self.estimate.min(lowered);

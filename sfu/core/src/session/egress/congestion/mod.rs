@@ -233,6 +233,7 @@ impl Congestion {
         }
         let is_blocked = self.before_silence.is_some()
             || self.delay.is_draining()
+            || self.delay.knows_share(now)
             || self.trend.usage() != Usage::Normal;
         let estimate = self.estimate();
         self.prober.handle_timeout(now, estimate, is_blocked);
