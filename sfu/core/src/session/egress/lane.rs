@@ -115,6 +115,14 @@ impl Waiting {
         self.packet.payload.len()
     }
 
+    pub(super) fn is_keyframe(&self) -> bool {
+        self.packet.is_keyframe
+    }
+
+    pub(super) fn timestamp(&self) -> u32 {
+        self.rewritten.timestamp
+    }
+
     /// Its number in its stream.
     pub(super) fn sequence(&self) -> u64 {
         self.rewritten.sequence

@@ -465,15 +465,15 @@ impl Egress {
             return Ok(lane.send(now, outbox, stream, media));
         }
         if packet.is_keyframe && !lane.pacer.is_empty() {
-            supersede(lane, stream);
+            supersede(lane, stream, Some(rewritten.timestamp));
         }
         if lane.pacer.admits(now) {
             return Ok(lane.send(now, outbox, stream, media));
         }
-        if lane.pacer.is_full() {
-            // Who has most waiting makes room. Its decoder asks for a keyframe, which takes the place of
-            // all of it.
-            let most = self.most_waiting();
+        if lane.pacer.is_long()
+            && let Some(most) = self.most_waiting()
+        {
+            // Its decoder asks for a keyframe.
             self.throw_away(most);
         }
         let Self { slots, lane, .. } = self;
@@ -611,18 +611,21 @@ impl Egress {
         }
     }
 
-    /// The section of which most bytes wait.
-    fn most_waiting(&self) -> usize {
-        let mut sums: Vec<usize> = vec![0; self.slots.len()];
+    /// The section of which most bytes wait, of those of which no keyframe does: what follows one is what
+    /// its viewer waits for.
+    fn most_waiting(&self) -> Option<usize> {
+        let mut sums: Vec<Option<usize>> = vec![Some(0); self.slots.len()];
         for (queued, bytes) in self.lane.pacer.waiting() {
             if let Queued::Media(waiting) = queued
                 && let Some(sum) = sums.get_mut(waiting.slot)
             {
-                *sum += bytes;
+                *sum = sum
+                    .filter(|_| !waiting.is_keyframe())
+                    .map(|sum| sum + bytes);
             }
         }
-        let most = sums.iter().enumerate().max_by_key(|(_, sum)| **sum);
-        most.map_or(0, |(slot, _)| slot)
+        let most = sums.iter().enumerate().max_by_key(|(_, sum)| **sum)?;
+        most.1.filter(|sum| *sum > 0).map(|_| most.0)
     }
 
     /// What waits for a subscription is not wanted any more.
@@ -634,7 +637,7 @@ impl Egress {
         let Self { slots, lane, .. } = self;
         let stream = slots.get_mut(slot).and_then(|slot| slot.stream.as_mut());
         if let Some(stream) = stream.filter(|_| !lane.pacer.is_empty()) {
-            supersede(lane, stream);
+            supersede(lane, stream, None);
         }
     }
 
@@ -649,11 +652,13 @@ impl Egress {
     }
 }
 
-/// What waits of a stream is of no use any more: a picture that needs none before it takes its place, or
-/// nobody is to see it.
-fn supersede(lane: &mut Lane, stream: &mut Stream) {
+/// What waits of a stream is of no use any more: a picture of this timestamp needs none before it, or nobody
+/// is to see it.
+fn supersede(lane: &mut Lane, stream: &mut Stream, by: Option<u32>) {
     lane.pacer.drop_waiting(|queued| match queued {
-        Queued::Media(waiting) if waiting.ssrc == stream.ssrc => {
+        Queued::Media(waiting)
+            if waiting.ssrc == stream.ssrc && Some(waiting.timestamp()) != by =>
+        {
             stream.history.withdraw(waiting.sequence());
             true
         }

@@ -31,7 +31,7 @@ impl<T> Pacer<T> {
     /// Where nothing is known of the link, in bits per second.
     const RATE: f64 = 150e6;
 
-    /// What waits at most: packets, and how long it would take to send them.
+    /// Packets that wait at most, and how long it should take to send them.
     const WAITING: usize = 1_024;
     const WAITING_TIME: Duration = Duration::from_secs(1);
 
@@ -134,10 +134,14 @@ impl<T> Pacer<T> {
         self.first.is_empty() && self.waiting.is_empty()
     }
 
-    /// Whether too much waits.
+    /// Whether nothing more may wait.
     pub(super) fn is_full(&self) -> bool {
-        let time = Duration::from_nanos(self.bytes as u64 * self.nanos_per_byte);
-        self.first.len() + self.waiting.len() >= Self::WAITING || time >= Self::WAITING_TIME
+        self.first.len() + self.waiting.len() >= Self::WAITING
+    }
+
+    /// Whether more waits than is worth waiting for.
+    pub(super) fn is_long(&self) -> bool {
+        Duration::from_nanos(self.bytes as u64 * self.nanos_per_byte) >= Self::WAITING_TIME
     }
 }
 
@@ -212,6 +216,6 @@ mod tests {
         for packet in 0..100 {
             slow.push(packet, 1_000);
         }
-        assert!(slow.is_full());
+        assert!(slow.is_long() && !slow.is_full());
     }
 }
