@@ -217,11 +217,18 @@ impl Prober {
 
     /// The estimate had to be lowered.
     pub(super) fn on_lowered(&mut self, now: u64) {
-        let raised = self.raised.take();
-        self.relapses = match raised {
-            Some(at) if now.saturating_sub(at) < Self::HOLDS => (self.relapses + 1).min(8),
-            Some(_) => 0,
-            None => self.relapses,
+        let is_relapse = match self.raised.take() {
+            Some(at) => now.saturating_sub(at) < Self::HOLDS,
+            None => {
+                // A moment's queue says nothing of what the link takes.
+                self.next = self.next.max(now + Self::PAUSE);
+                return;
+            }
+        };
+        self.relapses = if is_relapse {
+            (self.relapses + 1).min(8)
+        } else {
+            0
         };
         self.next = self.next.max(now + self.pause());
     }
