@@ -39,7 +39,7 @@ pub(crate) struct Congestion {
     prober: Prober,
     reports: Reports,
     remb: Option<(u64, Instant)>,
-    /// Packets carry transport-wide numbers.
+    /// Packets carry transport-wide numbers, and the client reports on them or may yet.
     is_transport_wide: bool,
     /// The client reported on some.
     is_heard: bool,
@@ -86,6 +86,8 @@ impl Congestion {
     /// Without reports for so long the estimate falls, again each time, in microseconds.
     const SILENCE: u64 = 500_000;
     const SILENCE_FACTOR: f64 = 0.7;
+    /// Who has reported on nothing for so long takes the numbers and knows no reports, in microseconds.
+    const MUTE: u64 = 3_000_000;
 
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -114,11 +116,14 @@ impl Congestion {
         let Some(sequence) = transport_sequence else {
             return self.reports.on_sent(bytes);
         };
-        self.is_transport_wide = true;
         let now = self.micros(now);
+        let unheard = *self.unheard.get_or_insert(now);
+        self.is_transport_wide = self.is_heard || now.saturating_sub(unheard) < Self::MUTE;
+        if !self.is_transport_wide {
+            self.reports.on_sent(bytes);
+        }
         let probe = self.prober.on_sent(now, bytes);
         self.register.insert(now, sequence, bytes, probe);
-        self.unheard.get_or_insert(now);
         if probe == 0 {
             self.sent.bytes += bytes as u64;
         }
@@ -220,7 +225,8 @@ impl Congestion {
             return;
         }
         let now = self.micros(now);
-        if let Some(since) = self.unheard
+        if self.is_heard
+            && let Some(since) = self.unheard
             && now.saturating_sub(since) >= Self::SILENCE
         {
             let before = self.estimate();
@@ -281,7 +287,7 @@ impl Congestion {
         let response = now.saturating_sub(newest) as f64 / 1e6;
         self.response += WEIGHT * (response - self.response);
         self.unheard = None;
-        self.is_heard = true;
+        (self.is_heard, self.is_transport_wide) = (true, true);
         if let Some(before) = self.before_silence.take() {
             // The link may be as it was; it is asked, not trusted.
             self.delay.raise(before * 0.5);
@@ -340,5 +346,96 @@ impl SentRate {
             self.rate = Some(self.bytes as f64 * 8e6 / since as f64);
             (self.since, self.bytes) = (now, 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 100 packets a second for so long, without a word from the client.
+    fn send(congestion: &mut Congestion, from: Instant, numbers: std::ops::Range<u16>) -> Instant {
+        let mut now = from;
+        for number in numbers {
+            congestion.on_sent(now, Some(number), 1_250);
+            congestion.handle_timeout(now);
+            now += Duration::from_millis(10);
+        }
+        now
+    }
+
+    /// A report that all packets of a range came 20 ms after they were sent.
+    fn report(congestion: &mut Congestion, now: Instant, numbers: std::ops::Range<u16>) {
+        let info = crate::rtcp::TwccInfo {
+            sender: 1,
+            media: 2,
+            base: numbers.start,
+            reference: i32::from(numbers.start) * 10 / 64,
+            report: 0,
+        };
+        let first = i16::try_from(i32::from(numbers.start) * 10 % 64 * 4).unwrap();
+        let deltas = numbers
+            .clone()
+            .map(|number| Some(if number == numbers.start { first } else { 40 }));
+        let mut bytes = Vec::new();
+        crate::rtcp::write_twcc(&mut bytes, &info, &deltas.collect::<Vec<_>>()).unwrap();
+        for part in crate::rtcp::Parts::new(&bytes) {
+            let Ok(crate::rtcp::Part::Twcc(twcc)) = part else {
+                panic!("a report");
+            };
+            congestion.on_transport_feedback(now, &twcc);
+        }
+    }
+
+    #[test]
+    fn who_never_reports_is_not_held_back() {
+        let start = Instant::now();
+        let mut congestion = Congestion::new(start);
+        let now = send(&mut congestion, start, 0..200);
+        assert_eq!(congestion.budget(now), Some(2_500_000));
+        let now = send(&mut congestion, now, 200..500);
+        assert_eq!((congestion.budget(now), congestion.pace()), (None, None));
+        // Its receiver reports count, as those of clients without the numbers do.
+        congestion.on_report(now, 300, 90);
+        assert!(congestion.budget(now).is_some());
+    }
+
+    #[test]
+    fn silence_lowers_the_estimate_and_a_word_ends_that() {
+        let start = Instant::now();
+        let mut congestion = Congestion::new(start);
+        let now = send(&mut congestion, start, 0..100);
+        report(&mut congestion, now, 0..100);
+        let before = congestion.budget(now).unwrap();
+        let now = send(&mut congestion, now, 100..400);
+        let silent = congestion.budget(now).unwrap();
+        assert!(silent < before / 4, "{silent} of {before}");
+        report(&mut congestion, now, 100..400);
+        let after = congestion.budget(now).unwrap();
+        assert!(after >= before / 2, "{after} of {before}");
+    }
+
+    #[test]
+    fn the_clients_own_estimate_holds_while_it_is_fresh() {
+        let start = Instant::now();
+        let mut congestion = Congestion::new(start);
+        congestion.on_remb(start, 500_000);
+        let later = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(congestion.budget(later(9)), Some(500_000));
+        assert_eq!(congestion.budget(later(11)), None);
+    }
+
+    #[test]
+    fn nothing_is_wanted_of_an_idle_transport() {
+        let start = Instant::now();
+        let mut congestion = Congestion::new(start);
+        assert_eq!(congestion.deadline(), None);
+        let now = send(&mut congestion, start, 0..100);
+        report(&mut congestion, now, 0..100);
+        congestion.set_can_pad(true);
+        congestion.set_wanted(0);
+        assert_eq!(congestion.deadline(), None);
+        congestion.set_wanted(9_000_000);
+        assert!(congestion.deadline().is_some());
     }
 }
