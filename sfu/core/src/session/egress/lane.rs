@@ -73,6 +73,8 @@ pub(super) struct Again {
     pub(super) ssrc: u32,
     pub(super) repair_type: u8,
     pub(super) sent: Sent,
+    /// When it was asked for.
+    pub(super) asked: Instant,
 }
 
 /// What is repeated beside the payload of a packet.

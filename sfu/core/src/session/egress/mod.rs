@@ -82,6 +82,9 @@ const FIXED_STREAM: &str = "room";
 /// Tracks remembered per section.
 const HISTORY_MAX: usize = 16;
 
+/// How long a packet that was missed may wait for its turn.
+const REPAIR_LIFE: Duration = Duration::from_millis(300);
+
 /// Free sections of a kind from which on any is reused, so that a client that takes a track up again and
 /// again does not make its description grow for ever.
 const FREE_MAX: usize = 16;
@@ -465,7 +468,7 @@ impl Egress {
             return Ok(lane.send(now, outbox, stream, media));
         }
         if packet.is_keyframe && !lane.pacer.is_empty() {
-            supersede(lane, stream, Some(rewritten.timestamp));
+            supersede(lane, stream, Some(media.rewritten.timestamp));
         }
         if lane.pacer.admits(now) {
             return Ok(lane.send(now, outbox, stream, media));
@@ -542,6 +545,7 @@ impl Egress {
             ssrc: stream.ssrc,
             repair_type,
             sent,
+            asked: now,
         });
         match lane.pacer.push_first(again, packet.payload.len()) {
             Ok(()) => Repair::Queued,
@@ -599,6 +603,8 @@ impl Egress {
         };
         match queued {
             Queued::Media(waiting) => lane.send_waiting(now, outbox, stream, &waiting),
+            // By then its viewer has gone on without.
+            Queued::Again(again) if now.saturating_duration_since(again.asked) > REPAIR_LIFE => {}
             Queued::Again(again) => {
                 let sent = &again.sent;
                 let Some(packet) = find(tenant.subscription, sent.encoding, sent.origin) else {
@@ -662,7 +668,8 @@ fn supersede(lane: &mut Lane, stream: &mut Stream, by: Option<u32>) {
             stream.history.withdraw(waiting.sequence());
             true
         }
-        _ => false,
+        Queued::Again(again) => again.ssrc == stream.ssrc,
+        Queued::Media(_) => false,
     });
 }
 

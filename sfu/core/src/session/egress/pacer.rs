@@ -1,6 +1,6 @@
 //! Spreads what goes to one client by the rate of its link: a picture sent in one burst makes a queue that
 //! sound stands in, and loses far more packets on real links than one spread over some milliseconds. Sound
-//! never waits. Of what waits, what was missed goes first, then video in order. Must not seal packets, nor
+//! never waits. Of what waits, what was missed and video in order take turns. Must not seal packets, nor
 //! know streams.
 
 use std::{
@@ -13,6 +13,8 @@ use std::{
 pub(super) struct Pacer<T> {
     first: VecDeque<(T, usize)>,
     waiting: VecDeque<(T, usize)>,
+    /// The last one that went was missed: now it is the turn of the others.
+    is_turn_of_waiting: bool,
     /// Bytes of both.
     bytes: usize,
     /// When all that was sent has passed at the rate.
@@ -39,6 +41,7 @@ impl<T> Pacer<T> {
         let mut pacer = Self {
             first: VecDeque::new(),
             waiting: VecDeque::new(),
+            is_turn_of_waiting: false,
             bytes: 0,
             free: None,
             nanos_per_byte: 0,
@@ -91,16 +94,18 @@ impl<T> Pacer<T> {
         Ok(())
     }
 
-    /// Takes out of what waits in order all that need not be sent any more.
+    /// Takes out of what waits all that need not be sent any more.
     pub(super) fn drop_waiting(&mut self, mut is_dropped: impl FnMut(&T) -> bool) {
         let bytes = &mut self.bytes;
-        self.waiting.retain(|(packet, size)| {
-            let is_dropped = is_dropped(packet);
-            if is_dropped {
-                *bytes -= size;
-            }
-            !is_dropped
-        });
+        for queue in [&mut self.first, &mut self.waiting] {
+            queue.retain(|(packet, size)| {
+                let is_dropped = is_dropped(packet);
+                if is_dropped {
+                    *bytes -= size;
+                }
+                !is_dropped
+            });
+        }
     }
 
     /// The next packet whose turn has come.
@@ -113,8 +118,15 @@ impl<T> Pacer<T> {
 
     /// The next packet, whether its turn has come or not.
     pub(super) fn pop_any(&mut self) -> Option<T> {
-        let next = self.first.pop_front().or_else(|| self.waiting.pop_front());
-        let (packet, bytes) = next?;
+        let may_repair = !self.is_turn_of_waiting || self.waiting.is_empty();
+        let is_first = may_repair && !self.first.is_empty();
+        self.is_turn_of_waiting = is_first;
+        let queue = if is_first {
+            &mut self.first
+        } else {
+            &mut self.waiting
+        };
+        let (packet, bytes) = queue.pop_front()?;
         self.bytes -= bytes;
         if self.is_empty() && self.waiting.capacity() > 64 {
             self.waiting = VecDeque::new();
@@ -186,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_goes_first_and_what_is_not_needed_goes_not_at_all() {
+    fn what_was_missed_takes_turns_and_what_is_not_needed_goes_not_at_all() {
         let start = Instant::now();
         let mut pacer = Pacer::new();
         pacer.set_rate(Some(8e6));
@@ -194,12 +206,14 @@ mod tests {
         for packet in [1, 2, 3, 4] {
             pacer.push(packet, 1_000);
         }
-        pacer.push_first(10, 1_000).unwrap();
+        for packet in [11, 12, 13, 15] {
+            pacer.push_first(packet, 1_000).unwrap();
+        }
         pacer.drop_waiting(|packet| packet % 2 == 0);
         assert_eq!(pacer.pop(start), None);
         let later = at(start, 20_000);
         let left: Vec<_> = std::iter::from_fn(|| pacer.pop(later)).collect();
-        assert_eq!(left, [10, 1, 3]);
+        assert_eq!(left, [11, 1, 13, 3, 15]);
         assert_eq!(pacer.bytes, 0);
     }
 

@@ -152,9 +152,9 @@ fn variable_capacity(seed: u64, delay: Duration) -> Vec<Row> {
         row("utilisation", UTILISATION, utilisation(&[flow], &spans)),
         row("queue p95, ms", QUEUE, flow.queued(&calm, 95)),
         row(
-            "queue after the drop, ms",
+            "queue 2 to 6 s after the drop, p95",
             Bound::AtMost(300.0, 300.0),
-            flow.queued(&[(millis(62_000), seconds(66))], 100),
+            flow.queued(&[(seconds(62), seconds(66))], 95),
         ),
         row(
             "sent after the drop, of the link",
@@ -421,7 +421,7 @@ fn judge(cases: &[Case], seeds: std::ops::Range<u64>) {
             };
             let mark = if holds { "" } else { "  BROKEN" };
             let what = row.what;
-            println!("{name:18}{what:34}{bound:14}{median:>9.3}{worst:>9.3}{mark}");
+            println!("{name:18}{what:36}{bound:14}{median:>9.3}{worst:>9.3}{mark}");
             if !holds {
                 broken.push(format!("{name}: {what}"));
             }
@@ -431,7 +431,6 @@ fn judge(cases: &[Case], seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-#[ignore = "not yet played on a quiet machine"]
 fn the_cases_of_rfc_8867_hold_for_a_few_seeds() {
     judge(CASES, 0..2);
 }
