@@ -48,10 +48,12 @@ pub(super) struct Patience {
     pub(super) interval: Duration,
     /// Not so long after the first time: it would come too late.
     pub(super) deadline: Duration,
+    /// Not what lies before a keyframe that was sent so long ago.
+    pub(super) superseded_after: Duration,
 }
 
 /// Numbers that were used, and for video what was sent with them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct History {
     highest: Option<u64>,
     /// Bit `n`: the number `n` below the highest was used.
@@ -59,8 +61,9 @@ pub(super) struct History {
     /// By the low bits of the sequence number; empty for streams of which nothing is sent again.
     ring: Vec<Sent>,
     keeps: bool,
-    /// Sequence number and timestamp of the newest keyframe: nobody needs what came before.
-    keyframe: Option<(u64, u32)>,
+    /// Sequence number and timestamp of the newest keyframe, and the clock when it was sent: once it is there
+    /// nobody needs what came before.
+    keyframe: Option<(u64, u32, u64)>,
 }
 
 impl History {
@@ -87,9 +90,9 @@ impl History {
             // A keyframe may have several packets that start one, of parameter sets for example.
             let is_next = self
                 .keyframe
-                .is_none_or(|(at, time)| at < sequence && time != rewritten.timestamp);
+                .is_none_or(|(at, time, _)| at < sequence && time != rewritten.timestamp);
             if origin.starts_keyframe && is_next {
-                self.keyframe = Some((sequence, rewritten.timestamp));
+                self.keyframe = Some((sequence, rewritten.timestamp, clock));
             }
             if self.ring.is_empty() {
                 self.ring = vec![Sent::NONE; Self::PACKETS];
@@ -168,7 +171,11 @@ impl History {
         let now = (clock as u16).max(1);
         let since = |at: u16| Duration::from_millis(now.wrapping_sub(at).into());
         let is_repeated = sent.again_at != 0 && since(sent.again_at) < patience.interval;
-        let is_superseded = self.keyframe.is_some_and(|(keyframe, _)| full < keyframe);
+        // A keyframe that is still on its way makes good for nothing yet.
+        let is_superseded = self.keyframe.is_some_and(|(keyframe, _, sent)| {
+            let age = Duration::from_millis(clock.saturating_sub(sent));
+            full < keyframe && age > patience.superseded_after
+        });
         if is_repeated || is_superseded || since(sent.sent_at) > patience.deadline {
             return None;
         }
@@ -245,6 +252,7 @@ mod tests {
         let round_trip = Patience {
             interval: Duration::from_millis(50),
             deadline: Duration::from_millis(600),
+            superseded_after: Duration::ZERO,
         };
         for sequence in 65_000..66_000 {
             let origin = Origin {
@@ -281,6 +289,7 @@ mod tests {
         let patience = Patience {
             interval: Duration::from_millis(50),
             deadline: Duration::from_secs(1),
+            superseded_after: Duration::from_millis(100),
         };
         let mut history = History::new(true);
         let at = |sequence, timestamp| Rewritten {
@@ -303,7 +312,9 @@ mod tests {
         }
         for (sequence, is_needed) in [(10, false), (11, false), (12, true), (13, true), (14, true)]
         {
-            let again = history.again(sequence, 8, patience);
+            // While the keyframe may be on its way, it does not count.
+            assert!(history.clone().again(sequence, 107, patience).is_some());
+            let again = history.again(sequence, 108, patience);
             assert_eq!(again.is_some(), is_needed, "{sequence}");
         }
     }

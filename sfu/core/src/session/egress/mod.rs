@@ -506,6 +506,8 @@ impl Egress {
         /// without freezing, a packet is of no use.
         const DEADLINE_MIN: Duration = Duration::from_millis(500);
         const DEADLINE_MAX: Duration = Duration::from_secs(2);
+        /// A keyframe is there after a round trip and a half, with what of it was sent again.
+        const SUPERSEDED_MIN: Duration = Duration::from_millis(100);
         let Self { slots, lane, .. } = self;
         let index = slot.0;
         let Some(slot) = slots.get_mut(index).filter(|slot| slot.is_serving()) else {
@@ -519,6 +521,7 @@ impl Egress {
             // A little less than a round trip: what is estimated must not refuse who waited for one.
             interval: (rtt * 3 / 4).max(INTERVAL_MIN),
             deadline: (DEADLINE_MIN + rtt * 3).min(DEADLINE_MAX),
+            superseded_after: SUPERSEDED_MIN + rtt * 3 / 2,
         };
         let Some(sent) = stream.history.again(sequence, lane.clock(now), patience) else {
             return Repair::Refused;
