@@ -118,6 +118,9 @@ pub struct ShardStats {
     pub packets_offered: u64,
     /// RTP packets handed to a subscriber, one per subscriber.
     pub packets_forwarded: u64,
+    /// Of these, packets that waited for their turn and were thrown away: a keyframe came, too much waited, or
+    /// the subscription ended.
+    pub packets_discarded: u64,
     /// Packets that subscribers missed and were sent again.
     pub packets_repaired: u64,
     /// Packets that subscribers missed and that were kept no longer.

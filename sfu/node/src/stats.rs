@@ -205,6 +205,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
         packets_repaired,
         repairs_missed,
         packets_padding,
+        packets_discarded,
         drops,
     } = other;
     sum.rooms += rooms;
@@ -231,6 +232,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
     sum.packets_repaired += packets_repaired;
     sum.repairs_missed += repairs_missed;
     sum.packets_padding += packets_padding;
+    sum.packets_discarded += packets_discarded;
     for reason in DropReason::ALL {
         sum.drops[reason as usize] += drops[reason as usize];
     }

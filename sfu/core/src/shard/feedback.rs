@@ -64,6 +64,7 @@ impl Shard {
         stats.packets_repaired += timed.repaired;
         stats.repairs_missed += timed.gone;
         stats.packets_padding += timed.padding;
+        stats.packets_discarded += egress.take_discarded();
     }
 
     /// Sends a packet again that a subscriber missed.

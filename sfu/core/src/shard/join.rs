@@ -535,7 +535,8 @@ impl Shard {
             self.spread_gone(session, reason);
             self.tell_stay_ended(session);
         }
-        if let Some(gone) = self.participants.remove(session) {
+        if let Some(mut gone) = self.participants.remove(session) {
+            self.stats.packets_discarded += gone.session.egress.discard_all();
             for source in gone.session.sources() {
                 self.demux.remove_source(source, session);
                 self.events.push_back(Event::CloseTcp { remote: source });

@@ -232,6 +232,12 @@ pub(super) const METRICS: &[Metric] = &[
         s.worker.core.rooms
     }),
     counter(
+        "plenum.node.rtp.discarded",
+        "{packet}",
+        "RTP packets handed to a subscriber that waited for their turn and were thrown away.",
+        |s| s.worker.core.packets_discarded,
+    ),
+    counter(
         "plenum.node.rtp.forwarded",
         "{packet}",
         "RTP packets handed to a subscriber, one per subscriber.",

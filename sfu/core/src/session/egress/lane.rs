@@ -30,6 +30,8 @@ pub(crate) struct Lane {
     transport_sequence: u16,
     /// What may be spent on sending again, in bytes.
     spare: u32,
+    /// Packets of media that waited and were thrown away, since they were last asked for.
+    pub(super) discarded: u64,
     origin: Instant,
     pub(super) rtt: Option<Duration>,
     pub(crate) redundancy: Redundancy,
@@ -149,6 +151,7 @@ impl Lane {
             route: None,
             transport_sequence: 0,
             spare: Self::SPARE_MAX,
+            discarded: 0,
             origin: now,
             rtt: None,
             congestion: Congestion::new(now),

@@ -596,12 +596,13 @@ impl Egress {
             Queued::Media(waiting) => (waiting.slot, waiting.ssrc),
             Queued::Again(again) => (again.slot, again.ssrc),
         };
-        let Some(slot) = slots.get_mut(slot) else {
-            return;
-        };
         // The section may have changed hands meanwhile.
-        let stream = slot.stream.as_mut().filter(|stream| stream.ssrc == ssrc);
-        let (Some(stream), Some(tenant)) = (stream, &slot.wish) else {
+        let serving = slots.get_mut(slot).and_then(|slot| {
+            let stream = slot.stream.as_mut().filter(|stream| stream.ssrc == ssrc)?;
+            Some((stream, slot.wish.as_ref()?))
+        });
+        let Some((stream, tenant)) = serving else {
+            lane.discarded += u64::from(matches!(queued, Queued::Media(_)));
             return;
         };
         match queued {
@@ -637,6 +638,18 @@ impl Egress {
         most.1.filter(|sum| *sum > 0).map(|_| most.0)
     }
 
+    /// How many packets of media waited and were thrown away, since this was last asked.
+    pub(crate) fn take_discarded(&mut self) -> u64 {
+        std::mem::take(&mut self.lane.discarded)
+    }
+
+    /// The same when the session ends, with what still waits.
+    pub(crate) fn discard_all(&mut self) -> u64 {
+        let waiting = self.lane.pacer.waiting();
+        let media = waiting.filter(|(queued, _)| matches!(queued, Queued::Media(_)));
+        media.count() as u64 + self.take_discarded()
+    }
+
     /// What waits for a subscription is not wanted any more.
     pub(crate) fn drop_waiting(&mut self, slot: SlotIndex) {
         self.throw_away(slot.0);
@@ -664,11 +677,13 @@ impl Egress {
 /// What waits of a stream is of no use any more: a picture of this timestamp needs none before it, or nobody
 /// is to see it.
 fn supersede(lane: &mut Lane, stream: &mut Stream, by: Option<u32>) {
+    let discarded = &mut lane.discarded;
     lane.pacer.drop_waiting(|queued| match queued {
         Queued::Media(waiting)
             if waiting.ssrc == stream.ssrc && Some(waiting.timestamp()) != by =>
         {
             stream.history.withdraw(waiting.sequence());
+            *discarded += 1;
             true
         }
         Queued::Again(again) => again.ssrc == stream.ssrc,
