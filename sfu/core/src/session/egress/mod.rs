@@ -454,6 +454,8 @@ impl Egress {
         slot: SlotIndex,
         media: &Media<'_>,
     ) -> Result<bool, Unsent> {
+        /// A keyframe waits for no more than this before it takes the place of what waits.
+        const BACKLOG_MAX: Duration = Duration::from_millis(100);
         let Self { slots, lane, .. } = self;
         let stream = slots
             .get_mut(slot.0)
@@ -467,7 +469,8 @@ impl Egress {
         if !packet.codec.is_video() {
             return Ok(lane.send(now, outbox, stream, media));
         }
-        if packet.is_keyframe && !lane.pacer.is_empty() {
+        // What is about to go anyway is worth more than the hole it would leave.
+        if packet.is_keyframe && lane.pacer.backlog() > BACKLOG_MAX {
             supersede(lane, stream, Some(media.rewritten.timestamp));
         }
         if lane.pacer.admits(now) {

@@ -142,6 +142,11 @@ impl<T> Pacer<T> {
         self.free.and_then(|free| free.checked_sub(self.ahead / 2))
     }
 
+    /// How long it takes to send what waits.
+    pub(super) fn backlog(&self) -> Duration {
+        Duration::from_nanos(self.bytes as u64 * self.nanos_per_byte)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_empty() && self.waiting.is_empty()
     }
@@ -153,7 +158,7 @@ impl<T> Pacer<T> {
 
     /// Whether more waits than is worth waiting for.
     pub(super) fn is_long(&self) -> bool {
-        Duration::from_nanos(self.bytes as u64 * self.nanos_per_byte) >= Self::WAITING_TIME
+        self.backlog() >= Self::WAITING_TIME
     }
 }
 
