@@ -107,8 +107,8 @@ impl Shard {
                 return None;
             }
             let steps = ladder(track, now, kind_of(track));
-            let taken = steps.iter().filter(|(layer, _)| *layer <= wanted);
-            sum += taken.map(|(_, rate)| *rate).max().unwrap_or(0);
+            let taken = steps.filter(|(layer, _)| *layer <= wanted);
+            sum += taken.map(|(_, rate)| rate).max().unwrap_or(0);
         }
         Some(sum)
     }
@@ -156,7 +156,7 @@ impl Shard {
         let subscription = self.subscriptions.get(key)?;
         let track = self.tracks.get(subscription.track)?;
         let kind = kind_of(track);
-        let ladder = ladder(track, now, kind);
+        let ladder = ladder(track, now, kind).collect();
         let room = self
             .participants
             .get(track.owner)
@@ -201,32 +201,31 @@ fn kind_of(track: &Track) -> Kind {
 /// The steps of a track with what each takes, ascending. Fewer frames are a step only where they are no
 /// slide show: of a screen, where sharpness counts, and of the smallest picture, below which there is nothing.
 /// What nobody takes does not flow; what it would cost must be known before it is granted.
-fn ladder(track: &Track, now: Instant, kind: Kind) -> Vec<(Layer, u64)> {
+fn ladder(track: &Track, now: Instant, kind: Kind) -> impl Iterator<Item = (Layer, u64)> {
     const FPS_MIN: u32 = 10;
     /// As an encoding is expected to have.
     const PER_PIXEL: u64 = 2;
-    let mut steps = Vec::new();
-    for (index, view) in track.views(now).iter().enumerate() {
+    let views = track.each_view(now).enumerate();
+    views.flat_map(move |(index, view)| {
         let top = view.temporal_layers - 1;
-        if view.rate(top) == 0 {
-            let published = track.encodings.get(usize::from(view.layer.encoding));
-            let expected = published.map_or(0, |e| e.encoding.expected_bitrate(now));
-            let usual = u64::from(view.width) * u64::from(view.height) * PER_PIXEL;
-            let rate = if view.layer.spatial == Layer::ALL_SPATIAL {
-                expected
-            } else {
-                usual.min(expected)
-            };
-            steps.extend((rate > 0).then_some((view.layer, rate)));
-            continue;
-        }
-        for temporal in 0..=top {
+        let flows = view.rate(top) > 0;
+        let published = track.encodings.get(usize::from(view.layer.encoding));
+        let expected = published.filter(|_| !flows);
+        let expected = expected.map_or(0, |e| e.encoding.expected_bitrate(now));
+        (0..=top).filter_map(move |temporal| {
+            if !flows {
+                let usual = u64::from(view.width) * u64::from(view.height) * PER_PIXEL;
+                let rate = if view.layer.spatial == Layer::ALL_SPATIAL {
+                    expected
+                } else {
+                    usual.min(expected)
+                };
+                return (temporal == top && rate > 0).then_some((view.layer, rate));
+            }
             let suffices = temporal == top || kind == Kind::Screen || index == 0;
             let rate = view.rate(temporal);
-            if rate > 0 && (suffices || view.frames(temporal) >= FPS_MIN) {
-                steps.push((view.up_to(temporal), rate));
-            }
-        }
-    }
-    steps
+            let is_step = rate > 0 && (suffices || view.frames(temporal) >= FPS_MIN);
+            is_step.then(|| (view.up_to(temporal), rate))
+        })
+    })
 }

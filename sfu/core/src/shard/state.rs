@@ -227,10 +227,13 @@ impl Track {
 
     /// The encodings as they are now, for the choice of a layer.
     pub(super) fn views(&self, now: Instant) -> Vec<LayerView> {
-        views(
-            self.encodings.iter().map(|published| &published.encoding),
-            now,
-        )
+        self.each_view(now).collect()
+    }
+
+    /// The same, one after the other.
+    pub(super) fn each_view(&self, now: Instant) -> impl Iterator<Item = LayerView> {
+        let encodings = self.encodings.iter();
+        views(encodings.map(|published| &published.encoding), now)
     }
 
     /// Which encodings flow, as bits.

@@ -83,15 +83,13 @@ impl LayerView {
 pub(crate) fn views<'a>(
     encodings: impl Iterator<Item = &'a Encoding> + Clone,
     now: Instant,
-) -> Vec<LayerView> {
+) -> impl Iterator<Item = LayerView> {
     let newest = encodings.clone().filter_map(Encoding::last_packet).max();
-    let is_left_behind = |encoding: &Encoding| newest.is_some_and(|newest| encoding.lags(newest));
-    encodings
-        .flat_map(|encoding| {
-            let flowing = encoding.is_flowing(now) && !is_left_behind(encoding);
-            views_of(encoding, flowing, now)
-        })
-        .collect()
+    encodings.flat_map(move |encoding| {
+        let is_left_behind = newest.is_some_and(|newest| encoding.lags(newest));
+        let flowing = encoding.is_flowing(now) && !is_left_behind;
+        views_of(encoding, flowing, now)
+    })
 }
 
 /// The spatial layers of one encoding.
@@ -416,7 +414,8 @@ mod tests {
         };
         let mut encodings = [encoding(0, Low), encoding(1, High)];
         let flowing = |encodings: &[Encoding], after| {
-            let views = views(encodings.iter(), start + Duration::from_secs(after));
+            let views: Vec<_> =
+                views(encodings.iter(), start + Duration::from_secs(after)).collect();
             [views[0].flowing, views[1].flowing]
         };
         assert_eq!(flowing(&encodings, 0), [false, false]);

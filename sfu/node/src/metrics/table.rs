@@ -52,12 +52,6 @@ pub(super) const METRICS: &[Metric] = &[
         s.worker.core.joins
     }),
     counter(
-        "plenum.node.replays",
-        "{subscription}",
-        "Subscriptions that began with a keyframe that was kept.",
-        |s| s.worker.core.replays,
-    ),
-    counter(
         "plenum.node.keyframe_requests.received",
         "{request}",
         "Keyframe requests of subscribers.",
@@ -218,6 +212,12 @@ pub(super) const METRICS: &[Metric] = &[
         "{packet}",
         "RTP packets that subscribers missed and were sent again.",
         |s| s.worker.core.packets_repaired,
+    ),
+    counter(
+        "plenum.node.replays",
+        "{subscription}",
+        "Subscriptions that began with a keyframe that was kept.",
+        |s| s.worker.core.replays,
     ),
     counter(
         "plenum.node.resumes",
