@@ -341,8 +341,8 @@ mod tests {
         let short = mode.descriptor(&frames[2], 0x0102, (true, true), None);
         assert_eq!(
             short,
-            [0b1111_1111, 1, 2],
-            "template 3, its ids begin at 60"
+            [0b1111_1110, 1, 2],
+            "the third template, of id 62: ids begin at 60"
         );
         let long = mode.descriptor(&frames[0], 7, (true, false), Some((640, 360)));
         let written: String = long.iter().map(|byte| format!("{byte:08b}")).collect();
