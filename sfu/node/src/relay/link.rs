@@ -1,8 +1,8 @@
 //! A connection to another node that has shown who it is: control messages in order over one stream, media
 //! by datagrams over a hop. Owns the tasks that read and write. Must not decide when to connect.
 //!
-//! What a slow or hostile node can make wait here is bounded: control by [`RelayConfig::control_queue_bytes`],
-//! past which the link is lost; media by [`RelayConfig::media_queue_bytes`], past which packets are dropped;
+//! What a slow or hostile node can make wait here is bounded: control by `RelayConfig::control_queue_bytes`,
+//! past which the link is lost; media by `RelayConfig::media_queue_bytes`, past which packets are dropped;
 //! what comes in by the flow control of the stream, and by the queues of the workers.
 
 use std::{

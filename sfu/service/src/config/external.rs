@@ -58,7 +58,7 @@ pub fn print<T: Serialize>(
     }
 }
 
-/// All paths of values, as [`print`] walks them.
+/// All paths of values, as [`print()`] walks them.
 #[expect(clippy::missing_panics_doc, reason = "for tests")]
 pub fn paths<T: Serialize>(section: &T) -> Vec<String> {
     fn walk(table: &Table, prefix: &str, out: &mut Vec<String>) {

@@ -1,4 +1,4 @@
-//! How a setting is read, checked for its type, and printed. Owns the macro [`settings!`], which makes
+//! How a setting is read, checked for its type, and printed. Owns the macro `settings!`, which makes
 //! of one declaration the struct, its defaults, its reader and its printed documentation, so that these
 //! cannot drift apart. Must not know any particular setting.
 
