@@ -174,7 +174,7 @@ fn assert_good(seed: u64, drop: &Drop) {
 }
 
 #[test]
-#[ignore = "not yet played on a quiet machine"]
+#[ignore = "fails: the full picture is not back in time"]
 fn a_receiver_whose_link_falls_keeps_sound_and_picture_and_has_all_back_when_it_returns() {
     for seed in [300, 301] {
         assert_good(seed, &drop_and_return(seed));
