@@ -48,6 +48,8 @@ pub struct TrackMeasure {
     pub first_packet_ns: Option<u64>,
     /// When the first decodable frame was whole, likewise; for audio the first packet.
     pub first_frame_ns: Option<u64>,
+    /// The longest time in nanoseconds without a media packet, after the first one. The largest of those merged.
+    pub longest_gap_ns: u64,
     /// Interarrival jitter (RFC 3550 6.4.1) in nanoseconds, the mean over the window. The largest of
     /// those merged.
     pub jitter_ns: u64,
@@ -92,6 +94,7 @@ impl TrackMeasure {
         self.first_packet_ns = earliest(self.first_packet_ns, other.first_packet_ns);
         self.first_frame_ns = earliest(self.first_frame_ns, other.first_frame_ns);
         self.jitter_ns = self.jitter_ns.max(other.jitter_ns);
+        self.longest_gap_ns = self.longest_gap_ns.max(other.longest_gap_ns);
         self.switches.extend_from_slice(&other.switches);
     }
 

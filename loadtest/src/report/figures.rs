@@ -175,6 +175,14 @@ fn video(report: &Report) -> Rows {
             Lower,
             "Sum of those times, all subscribers together.",
         ),
+        (
+            "longest gap",
+            "longest_gap_ms",
+            Some(report.longest_gap_ms).filter(|_| report.packets_forwarded > 0),
+            Unit::Millis,
+            Lower,
+            "The longest time without a packet of one subscription that went on.",
+        ),
     ]
 }
 
@@ -192,7 +200,7 @@ pub struct Spread<'a> {
 
 /// The times of a report, those that were not taken too.
 #[must_use]
-pub fn spreads(report: &Report) -> [Spread<'_>; 5] {
+pub fn spreads(report: &Report) -> [Spread<'_>; 6] {
     let spread = |name, key, values, what| Spread {
         name,
         key,
@@ -230,12 +238,18 @@ pub fn spreads(report: &Report) -> [Spread<'_>; 5] {
             &report.switch_ms,
             "From asking for another layer to the first frame of it.",
         ),
+        spread(
+            "rejoin",
+            "rejoin_ms",
+            &report.rejoin_ms,
+            "Of those who were cut off and came back: from that to the first decodable frame.",
+        ),
     ]
 }
 
 /// The quantiles that are compared.
 fn time(report: &Report) -> Rows {
-    let [latency, jitter, join, first, switch] = spreads(report);
+    let [latency, jitter, join, first, switch, rejoin] = spreads(report);
     let row = |name, key, value, what| (name, key, value, Unit::Millis, Better::Lower, what);
     vec![
         row(
@@ -300,6 +314,18 @@ fn time(report: &Report) -> Rows {
             "switch_ms.p95",
             switch.values.p95,
             switch.what,
+        ),
+        row(
+            "rejoin p50",
+            "rejoin_ms.p50",
+            rejoin.values.p50,
+            rejoin.what,
+        ),
+        row(
+            "rejoin p95",
+            "rejoin_ms.p95",
+            rejoin.values.p95,
+            rejoin.what,
         ),
     ]
 }

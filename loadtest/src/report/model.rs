@@ -94,6 +94,14 @@ pub struct Report {
     /// From asking for another layer to the first frame of it, milliseconds.
     pub switch_ms: Quantiles,
 
+    /// Of those who were cut off and came back: from that to the first decodable frame (without video: to being
+    /// connected), milliseconds.
+    #[serde(default)]
+    pub rejoin_ms: Quantiles,
+    /// The longest time without a packet of one subscription that went on, milliseconds.
+    #[serde(default)]
+    pub longest_gap_ms: f64,
+
     /// Payload bits per second into the server and out of it.
     pub bitrate_bps: Bitrates,
     /// `packets_forwarded / duration_s`.
@@ -101,6 +109,9 @@ pub struct Report {
     /// How joining went, from the first participant to the last, churn included.
     #[serde(default)]
     pub joins: Joins,
+    /// Who came back, in that order.
+    #[serde(default)]
+    pub rejoins: Vec<Rejoin>,
 
     /// The scenario's limits against what was found.
     pub thresholds: Vec<ThresholdResult>,
@@ -180,8 +191,27 @@ pub struct Joins {
     pub failed: u64,
     /// Participants who left because the scenario says so (churn).
     pub left: u64,
-    /// Participants who were in and were cut off.
+    /// Participants who were in, were cut off, and did not come back.
     pub lost: u64,
+    /// Times somebody who was cut off came back by joining anew.
+    #[serde(default)]
+    pub rejoined: u64,
+    /// Times somebody whose WebSocket broke took up the stay on another.
+    #[serde(default)]
+    pub resumed: u64,
+}
+
+/// Somebody who was cut off and came back.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rejoin {
+    /// Of its room.
+    pub room: String,
+    /// Of the participant.
+    pub identity: String,
+    /// When it was cut off, as it noticed: Unix time in milliseconds.
+    pub cut_off_at_ms: u64,
+    /// When its first frame was decodable again, likewise.
+    pub back_at_ms: u64,
 }
 
 /// A limit and what was found.
@@ -236,6 +266,9 @@ pub struct TrackReport {
     pub freezes: u64,
     /// Sum of those times, seconds.
     pub freeze_seconds: f64,
+    /// The longest time without a packet of it at one subscriber, milliseconds.
+    #[serde(default)]
+    pub longest_gap_ms: f64,
     /// Bits per second of payload that one subscriber got, on average.
     pub bitrate_bps: f64,
     /// See [`Report::forward_latency_ms`].

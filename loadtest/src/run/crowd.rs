@@ -31,8 +31,10 @@ pub(super) struct Crowd {
     pub(super) failed: u64,
     /// Participants who left because of churn.
     left: u64,
-    /// Participants who were in and were cut off.
+    /// Participants who were in, were cut off, and did not come back.
     lost: u64,
+    rejoined: u64,
+    resumed: u64,
 }
 
 /// A seat and who has it.
@@ -75,6 +77,8 @@ impl Crowd {
             failed: 0,
             left: 0,
             lost: 0,
+            rejoined: 0,
+            resumed: 0,
         }
     }
 
@@ -91,6 +95,8 @@ impl Crowd {
             failed: self.failed,
             left: self.left,
             lost: self.lost,
+            rejoined: self.rejoined,
+            resumed: self.resumed,
         }
     }
 
@@ -217,6 +223,8 @@ impl Crowd {
                     taken.state = State::Empty;
                 }
             }
+            Notice::Back(_) => self.rejoined += 1,
+            Notice::Resumed => self.resumed += 1,
             Notice::FirstFrame { .. } | Notice::Server { .. } | Notice::Trouble(_) => {}
         }
     }

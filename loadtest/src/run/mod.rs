@@ -4,6 +4,7 @@
 //! to the crowd (join rate, churn). Each participant is driven by `participant`, the media by
 //! `crate::engine`; numbers become a report in `summary`. Must not speak to the server.
 
+mod comeback;
 mod crowd;
 mod directory;
 mod participant;
@@ -114,8 +115,9 @@ pub async fn run(
     target: &Target,
     progress: &dyn Progress,
 ) -> Result<Report, RunError> {
-    let address = Address::parse(&target.url)?;
-    let local = address.local_address()?;
+    let addresses = Address::parse_all(&target.url)?;
+    // There is at least one: splitting a text gives one part.
+    let local = addresses[0].local_address()?;
     let seats = plan::plan(scenario);
     if seats.is_empty() {
         return Err(RunError::Nobody);
@@ -129,7 +131,7 @@ pub async fn run(
     let (notices, from_participants) = unbounded_channel();
     let world = Arc::new(World {
         scenario: scenario.clone(),
-        address: address.clone(),
+        addresses: addresses.clone(),
         local,
         keys: Keys::new(&target.api_key, &target.api_secret),
         engine,
@@ -170,7 +172,7 @@ pub async fn run(
     Ok(outcome.report(
         scenario,
         target,
-        &address,
+        &addresses,
         &sampler,
         &collector,
         &world.directory,

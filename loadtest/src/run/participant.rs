@@ -15,21 +15,25 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
+use super::comeback::Delays;
 use super::plan::{CAMERA, MICROPHONE, Role, Seat, is_talking};
 use super::world::{Attendance, Notice, ParticipantError, Phase, World};
 use crate::engine::{
     Command, EngineError, Event, Participant, ParticipantSetup, PublishMedia, PublishTrack, Target,
     unix_ns,
 };
+use crate::report::model::Rejoin;
 use crate::signal::{
-    Connection, JoinOptions, Joined, Message, NewTrack, Receiver, Request, Sender, SignalError,
-    TrackKind,
+    Connection, JoinOptions, Joined, Message, NewTrack, Next, Receiver, Request, Sender,
+    SignalError, TrackKind,
 };
 
 /// How long a token is good for: longer than any run.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Between pings when the server does not say.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// For the server to take up a stay.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the engine to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,24 +42,64 @@ pub(super) async fn attend(
     world: Arc<World>,
     seat: Seat,
     generation: u32,
-    leave: oneshot::Receiver<()>,
+    mut leave: oneshot::Receiver<()>,
 ) {
     let attendance = Attendance {
         seat: seat.number,
         generation,
     };
     let notices = world.notices.clone();
-    let mut was_in = false;
-    let result = visit(world, seat, attendance, leave, &mut was_in).await;
+    let mut coming = Coming::First { was_in: false };
+    let mut result = visit(&world, &seat, attendance, &mut leave, &mut coming).await;
+    let was_in = matches!(coming, Coming::First { was_in: true });
+    if was_in && world.scenario.rejoin {
+        let mut delays = Delays::new(seat.seed(&world.scenario, generation));
+        while let Err(error) = &result
+            && error.is_passing()
+        {
+            let cut_off_ns = match coming {
+                Coming::Back { cut_off_ns, .. } => cut_off_ns,
+                Coming::First { .. } | Coming::In => unix_ns(),
+            };
+            let Some(delay) = delays.next() else { break };
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = &mut leave => {
+                    result = Ok(());
+                    break;
+                }
+            }
+            let attempt = delays.attempts();
+            coming = Coming::Back {
+                cut_off_ns,
+                attempt,
+            };
+            result = visit(&world, &seat, attendance, &mut leave, &mut coming).await;
+            if matches!(coming, Coming::In) {
+                delays.begin();
+            }
+        }
+    }
     let _ = notices.send((attendance, Notice::Gone { was_in, result }));
 }
 
+/// How somebody comes in.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Coming {
+    /// For the first time.
+    First { was_in: bool },
+    /// After it was cut off.
+    Back { cut_off_ns: u64, attempt: usize },
+    /// It came back.
+    In,
+}
+
 async fn visit(
-    world: Arc<World>,
-    seat: Seat,
+    world: &Arc<World>,
+    seat: &Seat,
     attendance: Attendance,
-    leave: oneshot::Receiver<()>,
-    was_in: &mut bool,
+    leave: &mut oneshot::Receiver<()>,
+    coming: &mut Coming,
 ) -> Result<(), ParticipantError> {
     let (set_out, set_out_ns) = (Instant::now(), unix_ns());
     let identity = seat.identity(&world.scenario, attendance.generation, std::process::id());
@@ -64,7 +108,12 @@ async fn visit(
         auto_subscribe: seat.subscribes && wanted.audio && wanted.video_tracks.is_none(),
         adaptive_stream: wanted.adaptive,
     };
-    let connection = connect(&world, &seat, &identity, options).await?;
+    let attempt = match coming {
+        Coming::Back { attempt, .. } => *attempt,
+        Coming::First { .. } | Coming::In => 0,
+    };
+    let token = token_for(world, seat, &identity)?;
+    let connection = connect(world, seat, &token, options, attempt).await?;
     let (sender, events) = unbounded_channel();
     let seed = seat.seed(&world.scenario, attendance.generation);
     let setup = ParticipantSetup {
@@ -79,7 +128,10 @@ async fn visit(
     });
     let (announced, to_publish): (Vec<_>, Vec<_>) = tracks.into_iter().unzip();
     let mut visit = Visit {
-        auto_subscribe: options.auto_subscribe,
+        options,
+        token,
+        attempt,
+        own_id: connection.joined.participant.clone(),
         publisher_needed: !to_publish.is_empty(),
         subscriber_needed: seat.subscribes,
         random: ChaCha8Rng::seed_from_u64(seed),
@@ -91,9 +143,9 @@ async fn visit(
         ping_ms: 0,
         rtt_ms: 0,
         identity,
-        seat,
+        seat: seat.clone(),
         attendance,
-        world,
+        world: Arc::clone(world),
         engine,
         sender: connection.sender,
     };
@@ -104,26 +156,30 @@ async fn visit(
     };
     visit.on_joined(&connection.joined, announced).await?;
     let result = visit
-        .stay(&mut receiver, events, leave, interval, was_in)
+        .stay(&mut receiver, events, leave, interval, coming)
         .await;
     visit.sender.close().await;
     result
 }
 
-async fn connect(
-    world: &World,
-    seat: &Seat,
-    identity: &str,
-    options: JoinOptions,
-) -> Result<Connection, ParticipantError> {
+fn token_for(world: &World, seat: &Seat, identity: &str) -> Result<String, ParticipantError> {
     let room = world.scenario.room_name(seat.room);
     let publishes = seat.role == Role::Publisher;
     let token = world
         .keys
-        .join_token(&room, identity, publishes, TOKEN_LIFE)
-        .map_err(|error| ParticipantError::Token(error.to_string()))?;
+        .join_token(&room, identity, publishes, TOKEN_LIFE);
+    token.map_err(|error| ParticipantError::Token(error.to_string()))
+}
+
+async fn connect(
+    world: &World,
+    seat: &Seat,
+    token: &str,
+    options: JoinOptions,
+    attempt: usize,
+) -> Result<Connection, ParticipantError> {
     let timeout = world.scenario.join.timeout;
-    let url = world.address.join_url(&token, options);
+    let url = world.address(seat.number, attempt).join_url(token, options);
     let late = |_| ParticipantError::TimedOut {
         timeout,
         waiting_for: "no answer to the join",
@@ -140,7 +196,12 @@ pub(super) struct Visit {
     pub(super) identity: String,
     pub(super) engine: Box<dyn Participant>,
     pub(super) sender: Sender,
-    pub(super) auto_subscribe: bool,
+    pub(super) options: JoinOptions,
+    token: String,
+    /// Addresses are taken in turn.
+    attempt: usize,
+    /// The server's id of this stay.
+    own_id: String,
     /// Not connected yet, but has to be.
     publisher_needed: bool,
     subscriber_needed: bool,
@@ -192,26 +253,36 @@ impl Visit {
         &mut self,
         receiver: &mut Receiver,
         mut events: UnboundedReceiver<Event>,
-        mut leave: oneshot::Receiver<()>,
+        leave: &mut oneshot::Receiver<()>,
         ping_interval: Duration,
-        was_in: &mut bool,
+        coming: &mut Coming,
     ) -> Result<(), ParticipantError> {
         let mut phase = self.world.phase.clone();
         let timeout = self.world.scenario.join.timeout;
         let mut pings = tokio::time::interval_at(Instant::now() + ping_interval, ping_interval);
         let mut turn_at = self.take_turn();
         let mut change_at = None;
+        let mut is_in = false;
         loop {
-            if !*was_in && !self.publisher_needed && !self.subscriber_needed {
-                *was_in = true;
-                self.notify(Notice::Joined {
-                    after: self.set_out.elapsed(),
-                });
+            if !is_in && !self.publisher_needed && !self.subscriber_needed {
+                is_in = true;
+                self.on_in(coming);
                 change_at = self.next_layer_change();
             }
             tokio::select! {
-                message = receiver.receive() => self.on_message(message?).await?,
+                message = receiver.receive() => {
+                    let heard = match message {
+                        Ok(message) => self.on_message(message).await,
+                        Err(error) => Err(error.into()),
+                    };
+                    if let Err(error) = heard {
+                        *receiver = self.resume(error).await?;
+                    }
+                }
                 event = events.recv() => match event {
+                    Some(Event::FirstFrame { track, at_ns }) => {
+                        self.on_first_frame(track, at_ns, coming);
+                    }
                     Some(event) => self.on_event(event).await?,
                     None => return Err(EngineError::Ended.into()),
                 },
@@ -227,18 +298,91 @@ impl Visit {
                         return self.go(&mut events).await;
                     }
                 }
-                _ = &mut leave => return self.go(&mut events).await,
+                _ = &mut *leave => return self.go(&mut events).await,
                 _ = pings.tick() => self.ping().await?,
                 () = at(turn_at) => turn_at = self.take_turn(),
                 () = at(change_at) => {
                     self.change_layer().await?;
                     change_at = self.next_layer_change();
                 }
-                () = sleep_until(self.set_out + timeout), if !*was_in => {
+                () = sleep_until(self.set_out + timeout), if !is_in => {
                     return Err(ParticipantError::TimedOut { timeout, waiting_for: self.waiting_for() });
                 }
             }
         }
+    }
+
+    /// All that this participant needs is connected.
+    fn on_in(&mut self, coming: &mut Coming) {
+        match coming {
+            Coming::First { was_in } => {
+                *was_in = true;
+                let after = self.set_out.elapsed();
+                self.notify(Notice::Joined { after });
+            }
+            // Where there are pictures, it is back when it sees one.
+            Coming::Back { .. } if self.sees_pictures() => {}
+            Coming::Back { .. } | Coming::In => self.on_back(unix_ns(), coming),
+        }
+    }
+
+    fn sees_pictures(&self) -> bool {
+        let mut tracks = self.tracks.values();
+        tracks.any(|track| track.kind == TrackKind::Video)
+    }
+
+    fn on_back(&self, at_ns: u64, coming: &mut Coming) {
+        if let Coming::Back { cut_off_ns, .. } = *coming {
+            *coming = Coming::In;
+            self.notify(Notice::Back(Rejoin {
+                room: self.world.scenario.room_name(self.seat.room),
+                identity: self.identity.clone(),
+                cut_off_at_ms: cut_off_ns / 1_000_000,
+                back_at_ms: at_ns / 1_000_000,
+            }));
+        }
+    }
+
+    fn on_first_frame(&self, track: String, at_ns: u64, coming: &mut Coming) {
+        self.on_back(at_ns, coming);
+        let since = self
+            .tracks
+            .get(&track)
+            .map_or(self.set_out_ns, |track| track.since_ns);
+        self.notify(Notice::FirstFrame {
+            track,
+            after: Duration::from_nanos(at_ns.saturating_sub(since)),
+        });
+    }
+
+    /// The WebSocket broke, or this participant is to resume: takes up the stay on another, while media goes on.
+    async fn resume(&mut self, why: ParticipantError) -> Result<Receiver, ParticipantError> {
+        let resumes = match &why {
+            ParticipantError::Signal(SignalError::Closed(_)) => true,
+            ParticipantError::Signal(SignalError::SentAway { next, .. }) => *next == Next::Resume,
+            _ => false,
+        };
+        if !resumes || !self.world.scenario.rejoin {
+            return Err(why);
+        }
+        let mut delays = Delays::new(u64::from(self.attendance.seat));
+        while let Some(delay) = delays.next() {
+            tokio::time::sleep(delay).await;
+            self.attempt += 1;
+            let address = self.world.address(self.attendance.seat, self.attempt);
+            let url = address.resume_url(&self.token, self.options, &self.own_id);
+            let resumed = tokio::time::timeout(RESUME_TIMEOUT, Connection::resume(&url)).await;
+            match resumed.unwrap_or(Err(SignalError::Unreachable("no answer".to_owned()))) {
+                Ok((sender, receiver)) => {
+                    self.sender = sender;
+                    self.notify(Notice::Resumed);
+                    return Ok(receiver);
+                }
+                Err(error @ SignalError::SentAway { .. }) => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        Err(why)
     }
 
     fn waiting_for(&self) -> &'static str {
@@ -274,9 +418,11 @@ impl Visit {
             Message::RequestRefused { reason } => {
                 self.notify(Notice::Trouble(format!("a request was refused: {reason}")));
             }
-            Message::Leave { reason } => return Err(SignalError::SentAway { reason }.into()),
+            Message::Leave { reason, next } => {
+                return Err(SignalError::SentAway { reason, next }.into());
+            }
             Message::Pong { ping_ms } => self.rtt_ms = (unix_ms() - ping_ms).max(0),
-            Message::Joined(_) | Message::Other(_) => {}
+            Message::Joined(_) | Message::Resumed | Message::Other(_) => {}
         }
         Ok(())
     }
@@ -323,16 +469,8 @@ impl Visit {
                     Target::Subscriber => "subscriber's",
                 }));
             }
-            Event::FirstFrame { track, at_ns } => {
-                let since = self
-                    .tracks
-                    .get(&track)
-                    .map_or(self.set_out_ns, |track| track.since_ns);
-                self.notify(Notice::FirstFrame {
-                    track,
-                    after: Duration::from_nanos(at_ns.saturating_sub(since)),
-                });
-            }
+            // Taken before.
+            Event::FirstFrame { .. } => {}
             Event::Failed(error) => return Err(error.into()),
             Event::Closed => return Err(EngineError::Ended.into()),
         }

@@ -16,7 +16,9 @@ use crate::engine::{Collector, TrackTotals};
 use crate::measure::TrackMeasure;
 use crate::process::program_of;
 use crate::report::Quantiles;
-use crate::report::model::{Bitrates, Environment, ErrorCount, Report, Server, TrackReport};
+use crate::report::model::{
+    Bitrates, Environment, ErrorCount, Rejoin, Report, Server, TrackReport,
+};
 use crate::scenario::{EngineKind, Scenario};
 use crate::signal::Address;
 
@@ -29,6 +31,7 @@ const NS_TO_MS: f64 = 1e-6;
 pub(super) struct Outcome {
     started_at: SystemTime,
     joins_ms: Vec<f64>,
+    rejoins: Vec<Rejoin>,
     /// By the server's id of the track.
     first_frames_ms: HashMap<String, Vec<f64>>,
     errors: BTreeMap<String, u64>,
@@ -42,6 +45,7 @@ impl Outcome {
         Self {
             started_at,
             joins_ms: Vec::new(),
+            rejoins: Vec::new(),
             first_frames_ms: HashMap::new(),
             errors: BTreeMap::new(),
             first_error: None,
@@ -79,6 +83,8 @@ impl Outcome {
                 self.server.name = Some(edition).filter(|name| !name.is_empty());
                 self.server.version = Some(version).filter(|version| !version.is_empty());
             }
+            Notice::Back(rejoin) => self.rejoins.push(rejoin),
+            Notice::Resumed => {}
             Notice::Trouble(message) => self.on_error(message),
             Notice::Gone {
                 result: Err(error), ..
@@ -96,7 +102,7 @@ impl Outcome {
         mut self,
         scenario: &Scenario,
         target: &Target,
-        address: &Address,
+        addresses: &[Address],
         sampler: &Sampler,
         collector: &Collector,
         directory: &Directory,
@@ -145,13 +151,19 @@ impl Outcome {
                     .iter()
                     .map(|switch| *switch as f64 * NS_TO_MS),
             ),
+            rejoin_ms: Quantiles::of_samples(
+                self.rejoins
+                    .iter()
+                    .map(|rejoin| rejoin.back_at_ms.saturating_sub(rejoin.cut_off_at_ms) as f64),
+            ),
+            longest_gap_ms: total.longest_gap_ns as f64 * NS_TO_MS,
             bitrate_bps: Bitrates {
                 ingress: rate(window.bytes_sent),
                 egress: rate(total.bytes),
             },
             joins: crowd.joins(),
             timeline: sampler.timeline().to_vec(),
-            ..self.heading(scenario, target, address)
+            ..self.heading(scenario, target, addresses)
         };
         report.tracks = self.track_reports(tracks, directory);
         report.errors = self
@@ -160,16 +172,17 @@ impl Outcome {
             .map(|(message, count)| ErrorCount { message, count })
             .collect();
         report.notes = self.notes;
+        report.rejoins = self.rejoins;
         report.conclude(&scenario.thresholds);
         report
     }
 
     /// What was run against what, and where.
-    fn heading(&self, scenario: &Scenario, target: &Target, address: &Address) -> Report {
+    fn heading(&self, scenario: &Scenario, target: &Target, addresses: &[Address]) -> Report {
         Report {
             scenario: scenario.name.clone(),
             description: scenario.description.clone(),
-            url: address.to_string(),
+            url: addresses_of(addresses),
             server: Server {
                 pid: target.server_pid,
                 process: target.server_pid.and_then(program_of),
@@ -244,6 +257,12 @@ impl Outcome {
     }
 }
 
+/// As they are given on the command line.
+fn addresses_of(addresses: &[Address]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(Address::to_string).collect();
+    addresses.join(",")
+}
+
 fn track_report(
     id: &str,
     totals: &TrackTotals,
@@ -279,6 +298,7 @@ fn track_report(
         frames_decodable: measure.frames_decodable,
         freezes: measure.freezes,
         freeze_seconds: measure.freeze_ns as f64 / 1e9,
+        longest_gap_ms: measure.longest_gap_ns as f64 * NS_TO_MS,
         bitrate_bps: measure.bitrate() as f64,
         latency_ms: Quantiles::of_histogram(&totals.latency, NS_TO_MS).without_buckets(),
         jitter_ms: Quantiles::of_samples(jitters).without_buckets(),

@@ -102,7 +102,7 @@ impl Visit {
             .filter(|(_, kind)| *kind == TrackKind::Video)
             .map(|(track, _)| track.clone())
             .collect();
-        if !self.auto_subscribe {
+        if !self.options.auto_subscribe {
             let tracks = wanted.into_iter().map(|(track, _)| track).collect();
             let request = Request::Subscription {
                 tracks,

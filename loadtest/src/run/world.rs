@@ -11,13 +11,15 @@ use tokio::time::Instant;
 
 use super::directory::Directory;
 use crate::engine::{Engine, EngineError};
+use crate::report::model::Rejoin;
 use crate::scenario::Scenario;
-use crate::signal::{Address, Keys, SignalError};
+use crate::signal::{Address, Keys, Next, SignalError};
 
 /// What all participants of a run share.
 pub(super) struct World {
     pub(super) scenario: Scenario,
-    pub(super) address: Address,
+    /// Of the same server; participants take them in turn.
+    pub(super) addresses: Vec<Address>,
     pub(super) local: std::net::IpAddr,
     pub(super) keys: Keys,
     pub(super) engine: Box<dyn Engine>,
@@ -64,6 +66,10 @@ pub(super) enum Notice {
     },
     /// What the server says of itself.
     Server { edition: String, version: String },
+    /// It was cut off, and is in again.
+    Back(Rejoin),
+    /// Its WebSocket broke, and it took up its stay on another.
+    Resumed,
     /// Something failed that does not end the participant.
     Trouble(String),
     /// It is gone; `Err` says why if it did not leave by itself.
@@ -90,4 +96,28 @@ pub(super) enum ParticipantError {
     },
     #[error("the {0} transport was lost")]
     TransportLost(&'static str),
+}
+
+impl ParticipantError {
+    /// Whether an SDK would try again.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Signal(SignalError::SentAway { next, .. }) => *next != Next::Nothing,
+            Self::Signal(SignalError::Refused { status, .. }) => *status == 429 || *status >= 500,
+            Self::Signal(SignalError::Unreachable(_) | SignalError::Closed(_))
+            | Self::TimedOut { .. }
+            | Self::TransportLost(_) => true,
+            Self::Signal(SignalError::NoJoin(_) | SignalError::Malformed(_))
+            | Self::Engine(_)
+            | Self::Token(_) => false,
+        }
+    }
+}
+
+impl World {
+    /// Where a participant connects on its attempt of that number.
+    pub(super) fn address(&self, seat: u32, attempt: usize) -> &Address {
+        let turn = (seat as usize).wrapping_add(attempt);
+        &self.addresses[turn % self.addresses.len()]
+    }
 }

@@ -67,6 +67,11 @@ pub const KEYS: &[KeyDoc] = &[
         "1",
         "Who talks, who leaves, sizes of frames and simulated losses follow from it.",
     ),
+    key(
+        "rejoin",
+        "false",
+        "Participants who are cut off come back as SDKs do: resume when only signalling broke, else join anew.",
+    ),
     key("join.rate", "20", "Joins begun per second, over all rooms."),
     key(
         "join.timeout",

@@ -35,6 +35,8 @@ pub struct Scenario {
     pub room_prefix: String,
     /// Everything random follows from it: who talks, who leaves, sizes of frames, losses.
     pub seed: u64,
+    /// Participants who are cut off come back as SDKs do.
+    pub rejoin: bool,
     /// How participants come.
     pub join: Join,
     /// What publishers send as video; `None`: no video.

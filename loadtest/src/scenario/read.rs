@@ -56,6 +56,7 @@ pub(super) fn scenario(root: &Entry, name: &str, mistakes: &Mistakes) -> Scenari
         room: section.optional("room"),
         room_prefix: section.value("room_prefix", "loadtest".to_owned()),
         seed: section.value("seed", 1),
+        rejoin: section.value("rejoin", false),
         join: join(section.table_or_empty("join")),
         video: section.table("video").map(video),
         audio: section.table("audio").map(audio),

@@ -26,6 +26,7 @@ impl Scenario {
         }
         text.string("room_prefix", &self.room_prefix);
         text.plain("seed", self.seed);
+        text.plain("rejoin", self.rejoin);
         text.table("[join]");
         text.plain("rate", self.join.rate);
         text.string("timeout", format_duration(self.join.timeout));

@@ -96,6 +96,21 @@ impl Address {
         )
     }
 
+    /// The URL on which a stay is taken up again; `participant` is the server's id of it.
+    #[must_use]
+    pub fn resume_url(&self, token: &str, options: JoinOptions, participant: &str) -> String {
+        let join = self.join_url(token, options);
+        format!("{join}&reconnect=1&sid={participant}")
+    }
+
+    /// Reads addresses of the same server, with commas between them.
+    ///
+    /// # Errors
+    /// When one is no URL of a server.
+    pub fn parse_all(urls: &str) -> Result<Vec<Self>, AddressError> {
+        urls.split(',').map(Self::parse).collect()
+    }
+
     /// Address of ours from which packets to the server leave.
     ///
     /// # Errors

@@ -34,22 +34,40 @@ impl Connection {
     /// # Errors
     /// When the server cannot be reached, refuses, or begins with anything else.
     pub async fn open(join_url: &str) -> Result<Self, SignalError> {
-        let (socket, _) = tokio_tungstenite::connect_async_with_config(join_url, None, true)
-            .await
-            .map_err(refusal)?;
-        let (sink, stream) = socket.split();
-        let (sender, mut receiver) = (Sender(sink), Receiver(stream));
+        let (sender, mut receiver) = connect(join_url).await?;
         match receiver.receive().await? {
             Message::Joined(joined) => Ok(Self {
                 joined,
                 sender,
                 receiver,
             }),
-            Message::Leave { reason } => Err(SignalError::SentAway { reason }),
+            Message::Leave { reason, next } => Err(SignalError::SentAway { reason, next }),
             Message::Other(name) => Err(SignalError::NoJoin(name)),
             _ => Err(SignalError::NoJoin("another message")),
         }
     }
+
+    /// Connects to a [`super::Address::resume_url`] and waits until the stay is taken up.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn resume(resume_url: &str) -> Result<(Sender, Receiver), SignalError> {
+        let (sender, mut receiver) = connect(resume_url).await?;
+        match receiver.receive().await? {
+            Message::Resumed => Ok((sender, receiver)),
+            Message::Leave { reason, next } => Err(SignalError::SentAway { reason, next }),
+            Message::Other(name) => Err(SignalError::NoJoin(name)),
+            _ => Err(SignalError::NoJoin("another message")),
+        }
+    }
+}
+
+async fn connect(url: &str) -> Result<(Sender, Receiver), SignalError> {
+    let (socket, _) = tokio_tungstenite::connect_async_with_config(url, None, true)
+        .await
+        .map_err(refusal)?;
+    let (sink, stream) = socket.split();
+    Ok((Sender(sink), Receiver(stream)))
 }
 
 impl Sender {

@@ -63,7 +63,11 @@ pub enum Message {
     Leave {
         /// Name of the protocol's reason.
         reason: String,
+        /// What to do next.
+        next: Next,
     },
+    /// The stay is taken up again.
+    Resumed,
     /// Answer to a ping.
     Pong {
         /// Of the ping, Unix milliseconds.
@@ -71,6 +75,30 @@ pub enum Message {
     },
     /// Something a load test has no use for; its name.
     Other(&'static str),
+}
+
+/// What somebody who was sent away is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Stay away.
+    Nothing,
+    /// Take up the stay on another WebSocket.
+    Resume,
+    /// Join anew.
+    Rejoin,
+}
+
+impl From<&proto::LeaveRequest> for Next {
+    fn from(leave: &proto::LeaveRequest) -> Self {
+        use proto::leave_request::Action;
+        match leave.action() {
+            Action::Resume => Self::Resume,
+            Action::Reconnect => Self::Rejoin,
+            // Servers of before there were actions.
+            Action::Disconnect if leave.can_reconnect => Self::Rejoin,
+            Action::Disconnect => Self::Nothing,
+        }
+    }
 }
 
 /// The first message: where we are, and who is there.
@@ -259,13 +287,14 @@ impl From<Wire> for Message {
             }
             Wire::Leave(leave) => Self::Leave {
                 reason: words(leave.reason().as_str_name()),
+                next: Next::from(&leave),
             },
             Wire::PongResp(pong) => Self::Pong {
                 ping_ms: pong.last_ping_timestamp,
             },
             Wire::Mute(_) => Self::Other("mute"),
             Wire::SpeakersChanged(_) => Self::Other("speakers"),
-            Wire::Reconnect(_) => Self::Other("reconnect"),
+            Wire::Reconnect(_) => Self::Resumed,
             _ => Self::Other("news"),
         }
     }
@@ -343,9 +372,23 @@ mod tests {
         assert_eq!(
             Message::from(wire),
             Message::Leave {
-                reason: "duplicate identity".to_owned()
+                reason: "duplicate identity".to_owned(),
+                next: Next::Nothing,
             }
         );
+        use proto::leave_request::Action;
+        for (action, can_reconnect, next) in [
+            (Action::Reconnect, true, Next::Rejoin),
+            (Action::Disconnect, true, Next::Rejoin),
+            (Action::Resume, false, Next::Resume),
+        ] {
+            let leave = proto::LeaveRequest {
+                action: action.into(),
+                can_reconnect,
+                ..Default::default()
+            };
+            assert_eq!(Next::from(&leave), next, "{action:?}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 pub use address::{Address, AddressError, JoinOptions};
 pub use connection::{Connection, Receiver, Sender};
-pub use message::{Joined, Message, Qualities, RemoteParticipant, RemoteTrack, TrackKind};
+pub use message::{Joined, Message, Next, Qualities, RemoteParticipant, RemoteTrack, TrackKind};
 pub use request::{Layer, NewTrack, Request};
 pub use token::{Keys, TokenError};
 
@@ -46,6 +46,8 @@ pub enum SignalError {
     SentAway {
         /// Name of the protocol's reason.
         reason: String,
+        /// What to do next.
+        next: Next,
     },
     /// The WebSocket broke or was closed without a word.
     #[error("the WebSocket closed: {0}")]
