@@ -22,7 +22,7 @@ fn closed(action: CloseAction, reason: CloseReason) -> Event {
     Event::Closed(node::Closed {
         action: action.into(),
         reason: reason.into(),
-        message: String::new(),
+        ..node::Closed::default()
     })
 }
 

@@ -69,6 +69,11 @@ impl Shard {
                 self.end(now, session, reason, CloseAction::Disconnect, "");
                 Reply::Done(Done {})
             }
+            Some(Kind::ListPresent(request)) => Reply::Present(self.api_present(&request.room)),
+            Some(Kind::MoveParticipant(request)) => {
+                self.api_move_participant(now, &request)?;
+                Reply::Done(Done {})
+            }
             Some(Kind::MuteTrack(request)) => Reply::Track(self.api_mute(now, &request)?),
             Some(Kind::UpdateSubscriptions(request)) => {
                 let session = self.participant_named(&request.room, &request.identity)?;
@@ -188,6 +193,63 @@ impl Shard {
         self.spread(key, Spread::Room(info.clone()));
         self.publish_event(now, key, RoomEvent::RoomUpdated(v1::RoomUpdated {}));
         Ok(info)
+    }
+
+    /// Who is on this shard, and the rooms whose home it is.
+    fn api_present(&self, name: &str) -> node::Present {
+        let mut present = node::Present::default();
+        let wanted = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| name.is_empty() || room.name == name);
+        for (key, room) in wanted {
+            let info = self.room_info(key);
+            if room.span.is_home() {
+                present.rooms.extend(info.clone());
+            }
+            let here = room.members.iter().filter(|member| {
+                let found = self.participants.get(**member);
+                found.is_some_and(|p| p.is_here() && !p.member.permissions.hidden)
+            });
+            present.participants.extend(here.map(|member| {
+                let participant = self.participant_info(*member).map(|mut participant| {
+                    participant.tracks.clear();
+                    participant
+                });
+                node::Presence {
+                    room: info.clone(),
+                    participant,
+                }
+            }));
+        }
+        present
+    }
+
+    /// Its client is told where to go; here it leaves.
+    fn api_move_participant(
+        &mut self,
+        now: Instant,
+        request: &v1::MoveParticipantRequest,
+    ) -> Result<(), CommandError> {
+        let session = self.participant_named(&request.room, &request.identity)?;
+        let control = self.participants.get(session).and_then(|p| p.control());
+        let control = control.ok_or(CommandError::NotAllowed(
+            "the participant's signalling is broken at this moment: try again when it is back",
+        ))?;
+        let closed = node::Closed {
+            reason: CloseReason::Migration.into(),
+            action: CloseAction::Reconnect.into(),
+            message: "moved to another room".to_owned(),
+            room: request.destination_room.clone(),
+        };
+        self.tell_control(control, Told::Closed(closed));
+        self.controls.remove(&control);
+        if let Some(participant) = self.participants.get_mut(session) {
+            participant.member.control = None;
+        }
+        let (reason, action) = (CloseReason::Migration, CloseAction::Reconnect);
+        self.end(now, session, reason, action, "");
+        Ok(())
     }
 
     fn api_participants(&self, room: RoomKey) -> v1::ListParticipantsResponse {

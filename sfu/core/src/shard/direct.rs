@@ -292,6 +292,7 @@ impl Shard {
                 reason: CloseReason::Migration.into(),
                 action: CloseAction::Disconnect.into(),
                 message: "the participant has joined again".into(),
+                ..node::Closed::default()
             };
             self.tell_control(before, Told::Closed(closed));
         }

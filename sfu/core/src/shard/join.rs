@@ -88,6 +88,7 @@ impl Shard {
             reason: refusal.reason.into(),
             action: refusal.action.into(),
             message: refusal.message,
+            ..node::Closed::default()
         };
         self.tell_control(control, Kind::Closed(closed));
     }
@@ -353,6 +354,7 @@ impl Shard {
                 reason: CloseReason::SignalClosed.into(),
                 action: CloseAction::Disconnect.into(),
                 message: "taken over by a newer connection".into(),
+                ..node::Closed::default()
             };
             self.tell_control(before, Kind::Closed(closed));
         }
@@ -361,6 +363,7 @@ impl Shard {
                 reason: CloseReason::SignalClosed.into(),
                 action: CloseAction::Resume.into(),
                 message: "simulated loss of the control connection".into(),
+                ..node::Closed::default()
             };
             self.tell_control(control, Kind::Closed(closed));
             self.controls.remove(&control);
@@ -496,6 +499,7 @@ impl Shard {
             reason: reason.into(),
             action: action.into(),
             message: message.to_owned(),
+            ..node::Closed::default()
         };
         // The last word: nothing of what follows concerns this connection any more.
         let control = self

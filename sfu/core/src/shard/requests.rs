@@ -377,6 +377,7 @@ impl Shard {
             reason: reason.into(),
             action: CloseAction::Resume.into(),
             message: "simulated at the client's wish".into(),
+            ..node::Closed::default()
         };
         self.tell(session, Told::Closed(closed));
         let control = self.participants.get(session).and_then(|p| p.control());

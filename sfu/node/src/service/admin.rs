@@ -2,7 +2,7 @@
 //! further into a request than its room's name.
 
 use plenum_proto::{
-    node::{AdminReply, AdminRequest, admin_reply, admin_request::Kind},
+    node::{AdminReply, AdminRequest, Present, admin_reply::Kind as Reply, admin_request::Kind},
     v1::{ListRoomsResponse, Room},
 };
 
@@ -78,7 +78,7 @@ pub(crate) fn room_of(request: &AdminRequest) -> Option<&str> {
 fn target(kind: &Kind) -> Target<'_> {
     match kind {
         Kind::CreateRoom(r) => Target::NewRoom(r.config.as_ref().map_or("", |config| &config.name)),
-        Kind::ListRooms(_) => Target::All,
+        Kind::ListRooms(_) | Kind::ListPresent(_) => Target::All,
         Kind::GetRoom(r) => Target::Room(&r.room),
         Kind::UpdateRoom(r) => Target::Room(&r.room),
         Kind::DeleteRoom(r) => Target::Room(&r.room),
@@ -87,6 +87,7 @@ fn target(kind: &Kind) -> Target<'_> {
         Kind::UpdateParticipant(r) => Target::Room(&r.room),
         Kind::RemoveParticipant(r) => Target::Room(&r.room),
         Kind::MuteTrack(r) => Target::Room(&r.room),
+        Kind::MoveParticipant(r) => Target::Room(&r.room),
         Kind::UpdateSubscriptions(r) => Target::Room(&r.room),
         Kind::SendData(r) => Target::Room(r.request.as_ref().map_or("", |request| &request.room)),
     }
@@ -94,16 +95,23 @@ fn target(kind: &Kind) -> Target<'_> {
 
 /// Puts the answers of all workers together, oldest room first.
 async fn all(shared: &Shared, request: &AdminRequest) -> Result<AdminReply, CallError> {
-    let mut rooms = Vec::new();
+    let (mut rooms, mut present) = (Vec::new(), Present::default());
     for worker in &shared.workers {
-        if let Some(admin_reply::Kind::Rooms(answer)) = worker.admin(request.clone()).await?.kind {
-            rooms.extend(answer.rooms);
+        match worker.admin(request.clone()).await?.kind {
+            Some(Reply::Rooms(answer)) => rooms.extend(answer.rooms),
+            Some(Reply::Present(answer)) => {
+                present.rooms.extend(answer.rooms);
+                present.participants.extend(answer.participants);
+            }
+            _ => {}
         }
     }
     rooms.sort_by(|a, b| age(a).cmp(&age(b)));
-    Ok(AdminReply {
-        kind: Some(admin_reply::Kind::Rooms(ListRoomsResponse { rooms })),
-    })
+    let kind = match &request.kind {
+        Some(Kind::ListPresent(_)) => Reply::Present(present),
+        _ => Reply::Rooms(ListRoomsResponse { rooms }),
+    };
+    Ok(AdminReply { kind: Some(kind) })
 }
 
 fn age(room: &Room) -> ((i64, i32), &str) {

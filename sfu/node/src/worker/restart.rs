@@ -76,6 +76,7 @@ fn closed() -> SessionEvent {
             reason: v1::CloseReason::MediaFailure.into(),
             action: CloseAction::Reconnect.into(),
             message: "a fault in the media node ended the room".into(),
+            ..Closed::default()
         })),
     }
 }
