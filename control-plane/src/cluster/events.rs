@@ -1,28 +1,40 @@
-//! What happens on all nodes, as one stream. Owns following nodes that come, and letting go of those that go. Must not
-//! keep events, nor put those of different nodes in order: a room's are all of its home.
+//! What happens on all nodes, as one stream. Owns following nodes that come, and letting go of those that go: who was
+//! on a node that is lost has left, and a room whose home is lost has ended when its record goes. Must not keep events,
+//! nor put those of different nodes in order.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use plenum_proto::{
-    node::StatusRequest,
+    node::{
+        AdminRequest, ListPresent, Present, StatusRequest, admin_reply::Kind as Reply,
+        admin_request::Kind as Command,
+    },
     v1::{Event, WatchEventsRequest},
 };
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use prost_types::Timestamp;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::{Cluster, Member};
+use super::{Cluster, Member, presence::Presence};
 
 /// Events on their way to one reader; past it the nodes wait.
 const QUEUE: usize = 64;
 
 /// Between attempts to follow a node that is there and does not answer.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// How often rooms whose home was lost are looked for.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A node's event, or why there are no more.
 pub(crate) type Events = BoxStream<'static, Result<Event, Status>>;
@@ -54,19 +66,22 @@ impl Cluster {
         }
         let (to, events) = mpsc::channel(QUEUE);
         let mut following = Following {
-            cluster: Arc::clone(self),
-            room: room.to_owned(),
-            to,
-            known: HashSet::new(),
-            from_first: since.from_first,
+            reader: Reader {
+                cluster: Arc::clone(self),
+                room: room.to_owned(),
+                from_first: since.from_first,
+                to,
+                presence: Arc::default(),
+            },
+            known: HashMap::new(),
             tasks: JoinSet::new(),
         };
         for member in members {
             let after = since.after(&member).await?;
             match open(&member, room, after, since.from_first).await {
-                Ok(stream) => following.follow(member, Some(stream), after),
+                Ok(stream) => following.follow(member, Some(stream), after).await,
                 // It is on its way out, and its end shows in the registry.
-                Err(status) if is_lost(&status) => following.follow(member, None, after),
+                Err(status) if is_lost(&status) => following.follow(member, None, after).await,
                 Err(status) => return Err(status),
             }
         }
@@ -92,36 +107,98 @@ impl Since {
     }
 }
 
-struct Following {
+/// Who reads, and what it was told.
+#[derive(Clone)]
+struct Reader {
     cluster: Arc<Cluster>,
     room: String,
-    to: mpsc::Sender<Result<Event, Status>>,
-    known: HashSet<String>,
     from_first: bool,
-    tasks: JoinSet<String>,
+    to: mpsc::Sender<Result<Event, Status>>,
+    presence: Arc<Mutex<Presence>>,
+}
+
+impl Reader {
+    fn presence(&self) -> MutexGuard<'_, Presence> {
+        // No method panics half-way through a change.
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader that is gone ends the task that tells.
+    async fn tell(&self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            let _ = self.to.send(Ok(event)).await;
+        }
+    }
+
+    /// Takes note of who is on a node already; who is new is told of only when it `is_back`.
+    async fn meet(&self, member: &Member, is_back: bool) {
+        if self.cluster.is_whole() {
+            return;
+        }
+        match present(member, &self.room).await {
+            Ok(present) => {
+                let news = self.presence().seed(member.id(), present);
+                self.tell(news.into_iter().filter(|_| is_back)).await;
+            }
+            Err(status) => {
+                let problem = status.message();
+                tracing::debug!(node = member.id(), problem, "who is there is not known");
+            }
+        }
+    }
+
+    /// Rooms whose home was lost, and whose record is gone since, have ended.
+    async fn look_for_orphans(&self) {
+        let orphans = self.presence().orphans();
+        for (id, name, home) in orphans {
+            let ended = match self.cluster.home_of(&name).await {
+                Ok(Some(record)) if record.room_id == id && record.node_id == home => continue,
+                Ok(Some(record)) if record.room_id == id => {
+                    self.presence().found(&id);
+                    continue;
+                }
+                Ok(_) => self.presence().ended(&id, now()),
+                // It is looked for again.
+                Err(_) => return,
+            };
+            self.tell(ended).await;
+        }
+    }
+}
+
+struct Following {
+    reader: Reader,
+    /// Nodes, and the last event of each that was given up.
+    known: HashMap<String, Option<u64>>,
+    tasks: JoinSet<(String, u64)>,
 }
 
 impl Following {
-    fn follow(&mut self, member: Arc<Member>, stream: Option<Streaming<Event>>, after: u64) {
-        self.known.insert(member.id().to_owned());
+    async fn follow(&mut self, member: Arc<Member>, stream: Option<Streaming<Event>>, after: u64) {
+        let given_up = self.known.insert(member.id().to_owned(), None).flatten();
+        let after = given_up.unwrap_or(after);
+        if stream.is_some() {
+            self.reader.meet(&member, false).await;
+        }
         let one = One {
-            cluster: Arc::clone(&self.cluster),
+            reader: self.reader.clone(),
             id: member.id().to_owned(),
-            room: self.room.clone(),
             after,
-            from_first: self.from_first,
-            to: self.to.clone(),
+            is_back: given_up.is_some(),
         };
         self.tasks.spawn(one.run(stream));
     }
 
     /// Follows nodes as they come, until the reader is gone or has been told of an error.
     async fn run(mut self) {
-        let mut changes = self.cluster.nodes().changes();
+        let cluster = Arc::clone(&self.reader.cluster);
+        let mut changes = cluster.nodes().changes();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            for member in self.cluster.nodes().all() {
-                if !self.known.contains(member.id()) {
-                    self.follow(member, None, 0);
+            for member in cluster.nodes().all() {
+                if !matches!(self.known.get(member.id()), Some(None)) {
+                    self.follow(member, None, 0).await;
                 }
             }
             tokio::select! {
@@ -129,12 +206,13 @@ impl Following {
                 _ = changes.changed() => {}
                 Some(ended) = self.tasks.join_next() => match ended {
                     // The only node there is has stopped.
-                    Ok(_) if self.cluster.is_whole() => return,
-                    Ok(id) => drop(self.known.remove(&id)),
+                    Ok(_) if cluster.is_whole() => return,
+                    Ok((id, after)) => drop(self.known.insert(id, Some(after))),
                     Err(_) => return,
                 },
-                () = self.cluster.closing.cancelled() => return,
-                () = self.to.closed() => return,
+                _ = looks.tick() => self.reader.look_for_orphans().await,
+                () = cluster.closing.cancelled() => return,
+                () = self.reader.to.closed() => return,
             }
         }
     }
@@ -142,22 +220,25 @@ impl Following {
 
 /// One node's events.
 struct One {
-    cluster: Arc<Cluster>,
+    reader: Reader,
     id: String,
-    room: String,
     after: u64,
-    from_first: bool,
-    to: mpsc::Sender<Result<Event, Status>>,
+    /// It was given up before.
+    is_back: bool,
 }
 
 impl One {
-    /// Follows the node until it is gone.
-    async fn run(mut self, mut stream: Option<Streaming<Event>>) -> String {
-        while let Some(member) = self.cluster.nodes().find(&self.id) {
+    /// Follows the node until it is gone; the last event that it told.
+    async fn run(mut self, mut stream: Option<Streaming<Event>>) -> (String, u64) {
+        let cluster = Arc::clone(&self.reader.cluster);
+        let (room, from_first) = (self.reader.room.clone(), self.reader.from_first);
+        while let Some(member) = cluster.nodes().find(&self.id) {
             let ended = match stream.take() {
                 Some(stream) => self.pass(stream).await,
-                None => match open(&member, &self.room, self.after, self.from_first).await {
+                None => match open(&member, &room, self.after, from_first).await {
                     Ok(opened) => {
+                        self.reader.meet(&member, self.is_back).await;
+                        self.is_back = false;
                         stream = Some(opened);
                         continue;
                     }
@@ -166,30 +247,58 @@ impl One {
             };
             match ended {
                 // The node stops, and has said all.
-                None if self.cluster.is_whole() => break,
+                None if cluster.is_whole() => return (self.id, self.after),
                 Some(status) if !is_lost(&status) => {
                     // The reader has missed something: all of its stream ends.
-                    let _ = self.to.send(Err(status)).await;
-                    self.to.closed().await;
+                    let _ = self.reader.to.send(Err(status)).await;
+                    self.reader.to.closed().await;
                 }
                 _ => sleep(RETRY).await,
             }
         }
-        self.id
+        let left = self.reader.presence().lost(&self.id, now());
+        self.reader.tell(left).await;
+        (self.id, self.after)
     }
 
     async fn pass(&mut self, mut stream: Streaming<Event>) -> Option<Status> {
+        let nodes = Arc::clone(self.reader.cluster.nodes());
         loop {
             match stream.message().await {
                 Ok(Some(event)) => {
                     self.after = event.sequence;
-                    // A reader that is gone ends this task.
-                    let _ = self.to.send(Ok(event)).await;
+                    let is_gone = |id: &str| nodes.find(id).is_none();
+                    let passed = self.reader.presence().pass(&self.id, &event, is_gone);
+                    self.reader.tell(passed.before).await;
+                    if !passed.is_known {
+                        self.reader.tell([event]).await;
+                    }
                 }
                 Ok(None) => return None,
                 Err(status) => return Some(status),
             }
         }
+    }
+}
+
+fn now() -> Option<Timestamp> {
+    Some(SystemTime::now().into())
+}
+
+/// Who is on a node, in one room or ("") in all.
+async fn present(member: &Member, room: &str) -> Result<Present, Status> {
+    let list = ListPresent {
+        room: room.to_owned(),
+    };
+    let request = AdminRequest {
+        kind: Some(Command::ListPresent(list)),
+        ..AdminRequest::default()
+    };
+    let answer = member.client.clone().admin(request).await?;
+    match answer.into_inner().kind {
+        Some(Reply::Present(present)) => Ok(present),
+        // One of a version that does not know the question.
+        _ => Ok(Present::default()),
     }
 }
 

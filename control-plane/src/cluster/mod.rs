@@ -12,6 +12,7 @@ mod events;
 mod leader;
 mod local;
 mod nodes;
+mod presence;
 mod registry;
 mod rooms;
 mod seat;

@@ -53,7 +53,14 @@ impl Told {
             | Kind::TrackUnmuted(_)
             | Kind::SpeakersChanged(_) => return None,
         };
-        let id = format!("EV_{}_{}", event.epoch, event.sequence);
+        let id = match (&kind, event.sequence) {
+            // Told in a lost node's stead, once for each participant or room.
+            (Kind::ParticipantJoined(who) | Kind::ParticipantLeft(who), 0) => {
+                format!("EV_{}_{name}", who.id)
+            }
+            (_, 0) => format!("EV_{}_{name}", of.id),
+            (_, sequence) => format!("EV_{}_{sequence}", event.epoch),
+        };
         let mut told = lk::WebhookEvent {
             event: name.to_owned(),
             id: id.clone(),

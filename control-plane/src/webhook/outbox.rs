@@ -104,16 +104,20 @@ impl Outbox {
         urls: &[String],
     ) -> Result<Vec<Delivery>, OutboxError> {
         let (epoch, at) = (event.epoch.clone(), event.sequence);
-        if self.state.after.get(&epoch).is_some_and(|seen| *seen >= at) {
+        // What is told in a lost node's stead has no place in a sequence.
+        let is_numbered = at > 0;
+        if is_numbered && self.state.after.get(&epoch).is_some_and(|seen| *seen >= at) {
             return Ok(Vec::new());
         }
         let body = self.told.body(event);
         let mut state = self.state.clone();
-        if state.after.len() >= MAX_EPOCHS && !state.after.contains_key(&epoch) {
-            // Any of them: nodes that old are gone.
-            state.after.pop_first();
+        if is_numbered {
+            if state.after.len() >= MAX_EPOCHS && !state.after.contains_key(&epoch) {
+                // Any of them: nodes that old are gone.
+                state.after.pop_first();
+            }
+            state.after.insert(epoch, at);
         }
-        state.after.insert(epoch, at);
         let Some(body) = body else {
             // Worth no write: it is looked at again, and again nothing is told of it.
             self.state = state;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod processes;
+mod tls;
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ use plenum_proto::{
     node::{StatusRequest, node_client::NodeClient},
     v1::{
         CordonNodeRequest, CreateRoomRequest, GetParticipantRequest, GetRoomRequest,
-        ListNodesRequest, ListRoomsRequest, RoomConfig, node_service_client::NodeServiceClient,
+        ListNodesRequest, ListRoomsRequest, RoomConfig, WatchEventsRequest, event::Kind as Event,
+        event_service_client::EventServiceClient, node_service_client::NodeServiceClient,
         participant_service_client::ParticipantServiceClient,
         room_service_client::RoomServiceClient,
     },
@@ -52,21 +54,26 @@ async fn join(at: &ControlPlane, room: &str, identity: &str) -> (Client, JoinRes
     (client, joined)
 }
 
-async fn connect(at: &ControlPlane, room: &str, identity: &str, query: &str) -> Client {
-    let grants = VideoGrants {
-        room_join: true,
-        room: room.to_owned(),
-        ..VideoGrants::default()
-    };
+/// What a participant comes with.
+pub(crate) fn participant_token(identity: &str, grants: VideoGrants) -> String {
     let request = MintRequest {
         identity: identity.to_owned(),
         grants,
         ttl: Duration::from_secs(60),
         ..MintRequest::default()
     };
-    let token = keys()
+    keys()
         .mint(control_plane::config::DEV_KEY, request)
-        .unwrap();
+        .unwrap()
+}
+
+async fn connect(at: &ControlPlane, room: &str, identity: &str, query: &str) -> Client {
+    let grants = VideoGrants {
+        room_join: true,
+        room: room.to_owned(),
+        ..VideoGrants::default()
+    };
+    let token = participant_token(identity, grants);
     let target = format!("/rtc?protocol=16&access_token={token}{query}");
     Connector(at.http).connect_to(&target).await.unwrap()
 }
@@ -81,13 +88,19 @@ fn room_id(joined: &JoinResponse) -> String {
 
 /// What a client is told to do next; everything before that is passed over.
 async fn leave(client: &mut Client) -> LeaveRequest {
+    leave_after(client).await.0
+}
+
+/// The same, with the last token that came before.
+pub(crate) async fn leave_after(client: &mut Client) -> (LeaveRequest, Option<String>) {
+    let mut token = None;
     loop {
         match client.last().await {
-            Last::Message(message) => {
-                if let Hear::Leave(leave) = *message {
-                    return leave;
-                }
-            }
+            Last::Message(message) => match *message {
+                Hear::Leave(leave) => return (leave, token),
+                Hear::RefreshToken(fresh) => token = Some(fresh),
+                _ => {}
+            },
             Last::Close(code) => panic!("closed with {code} and no word"),
         }
     }
@@ -129,6 +142,15 @@ async fn a_room_outlives_its_node() {
     create(&control, "tea", "green").await;
     let (mut ann, first) = join(&control, "tea", "ann").await;
     assert_eq!(first.room.as_ref().unwrap().metadata, "green");
+    let (mut dan, _) = join(&control, "tea", "dan").await;
+    // A reader that comes later.
+    let mut api = EventServiceClient::new(channel(&control).await);
+    let watch = WatchEventsRequest {
+        room: "tea".to_owned(),
+        ..WatchEventsRequest::default()
+    };
+    let watching = api.watch_events(with_token(&admin("tea"), watch)).await;
+    let mut events = watching.unwrap().into_inner();
     let home = node_of(&first);
     // A room on the other node.
     let mut bystander = None;
@@ -157,6 +179,19 @@ async fn a_room_outlives_its_node() {
     let room = rooms(&control).await.get_room(request).await.unwrap();
     assert_eq!(room.get_ref().id, room_id(&first));
     assert_eq!(room.get_ref().num_participants, 1);
+    // Everybody left, though the node could not say so, and who came back joined.
+    leave(&mut dan).await;
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        let event = soon(events.message()).await.unwrap().unwrap();
+        match event.kind {
+            Some(Event::ParticipantLeft(who)) => told.push(format!("{} left", who.identity)),
+            Some(Event::ParticipantJoined(who)) => told.push(format!("{} joined", who.identity)),
+            _ => {}
+        }
+    }
+    told.sort_unstable();
+    assert_eq!(told, ["ann joined", "ann left", "dan left"]);
 }
 
 /// A control plane is killed: its clients go on at another, with their stay as it was.
