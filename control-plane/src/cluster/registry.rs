@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use plenum_proto::cluster::{
-    CheckRoomsRequest, CheckRoomsResponse, Lease, NodeReport, WithdrawRequest, WithdrawResponse,
-    registry_server::Registry,
+    CheckRoomsRequest, CheckRoomsResponse, FindHomeRequest, FindHomeResponse, Lease, NodeReport,
+    WithdrawRequest, WithdrawResponse, registry_server::Registry,
 };
 use prost::Message as _;
 use tonic::{Request, Response, Status};
@@ -83,6 +83,22 @@ impl Registry for RegistryService {
         }
         let lost = self.cluster.lost(&node_id, rooms).await.map_err(refused)?;
         Ok(Response::new(CheckRoomsResponse { lost }))
+    }
+
+    async fn find_home(
+        &self,
+        request: Request<FindHomeRequest>,
+    ) -> Result<Response<FindHomeResponse>, Status> {
+        let FindHomeRequest {
+            node_id,
+            room,
+            room_id,
+        } = request.into_inner();
+        let found = self.cluster.find_home(&node_id, &room, &room_id).await;
+        let found = found.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(FindHomeResponse {
+            home: found.map(|located| located.home_node()),
+        }))
     }
 
     async fn withdraw(

@@ -149,6 +149,48 @@ impl Cluster {
         Err(PlaceError::Busy)
     }
 
+    /// The home of a room that `node` serves and whose home it has lost: `node` itself where nobody is home any more. None
+    /// when the room is over.
+    ///
+    /// # Errors
+    /// It cannot be told now.
+    pub(super) async fn find_home(
+        &self,
+        node: &str,
+        name: &str,
+        room_id: &str,
+    ) -> Result<Option<Located>, PlaceError> {
+        for _ in 0..ATTEMPTS {
+            let stored = self.stored(name).await?;
+            let Some(stored) = stored.filter(|stored| stored.record.room_id == room_id) else {
+                return Ok(None);
+            };
+            if let Some(home) = self.nodes().find(&stored.record.node_id)
+                && !home.is_draining()
+                && (home.id() == node || !self.nodes().suspect(&home).await)
+            {
+                let epoch = stored.epoch();
+                return Ok(Some(self.found(stored.record, epoch, home, false)));
+            }
+            let heir = self
+                .nodes()
+                .find(node)
+                .filter(|member| !member.is_draining());
+            let record = RoomRecord {
+                node_id: match heir {
+                    Some(heir) => heir.id().to_owned(),
+                    None => self.choose(name)?,
+                },
+                epoch: 0,
+                ..stored.record.clone()
+            };
+            if let Some(located) = self.place(name, Some(&stored), record).await? {
+                return Ok(Some(located));
+            }
+        }
+        Err(PlaceError::Busy)
+    }
+
     /// Writes a placement; nothing when somebody else was faster, or the node has just gone.
     async fn place(
         &self,
@@ -251,6 +293,11 @@ impl Cluster {
             home,
             is_new: false,
         })
+    }
+
+    /// The record of a room, if there is one.
+    pub(super) async fn home_of(&self, name: &str) -> Result<Option<RoomRecord>, StoreError> {
+        Ok(self.stored(name).await?.map(|stored| stored.record))
     }
 
     async fn stored(&self, name: &str) -> Result<Option<Stored>, StoreError> {

@@ -41,6 +41,9 @@ pub struct CoreConfig {
     pub departure_timeout: Duration,
     /// How long a join waits for the home of its room, where that is another shard.
     pub attach_timeout: Duration,
+    /// How long a room goes on without its home, until somebody names another
+    /// ([`Command::Rehome`](crate::Command::Rehome)); zero = not at all.
+    pub rehome_timeout: Duration,
     /// Microphones that are forwarded in a very large room, the loudest ones; 0 = all. Sound of screens is
     /// forwarded always, and so is a microphone to who pinned it: subscribed to it by name, or gave it a
     /// priority.
@@ -79,6 +82,7 @@ impl CoreConfig {
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
             attach_timeout: Duration::from_secs(5),
+            rehome_timeout: Duration::ZERO,
             loudest_audio: 10,
             loudest_audio_from: 50,
             keyframe_replay: Duration::from_millis(1_500),

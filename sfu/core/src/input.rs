@@ -53,11 +53,30 @@ pub enum Command {
     Admin(AdminRequest),
     /// Ends all rooms: everybody is told that the node shuts down.
     EndAll,
+    /// A room that goes on without its home (see [`Event::HomeLost`](crate::Event::HomeLost)) has another. No mistake when
+    /// there is no such room.
+    Rehome {
+        /// Its id.
+        room_id: String,
+        /// Where it is.
+        home: NewHome,
+    },
     /// Lets go of a room, or of all of them, that goes on on another node: everybody is told to come back.
     MoveAway {
         /// By name; all when absent. No mistake when there is none.
         room: Option<String>,
     },
+}
+
+/// Where a room's home is that had been lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewHome {
+    /// This shard is it.
+    Here,
+    /// Another shard is.
+    At(LinkKey),
+    /// There is none: the room is over, or begins anew elsewhere.
+    Nowhere,
 }
 
 /// Answer to a command.

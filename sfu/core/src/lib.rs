@@ -38,7 +38,7 @@ mod track;
 
 pub use binding::{ReplyLimit, binding_reply, source_network};
 pub use config::{CandidateAddress, CoreConfig};
-pub use input::{Command, CommandError, Datagram, Reply};
+pub use input::{Command, CommandError, Datagram, NewHome, Reply};
 pub use key::{ControlId, LinkKey};
 pub use limits::Limits;
 pub use output::{Event, Transmit};

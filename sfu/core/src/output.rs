@@ -69,6 +69,14 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// A room goes on here without its home, which is gone: another one is to be named by
+    /// [`Command::Rehome`](crate::Command::Rehome) soon.
+    HomeLost {
+        /// Name of the room.
+        room: String,
+        /// Id of the room.
+        room_id: String,
+    },
     /// Media of a TCP connection is no longer wanted; close it.
     CloseTcp {
         /// The client's end.

@@ -165,6 +165,15 @@ impl Directory {
         (place.home, place.away, place.id) = (worker, None, Some(id.to_owned()));
     }
 
+    /// A room that lives on another node has moved its home there.
+    pub(crate) fn moved(&self, room: &str, home: LinkKey) {
+        if let Some(place) = self.lock().places.get_mut(room)
+            && place.id.is_none()
+        {
+            place.away = Some(home);
+        }
+    }
+
     /// Somebody asks for a room that was placed on this node by this epoch; 0 is not placed at all.
     ///
     /// # Errors

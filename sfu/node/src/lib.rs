@@ -28,6 +28,7 @@ mod epochs;
 mod error;
 mod events;
 mod gate;
+mod homes;
 mod metrics;
 mod node;
 pub mod probe;

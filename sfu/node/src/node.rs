@@ -30,6 +30,7 @@ use crate::{
     directory::Directory,
     discover::{self, DiscoverError},
     events::EventLog,
+    homes::Homeless,
     relay::{self, Relay, RelayError},
     report::SelfReport,
     service::{self, Identity, NodeService, Shared},
@@ -134,6 +135,7 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
     let certificate =
         Certificate::generate().map_err(|error| StartError::Certificate(Box::new(error)))?;
     let (mut workers, mut threads) = (Vec::new(), Vec::new());
+    let homeless = Homeless::default();
     let Mesh {
         carriers,
         from_nodes,
@@ -151,6 +153,7 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
             send_queue: config.udp.send_queue,
             directory: Arc::clone(&directory),
             events: Arc::clone(&events),
+            homeless: homeless.clone(),
             stop: token(),
         };
         let started = worker::start(setup, carrier).await;
@@ -197,6 +200,7 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         directory,
         relay,
         events,
+        homeless,
         sessions: TaskTracker::new(),
         draining: AtomicBool::new(false),
         is_ending: AtomicBool::new(false),

@@ -1,5 +1,7 @@
 //! On which other shards a room is. Plain data.
 
+use std::time::Instant;
+
 use crate::LinkKey;
 
 /// Where a room is besides this shard.
@@ -9,6 +11,8 @@ pub(crate) struct Span {
     pub(crate) home: Option<LinkKey>,
     /// All other shards that serve the room, in the order in which they became known.
     pub(crate) links: Vec<LinkKey>,
+    /// The home is gone, and the room ends here then unless another is found.
+    pub(crate) ends_at: Option<Instant>,
     /// Set while the room ends.
     pub(crate) ending: Option<Voice>,
 }

@@ -243,6 +243,10 @@ impl Shard {
                 }
                 Ok(Reply::Accepted)
             }
+            Command::Rehome { room_id, home } => {
+                self.rehome(now, &room_id, home);
+                Ok(Reply::Accepted)
+            }
             Command::MoveAway { room } => {
                 let rooms: Vec<_> = match room {
                     Some(name) => self.room_by_name.get(&name).copied().into_iter().collect(),
@@ -250,7 +254,8 @@ impl Shard {
                 };
                 for room in rooms {
                     let (reason, action) = (CloseReason::Migration, CloseAction::Reconnect);
-                    self.end_room(now, room, reason, action, Voice::All);
+                    // Who is on other nodes stays there.
+                    self.end_room(now, room, reason, action, Voice::Own);
                 }
                 Ok(Reply::Accepted)
             }

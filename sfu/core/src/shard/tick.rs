@@ -123,6 +123,7 @@ impl Shard {
         }
         self.expire_direct(now);
         self.expire_waiting(now);
+        self.expire_homeless(now);
         let over: Vec<RoomKey> = self
             .rooms
             .iter()

@@ -36,7 +36,7 @@ fn admin(world: &mut World, shard: usize, kind: Admin) -> Result<Answer, Command
 }
 
 /// What the API was told, in order, by name and identity.
-fn events(world: &World) -> Vec<String> {
+pub(crate) fn events(world: &World) -> Vec<String> {
     let told = world.told().iter().filter_map(|event| match event {
         Event::Room(event) => event.kind.as_ref(),
         _ => None,
@@ -64,7 +64,7 @@ fn who(event: &plenum_proto::v1::TrackEvent) -> &str {
         .map_or("", |p| p.identity.as_str())
 }
 
-fn identities(world: &World, key: ClientKey) -> Vec<&str> {
+pub(crate) fn identities(world: &World, key: ClientKey) -> Vec<&str> {
     let mut names: Vec<_> = world
         .client(key)
         .participants()

@@ -229,7 +229,7 @@ const EXPLAINED: Explained = &[
     (
         "relay.secret",
         "What all nodes of the cluster share, at least 32 characters of chance (openssl rand -hex 32): whoever \
-         holds it is taken for a node. Keys are derived from it.",
+         holds it is taken for a node. Keys are derived from it. Empty: sfu takes cluster.secret.",
     ),
     ("relay.max_nodes", "Other nodes known at a time."),
     (
@@ -239,6 +239,11 @@ const EXPLAINED: Explained = &[
     (
         "relay.idle_timeout",
         "A connection over which nothing comes for so long is lost.",
+    ),
+    (
+        "relay.home_timeout",
+        "How long participants here stay in a room whose home, another node, is lost, until a control plane has named \
+         another home; then they join anew. 0s: at once.",
     ),
     (
         "relay.media_queue_bytes",

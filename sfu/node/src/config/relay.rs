@@ -25,6 +25,10 @@ pub struct RelayConfig {
     /// A connection over which nothing comes for so long is lost; four times as often something is sent.
     #[serde(with = "crate::duration")]
     pub idle_timeout: Duration,
+    /// How long participants here stay in a room whose home, another node, is lost, until a control plane has named
+    /// another home; then they join anew.
+    #[serde(with = "crate::duration")]
+    pub home_timeout: Duration,
     /// Bytes of media that wait for a connection; past it packets are dropped.
     pub media_queue_bytes: usize,
     /// Bytes of control messages that wait for a connection; past it the connection is given up.
@@ -40,6 +44,7 @@ impl Default for RelayConfig {
             max_nodes: 64,
             max_copies: 4,
             idle_timeout: Duration::from_secs(4),
+            home_timeout: Duration::from_secs(10),
             media_queue_bytes: 4 * 1024 * 1024,
             control_queue_bytes: 64 * 1024 * 1024,
         }

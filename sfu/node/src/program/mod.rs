@@ -1,7 +1,9 @@
 //! The program `sfu`: a media node as a process of its own, that reports to control planes. Owns the order of
 //! start and end. Must not know media.
 
+mod ask;
 mod config;
+mod homes;
 mod report;
 mod serve;
 
@@ -125,7 +127,7 @@ impl Running {
         let trust = Trust::new(&config.cluster.secret, &config.cluster.tls)?;
         let bound = serve::bind(&config).await?;
         let metrics = Arc::new(MetricsExport::new("sfu", &config.telemetry)?);
-        let node = node::start(config.node.clone()).await?;
+        let node = node::start(config.node()).await?;
         let stats = node.stats_reader();
         crate::metrics::observe_node(metrics.provider(), move || stats.stats());
         let reporter = Reporter::start(&node, &config, &trust, bound.cluster_address())?;

@@ -15,11 +15,12 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
-use super::SfuConfig;
+use super::{
+    SfuConfig,
+    ask::{ANSWER, ControlPlanes},
+    homes,
+};
 use crate::{node::Node, report::SelfReport, service::Shared};
-
-/// How long a control plane may take to take a report.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Between reports that nobody took.
 const RETRY: Duration = Duration::from_millis(500);
@@ -33,19 +34,18 @@ const ROOMS: usize = 1000;
 /// How often the node asks whether its rooms are still its own, though it was always known.
 const CHECK: Duration = Duration::from_secs(30);
 
-/// Reports for as long as it lives.
+/// Reports, and asks for homes, for as long as it lives.
 pub(super) struct Reporter {
     known: watch::Receiver<bool>,
     task: JoinHandle<()>,
+    homes: JoinHandle<()>,
     control_planes: Vec<RegistryClient<Known>>,
     node_id: String,
 }
 
 struct Reporting {
     shared: Arc<Shared>,
-    control_planes: Vec<RegistryClient<Known>>,
-    /// The control plane that is asked first.
-    first: usize,
+    control_planes: ControlPlanes,
     address: String,
     zone: String,
     known: watch::Sender<bool>,
@@ -67,8 +67,7 @@ impl Reporter {
         let (tell, known) = watch::channel(false);
         let shared = node.shared();
         let reporting = Reporting {
-            control_planes: control_planes.clone(),
-            first: 0,
+            control_planes: ControlPlanes::new(control_planes.clone()),
             address: config
                 .cluster
                 .advertise
@@ -80,7 +79,13 @@ impl Reporter {
             checked: Instant::now(),
             shared,
         };
+        let asking = homes::find(
+            node.shared(),
+            ControlPlanes::new(control_planes.clone()),
+            config.node.relay.home_timeout,
+        );
         Ok(Self {
+            homes: tokio::spawn(asking),
             known,
             control_planes,
             node_id: node.id().to_owned(),
@@ -104,7 +109,7 @@ impl Reporter {
             let request = WithdrawRequest {
                 node_id: self.node_id.clone(),
             };
-            let asked = timeout(REPORT_TIMEOUT, client.clone().withdraw(request)).await;
+            let asked = timeout(ANSWER, client.clone().withdraw(request)).await;
             if matches!(asked, Ok(Ok(_))) {
                 return;
             }
@@ -116,14 +121,18 @@ impl Reporter {
 impl Drop for Reporter {
     fn drop(&mut self) {
         self.task.abort();
+        self.homes.abort();
     }
 }
 
 impl Reporting {
     async fn run(mut self) {
+        // Said once, at first too: a node that comes before its control planes, or whose certificates are no good.
+        let mut is_said = false;
         loop {
             let pause = match self.report().await {
                 Ok(pause) => {
+                    is_said = false;
                     if !self.known.send_replace(true) {
                         tracing::info!("a control plane knows this node");
                     }
@@ -131,7 +140,8 @@ impl Reporting {
                 }
                 Err(status) => {
                     let code = status.code();
-                    if self.known.send_replace(false) || code == Code::Unauthenticated {
+                    self.known.send_replace(false);
+                    if !std::mem::replace(&mut is_said, true) || code == Code::Unauthenticated {
                         let problem = status.message();
                         tracing::warn!(%code, problem, "no control plane takes reports; media goes on");
                     }
@@ -149,6 +159,7 @@ impl Reporting {
     async fn report(&mut self) -> Result<Duration, Status> {
         let report = self.own.say(self.address.clone(), self.zone.clone());
         let lease = self
+            .control_planes
             .ask(|mut client| {
                 let report = report.clone();
                 async move { client.report(report).await }
@@ -177,6 +188,7 @@ impl Reporting {
                 rooms: held.collect(),
             };
             let answer = self
+                .control_planes
                 .ask(|mut client| {
                     let request = request.clone();
                     async move { client.check_rooms(request).await }
@@ -187,26 +199,5 @@ impl Reporting {
             }
         }
         Ok(())
-    }
-
-    /// Asks one control plane after the other until one answers, the one that did last first.
-    async fn ask<T, F>(&mut self, ask: impl Fn(RegistryClient<Known>) -> F) -> Result<T, Status>
-    where
-        F: Future<Output = Result<tonic::Response<T>, Status>>,
-    {
-        let mut problem = Status::unavailable("none is configured");
-        for turn in 0..self.control_planes.len() {
-            let at = (self.first + turn) % self.control_planes.len();
-            let asked = timeout(REPORT_TIMEOUT, ask(self.control_planes[at].clone())).await;
-            match asked {
-                Ok(Ok(answer)) => {
-                    self.first = at;
-                    return Ok(answer.into_inner());
-                }
-                Ok(Err(status)) => problem = status,
-                Err(_) => problem = Status::deadline_exceeded("no answer in time"),
-            }
-        }
-        Err(problem)
     }
 }

@@ -35,6 +35,7 @@ use crate::{
     directory::{Directory, Held},
     error::CallError,
     events::EventLog,
+    homes::Homeless,
     relay::Relay,
     stats::{NodeStats, WorkerStats},
     tcp::Tcp,
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     /// The way to other nodes.
     pub(crate) relay: Option<Arc<Relay>>,
     pub(crate) events: Arc<EventLog>,
+    /// Tells of rooms that have lost their home on another node.
+    pub(crate) homeless: Homeless,
     /// Control connections; a node that stops waits for them to take their last events.
     pub(crate) sessions: TaskTracker,
     /// It ends, or is being emptied: nobody comes in.

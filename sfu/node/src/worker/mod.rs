@@ -24,7 +24,7 @@ use std::{
 };
 
 use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionEvent, SessionRequest};
-use sfu_core::{ClockAnchor, CommandError, ControlId, CoreConfig, LinkKey};
+use sfu_core::{ClockAnchor, CommandError, ControlId, CoreConfig, LinkKey, NewHome};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,7 @@ use crate::{
     directory::Directory,
     epochs::Stale,
     events::EventLog,
+    homes::Homeless,
     stats::{Published, WorkerStats},
 };
 
@@ -61,6 +62,7 @@ pub(crate) struct Setup {
     pub(crate) send_queue: usize,
     pub(crate) directory: Arc<Directory>,
     pub(crate) events: Arc<EventLog>,
+    pub(crate) homeless: Homeless,
     pub(crate) stop: CancellationToken,
 }
 
@@ -94,6 +96,11 @@ pub(crate) enum Request {
     /// Lets go of a room, or of all, that goes on on another node.
     MoveAway {
         room: Option<String>,
+        reply: oneshot::Sender<()>,
+    },
+    Rehome {
+        room_id: String,
+        home: NewHome,
         reply: oneshot::Sender<()>,
     },
     /// The numbers of this moment.
@@ -198,6 +205,16 @@ impl WorkerHandle {
     /// returns.
     pub(crate) async fn move_away(&self, room: Option<String>) -> Result<(), RequestError> {
         self.ask(|reply| Request::MoveAway { room, reply }).await
+    }
+
+    /// Names another home for a room that goes on without one.
+    pub(crate) async fn rehome(&self, room_id: String, home: NewHome) -> Result<(), RequestError> {
+        self.ask(|reply| Request::Rehome {
+            room_id,
+            home,
+            reply,
+        })
+        .await
     }
 
     /// The numbers of this moment.

@@ -9,11 +9,11 @@ use plenum_proto::{
     node::{SessionEvent, session_event},
     v1,
 };
-use sfu_core::{Command, ControlId, Event, Protocol, Transmit};
+use sfu_core::{Command, ControlId, Event, NewHome, Protocol, Transmit};
 use tokio::sync::mpsc;
 
 use super::turn::{TcpWriter, Worker};
-use crate::{stats::WorkerStats, udp::UdpPort};
+use crate::{homes::HomeLost, stats::WorkerStats, udp::UdpPort};
 
 impl Worker {
     /// Takes what the shard has for the world: all events, and datagrams as far as the budget goes. An
@@ -21,21 +21,18 @@ impl Worker {
     pub(super) fn drain(&mut self) {
         loop {
             self.transmit();
-            let mut lost = Vec::new();
+            let mut commands = Vec::new();
             while let Some(event) = self.shard.poll_event() {
-                lost.extend(self.on_event(event));
+                commands.extend(self.on_event(event));
             }
-            if lost.is_empty() {
+            if commands.is_empty() {
                 break;
             }
-            for control in lost {
+            for command in commands {
                 let now = self.clock();
                 // The stay may be gone already: then there is nothing to lose.
-                if let Err(error) = self
-                    .shard
-                    .handle_command(now, Command::ControlLost { control })
-                {
-                    tracing::debug!(%error, control = control.0, "lost a control connection");
+                if let Err(error) = self.shard.handle_command(now, command) {
+                    tracing::debug!(%error, "nothing follows from an event");
                 }
             }
         }
@@ -73,10 +70,20 @@ impl Worker {
         }
     }
 
-    /// Passes an event on; the control connection that is lost by it, if one is.
-    fn on_event(&mut self, event: Event) -> Option<ControlId> {
+    /// Passes an event on; what follows for the shard, if it could not be.
+    fn on_event(&mut self, event: Event) -> Option<Command> {
         match event {
-            Event::Session { control, event } => return self.on_session_event(control, event),
+            Event::Session { control, event } => {
+                let lost = self.on_session_event(control, event)?;
+                return Some(Command::ControlLost { control: lost });
+            }
+            Event::HomeLost { room, room_id } => {
+                let lost = HomeLost { room, room_id };
+                if let Err(HomeLost { room_id, .. }) = self.homeless.tell(lost) {
+                    let home = NewHome::Nowhere;
+                    return Some(Command::Rehome { room_id, home });
+                }
+            }
             Event::Room(event) => {
                 if let (Some(v1::event::Kind::RoomStarted(_)), Some(room)) =
                     (&event.kind, &event.room)

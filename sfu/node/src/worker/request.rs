@@ -82,6 +82,16 @@ impl Worker {
                 }
                 let _ = reply.send(());
             }
+            Request::Rehome {
+                room_id,
+                home,
+                reply,
+            } => {
+                if let Err(error) = self.command(Command::Rehome { room_id, home }) {
+                    tracing::warn!(%error, "a room does not find its new home");
+                }
+                let _ = reply.send(());
+            }
             Request::Stats { reply } => {
                 self.clock();
                 self.publish();

@@ -37,6 +37,7 @@ fn fixture() -> Fixture {
         send_queue: 8,
         directory: Arc::clone(&directory),
         events: Arc::clone(&log),
+        homeless: Homeless::default(),
         stop: CancellationToken::new(),
     };
     let (_, outgoing) = mesh(7, 1).carriers.remove(0).split();
@@ -227,6 +228,7 @@ async fn a_thread_answers_at_once_and_ends_when_the_node_stops() {
         send_queue: 8,
         directory: Arc::new(Directory::new(7, 2, 300)),
         events: Arc::new(EventLog::new("epoch".into(), EventsConfig::default())),
+        homeless: Homeless::default(),
         stop: stop.clone(),
     };
     let carrier = mesh(7, 1).carriers.remove(0);

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     directory::Directory,
     events::EventLog,
+    homes::Homeless,
     stats::{PUBLISH_INTERVAL, Published, WorkerStats, add_core},
     udp::{Batch, UdpPort},
 };
@@ -102,6 +103,7 @@ pub(super) struct Worker {
     pub(super) tcp: HashMap<(SocketAddr, SocketAddr), TcpWriter>,
     pub(super) directory: Arc<Directory>,
     pub(super) events: Arc<EventLog>,
+    pub(super) homeless: Homeless,
     pub(super) outgoing: Outgoing,
     /// What this worker counts itself; `core` holds the counters of shards that are gone.
     pub(super) counted: WorkerStats,
@@ -150,6 +152,7 @@ impl Worker {
             tcp: HashMap::new(),
             directory: setup.directory,
             events: setup.events,
+            homeless: setup.homeless,
             outgoing,
             counted: WorkerStats::default(),
             batch: Batch::new(),

@@ -35,7 +35,12 @@ impl World {
 
     /// The way to the home of all rooms; none where the home itself serves.
     pub(super) fn home_of(&self, shard: usize) -> Option<LinkKey> {
-        (shard != 0).then(|| self.link_to(0))
+        (shard != self.home).then(|| self.link_to(self.home))
+    }
+
+    /// Rooms have their home on another shard from now on, as far as those who join are told.
+    pub fn set_home(&mut self, index: usize) {
+        self.home = index;
     }
 
     /// What was counted on the way from one node to another, at both ends.

@@ -75,8 +75,10 @@ pub struct Tapped {
 
 /// A simulated world.
 pub struct World {
-    /// The machine under test; with several, the home of all rooms.
+    /// The machine under test; with several, the home of all rooms at first.
     pub shard: Shard,
+    /// Which shard is the home of all rooms.
+    home: usize,
     /// The others, linked to it and to each other.
     edges: Vec<Shard>,
     /// The way between two shards: its loss is that of datagrams between nodes.
@@ -164,6 +166,7 @@ impl World {
         Self {
             shard: shards.next().expect("at least one shard"),
             edges: shards.collect(),
+            home: 0,
             relay_link: LinkSettings::delayed(Duration::from_micros(200)),
             has_nodes: false,
             hops: BTreeMap::new(),

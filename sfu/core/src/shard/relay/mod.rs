@@ -5,6 +5,7 @@
 //! rosters, rights and subscriptions need not know the difference. Each file beside this one owns one
 //! concern. Must not know what carries the frames.
 
+mod home;
 mod media;
 mod members;
 mod span;
@@ -51,7 +52,8 @@ impl Shard {
     }
 
     /// Whatever was known to the shard at the other end of a link is lost: it began anew, or is gone. Its
-    /// participants leave; a room whose home it was ends here, and who is in it is told to join anew.
+    /// participants leave; a room whose home it was goes on without one for a while, or ends here, and who is in it is
+    /// told to join anew.
     pub fn handle_link_lost(&mut self, now: Instant, link: LinkKey) {
         self.flush();
         self.now = now;
@@ -87,6 +89,7 @@ impl Shard {
             _ => self.meet(now, room, link),
         }
         match kind {
+            Kind::Home(_) => self.follow_home(now, room, link),
             Kind::Introduce(other) => self.meet(now, room, LinkKey(other.link)),
             Kind::Members(members) => self.on_members(now, room, link, members.members),
             Kind::Member(member) => self.apply_member(now, room, link, member),

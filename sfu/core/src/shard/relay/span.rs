@@ -2,7 +2,7 @@
 //! to each other, and any two tell each other all they have when they meet. A message of a shard that is
 //! not known yet is as good as an introduction, so the order in which links deliver does not matter.
 
-use std::{collections::btree_map::Entry, time::Instant};
+use std::time::Instant;
 
 use plenum_proto::{
     node::{CloseAction, Join, session_event::Kind as Told},
@@ -34,12 +34,16 @@ impl Shard {
         if known == home {
             return Ok(None);
         }
-        if home.is_some() {
+        if known.is_none() {
+            // What is home here is no edge of another: the node lets go of it first, if it has to.
             return Err(Refusal::moved("the room has another home now; join anew"));
         }
-        // The node knows better: the home of what is left here is gone.
-        let (reason, action) = (CloseReason::NodeShutdown, CloseAction::Reconnect);
-        self.end_room(now, room, reason, action, Voice::Other);
+        // The node knows better: the home of what is here is gone.
+        match home {
+            None => self.become_home(now, room),
+            Some(link) if self.is_met(room, link) => self.follow_home(now, room, link),
+            Some(link) => return Ok(Some(link)),
+        }
         Ok(None)
     }
 
@@ -57,29 +61,38 @@ impl Shard {
             return Err(Refusal::limit("pending_participants", cap));
         }
         let name = join.room.as_ref().map_or("", |room| room.name.as_str());
-        match self.relay.waiting.entry(name.to_owned()) {
-            Entry::Occupied(mut entry) if entry.get().home == home => {
-                entry.get_mut().joins.push((control, join));
-            }
-            Entry::Occupied(_) => {
-                return Err(Refusal::moved("the room has another home now; join anew"));
-            }
-            Entry::Vacant(entry) => {
-                let attach = Attach {
-                    room: name.to_owned(),
-                    version: VERSION,
-                    config: join.room.clone().filter(|_| !join.must_exist),
-                    room_id: join.room_id.clone(),
-                };
-                entry.insert(Waiting {
-                    home,
-                    deadline: now + self.config.attach_timeout,
-                    joins: vec![(control, join)],
-                });
-                self.relay.send(home, "", Kind::Attach(attach));
-            }
+        let attach = Attach {
+            room: name.to_owned(),
+            version: VERSION,
+            config: join.room.clone().filter(|_| !join.must_exist),
+            room_id: join.room_id.clone(),
+        };
+        match self.attach(now, home, attach) {
+            Some(waiting) => waiting.joins.push((control, join)),
+            None => return Err(Refusal::moved("the room has another home now; join anew")),
         }
         Ok(())
+    }
+
+    /// Asks the home of a room to serve participants of it, unless that is under way; none when another home was
+    /// asked before.
+    pub(super) fn attach(
+        &mut self,
+        now: Instant,
+        home: LinkKey,
+        attach: Attach,
+    ) -> Option<&mut Waiting> {
+        let name = attach.room.clone();
+        if !self.relay.waiting.contains_key(&name) {
+            self.relay.send(home, "", Kind::Attach(attach));
+        }
+        let deadline = now + self.config.attach_timeout;
+        let waiting = self.relay.waiting.entry(name).or_insert(Waiting {
+            home,
+            deadline,
+            joins: Vec::new(),
+        });
+        Some(waiting).filter(|waiting| waiting.home == home)
     }
 
     /// The control connection of a join that waits is gone.
@@ -179,8 +192,13 @@ impl Shard {
         let info = snapshot.room.unwrap_or_default();
         let waiting = self.relay.waiting.get(&info.name);
         let is_awaited = waiting.is_some_and(|waiting| waiting.home == link);
-        let room = is_awaited.then(|| self.open_edge(now, link, &info));
-        let Some(room) = room.flatten() else {
+        let known = self.room_by_name.get(&info.name).copied();
+        let room = match known {
+            _ if !is_awaited => None,
+            Some(room) => self.adopt_home(now, room, link, &info),
+            None => self.open_edge(now, link, &info),
+        };
+        let Some(room) = room else {
             return self.relay.send(link, &info.id, Kind::Detach(Detach {}));
         };
         for member in snapshot.members {
@@ -199,7 +217,12 @@ impl Shard {
         self.relay.idle.push(room);
     }
 
-    fn open_edge(&mut self, now: Instant, home: LinkKey, info: &v1::Room) -> Option<RoomKey> {
+    pub(super) fn open_edge(
+        &mut self,
+        now: Instant,
+        home: LinkKey,
+        info: &v1::Room,
+    ) -> Option<RoomKey> {
         if self.room_by_name.contains_key(&info.name) {
             return None;
         }
@@ -219,6 +242,7 @@ impl Shard {
             span: Span {
                 home: Some(home),
                 links: vec![home],
+                ends_at: None,
                 ending: None,
             },
             loudest: Vec::new(),
@@ -279,9 +303,8 @@ impl Shard {
     pub(super) fn on_detach(&mut self, now: Instant, room: RoomKey, link: LinkKey) {
         let home = self.rooms.get(room).and_then(|room| room.span.home);
         if home == Some(link) {
-            // The home knows nothing of us: without it there is no room.
-            let (reason, action) = (CloseReason::NodeShutdown, CloseAction::Reconnect);
-            self.end_room(now, room, reason, action, Voice::Other);
+            // It lets go of the room, or knows nothing of us.
+            self.lose_home(now, room, link);
         } else {
             self.drop_link(now, room, link, CloseReason::ReasonUnknown);
         }
@@ -300,7 +323,8 @@ impl Shard {
         }
     }
 
-    /// A room takes leave of the other shards: the home ends it there too, an edge goes alone.
+    /// A room takes leave of the other shards: the home ends it there too, an edge goes alone. A room that moves goes on
+    /// on other nodes.
     pub(in super::super) fn part(
         &mut self,
         room: RoomKey,
@@ -312,23 +336,31 @@ impl Shard {
             return;
         };
         let links = std::mem::take(&mut room.span.links);
-        let kind = if room.span.is_home() {
-            Kind::End(End {
-                reason: reason.into(),
-                action: action.into(),
-                is_told: voice == Voice::All,
-            })
-        } else {
-            Kind::Detach(Detach {})
-        };
+        let is_home = room.span.is_home();
         for link in links {
-            self.relay.send(link, room.id.as_str(), kind.clone());
+            let goes_on = reason == CloseReason::Migration && link.node() != self.config.node;
+            let kind = if is_home && !goes_on {
+                Kind::End(End {
+                    reason: reason.into(),
+                    action: action.into(),
+                    is_told: voice == Voice::All,
+                })
+            } else {
+                Kind::Detach(Detach {})
+            };
+            self.relay.send(link, room.id.as_str(), kind);
         }
         self.relay.rooms.remove(room.id.as_str());
     }
 
     /// What a room had behind a link is gone.
-    fn drop_link(&mut self, now: Instant, key: RoomKey, link: LinkKey, reason: CloseReason) {
+    pub(super) fn drop_link(
+        &mut self,
+        now: Instant,
+        key: RoomKey,
+        link: LinkKey,
+        reason: CloseReason,
+    ) {
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
@@ -359,9 +391,7 @@ impl Shard {
             return;
         };
         if room.span.home == Some(link) {
-            // The home's node tells the API of the end of the room.
-            let (reason, action) = (CloseReason::NodeShutdown, CloseAction::Reconnect);
-            self.end_room(now, key, reason, action, Voice::Other);
+            self.lose_home(now, key, link);
         } else if room.span.links.contains(&link) {
             // Who lived there can't tell the API that it left: the home does.
             room.span.ending = room.span.is_home().then_some(Voice::All);

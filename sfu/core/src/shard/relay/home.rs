@@ -1,0 +1,179 @@
+//! A room that has lost its home, and finds another. Participants of the other shards stay where they are, and so does
+//! the media between these; what only a home does (joins from elsewhere, changes of the room) waits. Must not choose the
+//! home: the node asks who may.
+
+use std::time::Instant;
+
+use plenum_proto::{
+    node::CloseAction,
+    relay::{Attach, Home, control::Kind},
+    v1::{self, CloseReason, event::Kind as RoomEvent},
+};
+
+use super::super::Shard;
+use crate::{
+    Event, LinkKey, NewHome,
+    key::{RoomKey, SessionKey},
+    relay::VERSION,
+    room::Voice,
+};
+
+impl Shard {
+    /// The home of a room is gone, or lets go of it.
+    pub(super) fn lose_home(&mut self, now: Instant, key: RoomKey, link: LinkKey) {
+        let is_homeless = self.rooms.get(key).is_none_or(|r| r.span.ends_at.is_some());
+        if is_homeless {
+            return;
+        }
+        if self.config.rehome_timeout.is_zero() {
+            return self.end_homeless(now, key);
+        }
+        self.drop_link(now, key, link, CloseReason::MediaFailure);
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        room.span.ends_at = Some(now + self.config.rehome_timeout);
+        let (room, room_id) = (room.name.clone(), String::from(&room.id));
+        self.events.push_back(Event::HomeLost { room, room_id });
+    }
+
+    /// Nobody has named another home.
+    fn end_homeless(&mut self, now: Instant, key: RoomKey) {
+        // A home on another node may be dead, and tell nobody of those here.
+        let is_alone = self.config.rehome_timeout.is_zero();
+        let voice = if is_alone { Voice::Other } else { Voice::Own };
+        let (reason, action) = (CloseReason::NodeShutdown, CloseAction::Reconnect);
+        self.end_room(now, key, reason, action, voice);
+    }
+
+    /// Ends rooms that have gone on without a home for too long.
+    pub(in super::super) fn expire_homeless(&mut self, now: Instant) {
+        let over: Vec<RoomKey> = self
+            .rooms
+            .iter()
+            .filter(|(_, room)| room.span.ends_at.is_some_and(|at| at <= now))
+            .map(|(key, _)| key)
+            .collect();
+        for room in over {
+            self.end_homeless(now, room);
+        }
+    }
+
+    /// Another home is named for a room.
+    pub(in super::super) fn rehome(&mut self, now: Instant, room_id: &str, home: NewHome) {
+        let found = self.relay.rooms.get(room_id).copied();
+        let is_homeless = |key: &RoomKey| {
+            let room = self.rooms.get(*key);
+            room.is_some_and(|room| room.span.ends_at.is_some())
+        };
+        // It may have found one by itself since.
+        let Some(key) = found.filter(is_homeless) else {
+            return;
+        };
+        match home {
+            NewHome::Here => self.become_home(now, key),
+            NewHome::At(link) if self.is_met(key, link) => self.follow_home(now, key, link),
+            NewHome::At(link) => {
+                let Some(room) = self.rooms.get(key) else {
+                    return;
+                };
+                let info = room.info(0, 0);
+                let attach = Attach {
+                    room: info.name.clone(),
+                    version: VERSION,
+                    // It may not have begun there.
+                    config: Some(v1::RoomConfig {
+                        name: info.name,
+                        metadata: info.metadata,
+                        empty_timeout: info.empty_timeout,
+                        departure_timeout: info.departure_timeout,
+                        max_participants: info.max_participants,
+                    }),
+                    room_id: info.id,
+                };
+                self.attach(now, link, attach);
+            }
+            NewHome::Nowhere => self.end_homeless(now, key),
+        }
+    }
+
+    /// Whether a shard is known to serve the room too.
+    pub(super) fn is_met(&self, key: RoomKey, link: LinkKey) -> bool {
+        let room = self.rooms.get(key);
+        room.is_some_and(|room| room.span.links.contains(&link))
+    }
+
+    /// This shard is home of a room from now on.
+    pub(super) fn become_home(&mut self, now: Instant, key: RoomKey) {
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let Some(before) = room.span.home.take() else {
+            return;
+        };
+        room.span.ends_at = None;
+        if room.span.links.contains(&before) {
+            self.drop_link(now, key, before, CloseReason::MediaFailure);
+        }
+        self.spread(key, Kind::Home(Home {}));
+        let started = RoomEvent::RoomStarted(v1::RoomStarted {});
+        self.publish_event(now, key, started);
+    }
+
+    /// Another shard that is known is home of a room from now on.
+    pub(super) fn follow_home(&mut self, now: Instant, key: RoomKey, link: LinkKey) {
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        // Of two homes one is fenced by who placed the other.
+        let Some(before) = room.span.home else {
+            return;
+        };
+        room.span.home = Some(link);
+        room.span.ends_at = None;
+        if before != link && room.span.links.contains(&before) {
+            self.drop_link(now, key, before, CloseReason::MediaFailure);
+        }
+    }
+
+    /// A home that was not known before takes the room up, with who is here. None when it is another room by now, or
+    /// this shard is home itself.
+    pub(super) fn adopt_home(
+        &mut self,
+        now: Instant,
+        key: RoomKey,
+        link: LinkKey,
+        info: &v1::Room,
+    ) -> Option<RoomKey> {
+        let room = self.rooms.get(key)?;
+        let before = room.span.home?;
+        if room.id.as_str() != info.id {
+            self.end_homeless(now, key);
+            return self.open_edge(now, link, info);
+        }
+        self.meet(now, key, link);
+        self.follow_home(now, key, link);
+        self.on_room(key, link, info);
+        if before == link {
+            self.announce_again(now, key);
+        }
+        Some(key)
+    }
+
+    /// The home that had lost sight of those here has told the API that they left.
+    fn announce_again(&mut self, now: Instant, key: RoomKey) {
+        let members = self.rooms.get(key).map(|room| room.members.clone());
+        let here = |member: &SessionKey| {
+            let found = self.participants.get(*member);
+            found.is_some_and(|participant| participant.is_here())
+        };
+        let here: Vec<_> = members
+            .unwrap_or_default()
+            .into_iter()
+            .filter(here)
+            .collect();
+        for member in here {
+            self.publish_participant_event(now, member, RoomEvent::ParticipantJoined);
+        }
+    }
+}
