@@ -264,6 +264,27 @@ impl Calls {
         Ok(v1::RemoveParticipantResponse {})
     }
 
+    /// Sends a participant to another room.
+    pub(crate) async fn move_participant(
+        &self,
+        caller: &Verified,
+        request: v1::MoveParticipantRequest,
+    ) -> Result<v1::MoveParticipantResponse, CallError> {
+        let mut check = self.in_room(caller, &request.room)?;
+        check.name("identity", &request.identity);
+        check.name("destination_room", &request.destination_room);
+        if request.destination_room == request.room {
+            check.refuse("destination_room", "must be another room");
+        }
+        check.finish()?;
+        caller.require_move(&request.room, &request.destination_room)?;
+        done(
+            self.command(request.room.clone(), Command::MoveParticipant(request))
+                .await?,
+        )?;
+        Ok(v1::MoveParticipantResponse {})
+    }
+
     /// Mutes or unmutes a track.
     pub(crate) async fn mute_track(
         &self,

@@ -132,6 +132,7 @@ service! {
     update_subscriptions: v1::UpdateSubscriptionsRequest => v1::UpdateSubscriptionsResponse,
         "UpdateSubscriptions";
     send_data: v1::SendDataRequest => v1::SendDataResponse, "SendData";
+    move_participant: v1::MoveParticipantRequest => v1::MoveParticipantResponse, "MoveParticipant";
 }
 
 service! {

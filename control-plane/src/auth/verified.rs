@@ -33,6 +33,16 @@ impl Verified {
         }
     }
 
+    /// The participant was sent to another room: its next token admits to that, with the rights of a participant that
+    /// it had. What it administered stays behind.
+    pub fn move_to(&mut self, room: &str) {
+        room.clone_into(&mut self.grants.room);
+        self.grants.room_admin = false;
+        self.grants.destination_room.clear();
+        self.claims.video = Some(self.grants.clone());
+        self.claims.room_config = None;
+    }
+
     /// All claims.
     pub fn claims(&self) -> &Claims {
         &self.claims
@@ -123,6 +133,17 @@ impl Verified {
             return Err(GrantError::NoRoom);
         }
         if self.grants.room == room {
+            Ok(())
+        } else {
+            Err(GrantError::OtherRoom)
+        }
+    }
+
+    /// # Errors
+    /// The holder may not send participants of `room` to `destination`.
+    pub fn require_move(&self, room: &str, destination: &str) -> Result<(), GrantError> {
+        self.require_room_admin(room)?;
+        if self.grants.destination_room == destination {
             Ok(())
         } else {
             Err(GrantError::OtherRoom)

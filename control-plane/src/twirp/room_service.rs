@@ -93,9 +93,14 @@ pub(super) async fn call(
                 .run("RoomService/UpdateRoomMetadata", update_room_metadata)
                 .await
         }
-        "ForwardParticipant" | "MoveParticipant" | "PerformRpc" => Err(TwirpError::unimplemented(
-            format!("{method} is not offered here"),
-        )),
+        "MoveParticipant" => {
+            incoming
+                .run("RoomService/MoveParticipant", move_participant)
+                .await
+        }
+        "ForwardParticipant" | "PerformRpc" => Err(TwirpError::unimplemented(format!(
+            "{method} is not offered here"
+        ))),
         _ => Err(TwirpError::bad_route("no handler for path")),
     }
 }
@@ -192,6 +197,25 @@ async fn remove_participant(
         .remove_participant(&caller, v1::RemoveParticipantRequest { room, identity })
         .await?;
     Ok(lk::RemoveParticipantResponse {})
+}
+
+async fn move_participant(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::MoveParticipantRequest,
+) -> Result<lk::MoveParticipantResponse, CallError> {
+    let lk::MoveParticipantRequest {
+        room,
+        identity,
+        destination_room,
+    } = request;
+    let request = v1::MoveParticipantRequest {
+        room,
+        identity,
+        destination_room,
+    };
+    calls.move_participant(&caller, request).await?;
+    Ok(lk::MoveParticipantResponse {})
 }
 
 async fn mute_track(

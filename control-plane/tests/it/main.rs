@@ -8,6 +8,7 @@ mod events;
 mod grpc;
 mod http;
 mod limits;
+mod moves;
 mod process;
 mod signal;
 mod support;

@@ -191,7 +191,7 @@ async fn what_cannot_be_answered_is_said_in_twirp() {
             "unimplemented",
         ),
         (
-            "/twirp/livekit.RoomService/MoveParticipant",
+            "/twirp/livekit.RoomService/ForwardParticipant",
             "application/json",
             501,
             "unimplemented",

@@ -27,6 +27,15 @@ impl Connection {
         if let End::ClientLeft(reason) = end {
             self.leave_node(reason).await;
         }
+        if let End::NodeClosed(closed) = &end
+            && !closed.room.is_empty()
+        {
+            // With this its client joins there, when it is told to join anew.
+            self.verified.move_to(&closed.room);
+            if self.tell_token().await.is_err() {
+                return;
+            }
+        }
         let told = match (&self.speech, &end) {
             (Speech::Sdk { protocol, .. }, end) => match end.leave(*protocol) {
                 Some(leave) => self.tell(To::Leave(leave)).await,
