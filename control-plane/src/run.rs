@@ -107,7 +107,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     config.validate()?;
     let front = config.front();
     // Before the node starts: the address is what most often cannot be had.
-    let listener = listen_http(&front.http).await?;
+    let listener = listen_http(&front.http)?;
     let metrics = Arc::new(MetricsExport::new("plenum", &front.telemetry)?);
     let node = sfu_node::start(config.node.clone()).await?;
     let stats = node.stats_reader();
@@ -184,7 +184,7 @@ pub async fn start_control_plane(
     let front = config.front();
     let own = &config.cluster;
     let trust = Trust::new(&own.secret, &own.tls)?;
-    let listener = listen_http(&front.http).await?;
+    let listener = listen_http(&front.http)?;
     let nodes = listen("cluster.listen", own.listen).await?;
     let registry = nodes.local_addr().map_err(|source| StartError::Listen {
         key: "cluster.listen",
@@ -291,14 +291,12 @@ struct Gate {
     _upkeep: AbortOnDropHandle<()>,
 }
 
-async fn listen_http(config: &HttpConfig) -> Result<TcpListener, StartError> {
-    serve::bind(config)
-        .await
-        .map_err(|source| StartError::Listen {
-            key: "http.listen",
-            address: config.listen,
-            source,
-        })
+fn listen_http(config: &HttpConfig) -> Result<TcpListener, StartError> {
+    serve::bind(config).map_err(|source| StartError::Listen {
+        key: "http.listen",
+        address: config.listen,
+        source,
+    })
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use plenum_proto::ids::NodeId;
+use plenum_service::serve::first_free;
 use sfu_core::{CandidateAddress, Certificate, CoreConfig, Protocol};
 use tokio::net::TcpListener;
 
@@ -113,23 +114,6 @@ pub(crate) fn bind(config: &NodeConfig) -> Result<Bound, BindError> {
     Ok(Bound { workers, listeners })
 }
 
-/// Binds the first port from `first` on that nobody has; `range` of 0 is that port alone.
-fn first_free<T>(
-    first: SocketAddr,
-    range: u16,
-    bind: impl Fn(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    for offset in 0..range {
-        let mut address = first;
-        address.set_port(first.port().saturating_add(offset));
-        match bind(address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            bound => return bound,
-        }
-    }
-    bind(first)
-}
-
 /// What clients are told of a socket.
 fn candidates(
     protocol: Protocol,
@@ -176,6 +160,9 @@ impl NodeConfig {
         core.relay_copies = self.relay.max_copies;
         core.region.clone_from(&self.region);
         core.limits = (&self.limits).into();
+        if !self.relay.listen.is_empty() {
+            core.rehome_timeout = self.relay.home_timeout;
+        }
         core.resume_window = self.timeouts.resume_window;
         core.connect_timeout = self.timeouts.connect;
         core.direct_timeout = self.timeouts.direct;

@@ -25,7 +25,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
@@ -47,28 +47,50 @@ const MAX_HEADERS: usize = 100;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes the address that is configured, or the first free one of its range, and writes it down where that is asked
-/// for.
+/// for. Needs a tokio runtime.
 ///
 /// # Errors
 /// There is none, or the file cannot be written.
-pub async fn bind(config: &HttpConfig) -> io::Result<TcpListener> {
-    let mut address = config.listen;
-    let last = config
-        .listen
-        .port()
-        .saturating_add(config.port_range.saturating_sub(1));
-    let listener = loop {
-        match TcpListener::bind(address).await {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() < last => {
-                address.set_port(address.port() + 1);
-            }
-            bound => break bound?,
-        }
-    };
+pub fn bind(config: &HttpConfig) -> io::Result<TcpListener> {
+    let listener = first_free(config.listen, config.port_range, listen)?;
     if let Some(path) = &config.address_file {
         std::fs::write(path, format!("{}\n", listener.local_addr()?))?;
     }
     Ok(listener)
+}
+
+/// Binds the first port from `first` on that nobody has; `range` of 0 is that port alone.
+///
+/// # Errors
+/// None is free, or the system says something else.
+pub fn first_free<T>(
+    first: SocketAddr,
+    range: u16,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    for offset in 0..range {
+        let mut address = first;
+        address.set_port(first.port().saturating_add(offset));
+        match bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    bind(first)
+}
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A port whose last connections are not forgotten yet can be taken again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// A listener that serves until it is shut down.
@@ -313,16 +335,16 @@ mod tests {
             address_file: Some(path.to_string_lossy().into_owned()),
             ..HttpConfig::default()
         };
-        let first = bind(&config).await.expect("free");
-        let second = bind(&config).await.expect("the next one");
+        let first = bind(&config).expect("free");
+        let second = bind(&config).expect("the next one");
         assert_eq!(second.local_addr().expect("bound").port(), 41_501);
         let written = std::fs::read_to_string(&path).expect("written");
         assert_eq!(written, "127.83.5.1:41501\n");
-        assert!(bind(&config).await.is_err(), "the range is used up");
+        assert!(bind(&config).is_err(), "the range is used up");
         config.port_range = 0;
-        assert!(bind(&config).await.is_err(), "it is not looked for another");
+        assert!(bind(&config).is_err(), "it is not looked for another");
         drop(first);
-        assert!(bind(&config).await.is_ok());
+        assert!(bind(&config).is_ok());
         let _ = std::fs::remove_file(&path);
     }
 }

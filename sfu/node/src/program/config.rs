@@ -10,7 +10,7 @@ use plenum_service::{
     settings,
 };
 
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, SharedSecret};
 
 settings! {
     /// Everything that can be set for `sfu`.
@@ -57,6 +57,17 @@ settings! {
     }
 }
 
+impl SfuConfig {
+    /// The settings of the node: one secret is enough for all that goes on inside the cluster.
+    pub(super) fn node(&self) -> NodeConfig {
+        let mut node = self.node.clone();
+        if node.relay.secret.0.is_empty() {
+            node.relay.secret = SharedSecret(self.cluster.secret.expose().to_owned());
+        }
+        node
+    }
+}
+
 impl Configuration for SfuConfig {
     const PROGRAM: &'static str = "sfu";
 
@@ -64,7 +75,7 @@ impl Configuration for SfuConfig {
         self.http.check(mistakes);
         self.log.check(mistakes);
         self.telemetry.check(mistakes);
-        self.node.check(mistakes);
+        self.node().check(mistakes);
         let own = &self.cluster;
         own.tls.check("cluster.tls", mistakes);
         cluster::check_secret(&own.secret, mistakes);
@@ -156,7 +167,10 @@ mod tests {
                 "{cluster}"
             );
         }
+        let relay = "[node.relay]\nlisten = [\"127.0.0.1:0\"]";
+        assert_eq!(mistakes(relay), ["node.relay.secret"]);
         let with = |rest: &str| mistakes(&format!("[cluster]\n{secret}{rest}"));
+        assert!(with(relay).is_empty(), "one secret for all");
         assert!(with("control_planes = [\"plenum:7870\"]").is_empty());
         assert_eq!(with("listen = \"0.0.0.0:7871\""), ["cluster.advertise"]);
         assert!(with("listen = \"0.0.0.0:7871\"\nadvertise = \"node-1:7871\"").is_empty());

@@ -44,13 +44,11 @@ pub(super) async fn bind(config: &SfuConfig) -> Result<Bound, SfuError> {
             })
     };
     let cluster = listen("cluster.listen", config.cluster.listen).await?;
-    let http = serve::bind(&config.http)
-        .await
-        .map_err(|source| SfuError::Listen {
-            key: "http.listen",
-            address: config.http.listen,
-            source,
-        })?;
+    let http = serve::bind(&config.http).map_err(|source| SfuError::Listen {
+        key: "http.listen",
+        address: config.http.listen,
+        source,
+    })?;
     let address = cluster.local_addr().map_err(|source| SfuError::Listen {
         key: "cluster.listen",
         address: config.cluster.listen,
