@@ -61,6 +61,10 @@ plenum.dev/slot: {{ .index | quote }}
       fieldPath: status.podIP
 - name: PLENUM_CLUSTER__LISTEN
   value: {{ printf "%s:%d" $host ($isHost | ternary 0 (int $values.cluster.nodePort)) | quote }}
+{{- if $values.cluster.relayPort }}
+- name: PLENUM_NODE__RELAY__LISTEN
+  value: {{ printf "%s:%d" $host ($isHost | ternary 0 (int $values.cluster.relayPort)) | quote }}
+{{- end }}
 - name: PLENUM_HTTP__LISTEN
   value: {{ printf "%s:%d" $host (int $values.cluster.nodeHttpPort) | quote }}
 - name: PLENUM_CLUSTER__SECRET
@@ -90,6 +94,11 @@ plenum.dev/slot: {{ .index | quote }}
 - name: cluster
   containerPort: {{ $values.cluster.nodePort }}
   protocol: TCP
+{{- if $values.cluster.relayPort }}
+- name: relay-udp
+  containerPort: {{ $values.cluster.relayPort }}
+  protocol: UDP
+{{- end }}
 {{- end }}
 {{- if ne $exposure.type "hostNetwork" }}
 {{- range $worker := until (int $values.media.workers) }}

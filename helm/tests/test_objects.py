@@ -192,8 +192,9 @@ def test_policies_of_a_cluster_let_in_who_must_and_no_others():
                               if "podSelector" in peer]
     http, nodes = policies["release-plenum"]
     assert component(http) == ["test"] and component(nodes) == ["media-node"]
-    media, control, health = policies["release-plenum-media"]
+    media, control, relay, health = policies["release-plenum-media"]
     assert "from" not in media and component(control) == ["control-plane"] and "from" not in health
+    assert component(relay) == ["media-node"]
     assert component(policies["release-plenum-etcd"][0]) == ["control-plane"]
 
 
@@ -205,6 +206,7 @@ def test_a_media_node_says_where_it_is_reached():
 
     assert env(CLUSTER)["PLENUM_CLUSTER__LISTEN"] == "$(POD_IP):0"
     assert env(CLUSTER_PORT)["PLENUM_CLUSTER__LISTEN"] == "$(POD_IP):7871"
+    assert env(CLUSTER_PORT)["PLENUM_NODE__RELAY__LISTEN"] == "$(POD_IP):7873"
     assert env(CLUSTER_BALANCER)["PLENUM_CLUSTER__LISTEN"] == "[$(POD_IP)]:7871"
     assert env(CLUSTER_BALANCER)["PLENUM_NODE__UDP__ADVERTISE"] == "[2001:db8::10]:443"
 
