@@ -39,6 +39,8 @@ const SUITES = {
   'grpc-python': { command: pytest, minutes: 4 },
   'whip-js': { command: node, minutes: 5 },
   'whip-aiortc': { command: pytest, minutes: 4 },
+  // Brings up its own processes: `sfu`, `control-plane`, `loadtest`, and etcd.
+  cluster: { command: node, minutes: 4 },
 };
 
 // Runs one suite in a process group of its own, so that none of its processes outlives it.

@@ -9,7 +9,7 @@ import { until } from './until.mjs';
 const READY_MS = 30_000;
 const STOP_MS = 20_000;
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer().on('error', reject);
     probe.listen(0, '127.0.0.1', () => {
@@ -76,7 +76,13 @@ export async function launch(log, command, args, isReady) {
     if (readFileSync(log, 'utf8').includes('panicked at')) return 'plenum panicked, see its log';
     return null;
   };
-  return { pid: child.pid, log, tail, stop };
+  // Sends a signal, as an operator or the kernel does; resolves once the process is gone, with 'SIGSTOP' at once.
+  const signal = async (name) => {
+    child.kill(name);
+    if (name === 'SIGSTOP' || name === 'SIGCONT') return;
+    await until(`${command} is gone`, () => ended, STOP_MS);
+  };
+  return { pid: child.pid, log, tail, stop, signal };
 }
 
 // As launch, on loopback, with its `url`. `extra` is more configuration (TOML).

@@ -1,0 +1,167 @@
+#!/usr/bin/env node
+// How a cluster on this machine takes failures: three nodes, three replicas, etcd, and a meeting over all nodes beside
+// a room on one of them. Each measure prints one line of JSON. By hand: `node measure/cluster.mjs [MEASURE…]`,
+// against the programs beside PLENUM_BIN; PLENUM_MEASURE_PEOPLE, _REPEATS and _CROWD change the numbers.
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { startCluster } from '../lib/cluster.mjs';
+import { missing, quantiles, startLoad } from '../lib/load.mjs';
+import { uniqueRoom } from '../lib/room.mjs';
+
+const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
+const REGIONS = ['eu', 'us', 'ap'];
+const PEOPLE = Number(process.env.PLENUM_MEASURE_PEOPLE ?? 30);
+const REPEATS = Number(process.env.PLENUM_MEASURE_REPEATS ?? 20);
+
+const say = (measure, figures) => console.log(JSON.stringify({ measure, ...figures }));
+
+async function withCluster(body, settings) {
+  const cluster = await startCluster(ROOT, REGIONS, settings);
+  try {
+    return await body(cluster);
+  } finally {
+    for (const complaint of await cluster.stop()) console.error(complaint);
+  }
+}
+
+// A meeting over all nodes, and a room of two with sound alone on the node of `region`.
+async function start(cluster, seconds, region = 'eu') {
+  const urls = cluster.replicas.map((replica) => replica.url);
+  const meeting = startLoad(ROOT, urls, { room: uniqueRoom('meeting'), people: PEOPLE, seconds });
+  const other = startLoad(ROOT, [cluster.replica(region).url], {
+    room: uniqueRoom('other'),
+    people: 2,
+    seconds,
+    video: false,
+    audio: true,
+  });
+  await Promise.all([meeting.gathered(), other.gathered()]);
+  // So that there is something to be missed.
+  await pause(2000);
+  return async () => {
+    const [seen, heard] = await Promise.all([meeting.done, other.done]);
+    return { seen, heard };
+  };
+}
+
+const summary = ({ seen, heard }) => ({
+  people: PEOPLE,
+  not_seen_by_all: missing(seen, PEOPLE),
+  joins: seen.joins,
+  errors: seen.errors,
+  meeting_longest_gap_ms: seen.longest_gap_ms,
+  meeting_packets_lost: seen.packets_lost,
+  other_longest_gap_ms: heard.longest_gap_ms,
+  other_packets_lost: heard.packets_lost,
+});
+
+// A node is killed, and another started in its place: how long until those who were on it see somebody again.
+async function node() {
+  const back = [];
+  const gaps = [];
+  await withCluster(async (cluster) => {
+    for (let turn = 0; turn < REPEATS; turn += 1) {
+      // The home of the meeting, which is that of its first participant, and the others in turn.
+      const region = ['us', 'ap'][turn % 2];
+      const end = await start(cluster, 16);
+      const killed = Date.now();
+      await cluster.signal(cluster.node(region), 'SIGKILL');
+      const { seen, heard } = await end();
+      back.push(...seen.rejoins.map((rejoin) => rejoin.back_at_ms - killed));
+      gaps.push(heard.longest_gap_ms);
+      say('node, one turn', { region, rejoined: seen.joins.rejoined, ...summary({ seen, heard }) });
+      await cluster.startNode(region);
+    }
+  });
+  say('node', {
+    repeats: REPEATS,
+    media_again_ms: quantiles(back),
+    other_room_longest_gap_ms: quantiles(gaps),
+  });
+}
+
+// The home of the meeting is killed: the others go on.
+async function home() {
+  await withCluster(async (cluster) => {
+    const end = await start(cluster, 16, 'us');
+    const killed = Date.now();
+    await cluster.signal(cluster.node('eu'), 'SIGKILL');
+    const { seen, heard } = await end();
+    const back = seen.rejoins.map((rejoin) => rejoin.back_at_ms - killed);
+    say('home', { media_again_ms: quantiles(back), ...summary({ seen, heard }) });
+  });
+}
+
+// A replica of the control plane is killed.
+async function replica() {
+  await withCluster(async (cluster) => {
+    const end = await start(cluster, 20);
+    await cluster.signal(cluster.replica('us'), 'SIGKILL');
+    say('replica', summary(await end()));
+  });
+}
+
+// The store is away for a minute.
+async function store() {
+  await withCluster(async (cluster) => {
+    const end = await start(cluster, 75);
+    await cluster.etcd.signal('SIGSTOP');
+    await pause(60_000);
+    await cluster.etcd.signal('SIGCONT');
+    say('store', summary(await end()));
+  });
+}
+
+// All nodes are replaced, one after the other.
+async function upgrade() {
+  const settings = { node: { 'node.timeouts.drain': '2s' } };
+  await withCluster(async (cluster) => {
+    const end = await start(cluster, 60);
+    for (const region of REGIONS) {
+      const complaint = await cluster.replace(region);
+      if (complaint) console.error(complaint);
+      await pause(2000);
+    }
+    const { seen, heard } = await end();
+    say('upgrade', { media_gap_ms: seen.rejoin_ms, ...summary({ seen, heard }) });
+  }, settings);
+}
+
+// Three hundred lose their node at once, and come back within a second.
+async function storm() {
+  const people = Number(process.env.PLENUM_MEASURE_CROWD ?? 300);
+  await withCluster(async (cluster) => {
+    const urls = cluster.replicas.map((replica) => replica.url);
+    const room = uniqueRoom('crowd');
+    const publishers = 2;
+    const crowd = startLoad(ROOT, urls.slice(0, 1), {
+      room,
+      people: publishers,
+      viewers: people - publishers,
+      seconds: 25,
+      rate: 40,
+    });
+    await crowd.gathered();
+    await pause(1000);
+    const killed = Date.now();
+    await cluster.signal(cluster.node('eu'), 'SIGKILL');
+    const report = await crowd.done;
+    const back = report.rejoins.map((rejoin) => rejoin.back_at_ms - killed);
+    say('storm', {
+      people,
+      back_in_15_s: back.filter((ms) => ms <= 15_000).length / people,
+      back_ms: quantiles(back),
+      joins: report.joins,
+      errors: report.errors,
+    });
+  });
+}
+
+const MEASURES = { node, home, replica, store, upgrade, storm };
+
+const names = process.argv.slice(2);
+const unknown = names.filter((name) => !(name in MEASURES));
+if (unknown.length)
+  throw new Error(`no such measure: ${unknown}; there are ${Object.keys(MEASURES)}`);
+for (const name of names.length ? names : Object.keys(MEASURES)) await MEASURES[name]();
