@@ -1,7 +1,9 @@
 //! The command lines of `plenum` and `control-plane`: what was asked for, and the words on the screen. Owns their
 //! runtime and exit. Must not know how anything works.
 
+mod at;
 mod check;
+mod ingress;
 mod nodes;
 mod token;
 
@@ -51,6 +53,9 @@ enum Command {
     /// Access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Media without WebRTC: plain RTP, and cameras over RTSP.
+    #[command(subcommand)]
+    Ingress(ingress::Command),
     /// Media nodes of a running cluster.
     #[command(subcommand)]
     Nodes(nodes::Command),
@@ -149,6 +154,7 @@ fn execute<C: Configuration>(
             }
             Ok(())
         }
+        Some(Command::Ingress(command)) => print(&command.run(&front(&config))?),
         Some(Command::Nodes(command)) => print(&command.run(&front(&config))?),
         None => serve(config),
     }

@@ -109,6 +109,11 @@ id!(
     "TR_"
 );
 id!(
+    /// One source of media that comes in without WebRTC.
+    IngressId,
+    "IN_"
+);
+id!(
     /// One running media node.
     NodeId,
     "ND_"

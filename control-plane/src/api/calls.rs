@@ -102,11 +102,11 @@ impl Calls {
         result
     }
 
-    async fn command(&self, room: String, command: Command) -> Result<Reply, CallError> {
+    pub(super) async fn command(&self, room: String, command: Command) -> Result<Reply, CallError> {
         self.cluster.command(&room, command).await
     }
 
-    fn check(&self) -> Check<'_> {
+    pub(super) fn check(&self) -> Check<'_> {
         Check::new(&self.limits)
     }
 
@@ -383,7 +383,7 @@ fn participant(reply: Reply) -> Result<v1::Participant, CallError> {
     }
 }
 
-fn done(reply: Reply) -> Result<(), CallError> {
+pub(super) fn done(reply: Reply) -> Result<(), CallError> {
     match reply {
         Reply::Done(_) => Ok(()),
         _ => Err(CallError::UnexpectedReply),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use plenum_proto::v1::{
     self,
     event_service_server::{EventService, EventServiceServer},
+    ingress_service_server::{IngressService, IngressServiceServer},
     node_service_server::{NodeService, NodeServiceServer},
     participant_service_server::{ParticipantService, ParticipantServiceServer},
     room_service_server::{RoomService, RoomServiceServer},
@@ -47,6 +48,7 @@ pub(crate) fn routes(
         .add_service(TokenServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(EventServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(NodeServiceServer::new(grpc()).max_decoding_message_size(max_request))
+        .add_service(IngressServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             HealthService::from_health_reporter(health),
         ))
@@ -57,12 +59,13 @@ pub(crate) fn routes(
 }
 
 /// Names of our services.
-pub(crate) const SERVICES: [&str; 5] = [
+pub(crate) const SERVICES: [&str; 6] = [
     RoomServiceServer::<Grpc>::NAME,
     ParticipantServiceServer::<Grpc>::NAME,
     TokenServiceServer::<Grpc>::NAME,
     EventServiceServer::<Grpc>::NAME,
     NodeServiceServer::<Grpc>::NAME,
+    IngressServiceServer::<Grpc>::NAME,
 ];
 
 /// Names of the services that are not ours, of which only types without a name are public.
@@ -138,6 +141,13 @@ service! {
 service! {
     TokenService,
     create_token: v1::CreateTokenRequest => v1::CreateTokenResponse, "CreateToken";
+}
+
+service! {
+    IngressService,
+    create_ingress: v1::CreateIngressRequest => v1::Ingress, "CreateIngress";
+    list_ingresses: v1::ListIngressesRequest => v1::ListIngressesResponse, "ListIngresses";
+    delete_ingress: v1::DeleteIngressRequest => v1::DeleteIngressResponse, "DeleteIngress";
 }
 
 service! {

@@ -6,6 +6,7 @@ mod calls;
 mod events;
 mod grpc;
 mod idempotent;
+mod ingresses;
 mod nodes;
 mod tokens;
 mod validate;

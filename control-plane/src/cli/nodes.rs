@@ -9,16 +9,9 @@ use plenum_proto::v1::{
     node_service_client::NodeServiceClient,
 };
 use plenum_service::{cli::AnyError, config::parse_duration};
-use tonic::{Request, metadata::AsciiMetadataValue, transport::Endpoint};
 
-use crate::{
-    auth::{Keys, MintRequest, VideoGrants},
-    banner::base_url,
-    config::Front,
-};
-
-/// How long the token for one command is good.
-const TTL: Duration = Duration::from_secs(60);
+use super::at::At;
+use crate::{auth::VideoGrants, config::Front};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -30,17 +23,6 @@ pub(super) enum Command {
     Uncordon(Which),
     /// Send a node's rooms to other nodes; it takes nobody in until it is started anew.
     Drain(Drain),
-}
-
-/// Which control plane is asked.
-#[derive(Debug, Args)]
-pub(super) struct At {
-    /// Address of the API; that of the configuration unless given.
-    #[arg(long)]
-    url: Option<String>,
-    /// API key to sign with; the first one unless given.
-    #[arg(long, value_name = "NAME")]
-    key: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -79,17 +61,11 @@ impl Command {
             Self::Cordon(which) | Self::Uncordon(which) => &which.at,
             Self::Drain(drain) => &drain.which.at,
         };
-        let url = at.url.clone();
-        let url = url.unwrap_or_else(|| base_url(config.http.listen));
-        let mut token: AsciiMetadataValue = format!("Bearer {}", at.token(config)?).parse()?;
-        token.set_sensitive(true);
-        let channel = Endpoint::from_shared(url)?.connect().await?;
-        let mut client = NodeServiceClient::with_interceptor(channel, |mut request: Request<()>| {
-            request
-                .metadata_mut()
-                .insert("authorization", token.clone());
-            Ok(request)
-        });
+        let grants = VideoGrants {
+            node_admin: true,
+            ..VideoGrants::default()
+        };
+        let mut client = NodeServiceClient::new(at.connect(config, grants).await?);
         let cordon = |which: Which, cordoned| CordonNodeRequest {
             node_id: which.node,
             cordoned,
@@ -110,27 +86,6 @@ impl Command {
             }
         }
         Ok(String::new())
-    }
-}
-
-impl At {
-    fn token(&self, config: &Front) -> Result<String, AnyError> {
-        let pairs = config
-            .keys
-            .iter()
-            .map(|(name, secret)| (name.as_str(), secret.expose()));
-        let keys = Keys::new(pairs)?;
-        let first = keys.names().next().unwrap_or_default();
-        let grants = VideoGrants {
-            node_admin: true,
-            ..VideoGrants::default()
-        };
-        let request = MintRequest {
-            grants,
-            ttl: TTL,
-            ..MintRequest::default()
-        };
-        Ok(keys.mint(self.key.as_deref().unwrap_or(first), request)?)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// Room it is for.
-    #[arg(long, required_unless_present_any = ["create_rooms", "list_rooms", "manage_nodes"])]
+    #[arg(long, required_unless_present_any = ["create_rooms", "list_rooms", "manage_nodes", "manage_ingress"])]
     room: Option<String>,
     /// Participant it admits; without one it is a token for a backend.
     #[arg(long, requires = "room")]
@@ -47,6 +47,9 @@ pub(super) struct Create {
     /// May see, cordon and drain media nodes.
     #[arg(long)]
     manage_nodes: bool,
+    /// May have media taken in that comes without WebRTC.
+    #[arg(long)]
+    manage_ingress: bool,
     /// May not publish audio and video.
     #[arg(long)]
     no_publish: bool,
@@ -126,6 +129,7 @@ impl Create {
             recorder: self.recorder,
             token_create: self.create_tokens,
             node_admin: self.manage_nodes,
+            ingress_admin: self.manage_ingress,
             ..VideoGrants::default()
         };
         MintRequest {

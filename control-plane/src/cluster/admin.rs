@@ -132,6 +132,25 @@ impl Cluster {
         }
     }
 
+    /// Media that comes in without WebRTC on all nodes, by id.
+    pub(crate) async fn list_ingresses(
+        &self,
+        request: v1::ListIngressesRequest,
+    ) -> Result<v1::ListIngressesResponse, CallError> {
+        let mut ingresses: Vec<v1::Ingress> = Vec::new();
+        for member in self.nodes().all() {
+            match ask_node(&member, Command::ListIngresses(request.clone())).await {
+                Ok(Reply::Ingresses(listed)) => ingresses.extend(listed.ingresses),
+                Ok(_) => return Err(CallError::UnexpectedReply),
+                // With a node that is gone went what came in there.
+                Err(_) if self.nodes().suspect(&member).await => {}
+                Err(status) => return Err(status.into()),
+            }
+        }
+        ingresses.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(v1::ListIngressesResponse { ingresses })
+    }
+
     /// The rooms of all nodes, oldest first.
     pub(crate) async fn list_rooms(
         &self,
@@ -151,24 +170,24 @@ impl Cluster {
     }
 }
 
+/// Asks one node, whatever room it is about.
+async fn ask_node(member: &Member, command: Command) -> Result<Reply, Status> {
+    let request = AdminRequest {
+        kind: Some(command),
+        ..AdminRequest::default()
+    };
+    let reply = member.client.clone().admin(request).await?;
+    let kind = reply.into_inner().kind;
+    kind.ok_or_else(|| Status::internal("an answer without content"))
+}
+
 /// The rooms that a node is home of.
 pub(super) async fn list(
     member: &Member,
     request: &v1::ListRoomsRequest,
 ) -> Result<Vec<v1::Room>, Status> {
-    let request = AdminRequest {
-        kind: Some(Command::ListRooms(request.clone())),
-        ..AdminRequest::default()
-    };
-    match member
-        .client
-        .clone()
-        .admin(request)
-        .await?
-        .into_inner()
-        .kind
-    {
-        Some(Reply::Rooms(rooms)) => Ok(rooms.rooms),
+    match ask_node(member, Command::ListRooms(request.clone())).await? {
+        Reply::Rooms(rooms) => Ok(rooms.rooms),
         _ => Err(Status::internal("an answer to another question")),
     }
 }

@@ -90,7 +90,7 @@ async function main() {
   const started = process.env.PLENUM_URL ? null : await startPlenum(ROOT);
   const environment = {
     ...process.env,
-    ...(started && { PLENUM_URL: started.url }),
+    ...(started && { PLENUM_URL: started.url, PLENUM_LOG_FILE: started.log }),
     NODE_ENV: 'production',
   };
   const failed = [];

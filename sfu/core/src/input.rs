@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
-use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionRequest};
+use plenum_proto::{
+    node::{AdminReply, AdminRequest, Join, SessionRequest},
+    v1,
+};
 
-use crate::{ControlId, LinkKey, Protocol};
+use crate::{ControlId, LinkKey, PlainFormat, Protocol};
 
 /// One datagram (or one RFC 4571 frame) from the network.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +21,27 @@ pub struct Datagram<'a> {
     pub protocol: Protocol,
     /// The payload, at most 65,535 bytes.
     pub bytes: &'a [u8],
+}
+
+/// One datagram of plain RTP or RTCP, of a participant whose join had the shape `PLAIN`. Whoever brings it answers
+/// for where it comes from: what does not come from the participant's one source must not get here.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainDatagram<'a> {
+    /// The participant's control connection.
+    pub control: ControlId,
+    /// Index among the sections of [`Command::DescribePlain`]. Of RTCP any of them: streams are named in it.
+    pub section: u8,
+    /// The payload.
+    pub bytes: &'a [u8],
+}
+
+/// A medium that comes as plain RTP (RFC 3550).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PlainSection {
+    /// The track as it is to be announced: kind, source and what else is known.
+    pub track: v1::Track,
+    /// What its payload types stand for; at least one, the usual one first.
+    pub formats: Vec<PlainFormat>,
 }
 
 /// What the control plane wants of a shard.
@@ -43,6 +67,13 @@ pub enum Command {
         control: ControlId,
         /// Anything but `join`.
         request: SessionRequest,
+    },
+    /// Describes the media of a participant whose join had the shape `PLAIN`, once: its tracks are published.
+    DescribePlain {
+        /// Its control connection.
+        control: ControlId,
+        /// One for each track, 16 at most.
+        sections: Vec<PlainSection>,
     },
     /// The control connection broke without a leave: the stay is kept for the resume window.
     ControlLost {

@@ -38,15 +38,15 @@ mod track;
 
 pub use binding::{ReplyLimit, binding_reply, source_network};
 pub use config::{CandidateAddress, CoreConfig};
-pub use input::{Command, CommandError, Datagram, NewHome, Reply};
+pub use input::{Command, CommandError, Datagram, NewHome, PlainDatagram, PlainSection, Reply};
 pub use key::{ControlId, LinkKey};
 pub use limits::Limits;
-pub use output::{Event, Transmit};
+pub use output::{Event, PlainTransmit, Transmit};
 pub use relay::{
     HopReceiver, HopSender, HopStats, MalformedRelayPacket, Received, RelayFrame, RelayPacket,
     RelayTransmit,
 };
-pub use session::{Certificate, CertificateError};
+pub use session::{Certificate, CertificateError, PlainFormat};
 pub use shard::Shard;
 pub use stats::{DropReason, ShardStats};
 pub use time::ClockAnchor;

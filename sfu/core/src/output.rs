@@ -29,6 +29,17 @@ impl<'a> Transmit<'a> {
     }
 }
 
+/// RTCP for the source of plain RTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainTransmit {
+    /// The control connection of the participant that it is for.
+    pub control: ControlId,
+    /// Whose section's source it is for.
+    pub section: u8,
+    /// A compound packet.
+    pub bytes: Vec<u8>,
+}
+
 /// Something the control plane wants to know.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(

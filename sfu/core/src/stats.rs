@@ -41,11 +41,13 @@ pub enum DropReason {
     NotLoudest,
     /// A plain binding request of a source that was answered often enough in this second.
     BindingLimit,
+    /// Plain RTP that came twice, or that fits nothing that came lately.
+    OutOfPlace,
 }
 
 impl DropReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NotWebRtc,
         Self::UnknownStun,
         Self::UnvalidatedSource,
@@ -65,6 +67,7 @@ impl DropReason {
         Self::QueueFull,
         Self::NotLoudest,
         Self::BindingLimit,
+        Self::OutOfPlace,
     ];
 
     /// The reason as a metric label.
@@ -89,6 +92,7 @@ impl DropReason {
             Self::QueueFull => "queue_full",
             Self::NotLoudest => "not_loudest",
             Self::BindingLimit => "binding_limit",
+            Self::OutOfPlace => "out_of_place",
         }
     }
 }

@@ -8,7 +8,12 @@ use sfu_core::CommandError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::{events::WatchError, relay::LocateError, worker::RequestError};
+use crate::{
+    events::WatchError,
+    ingress::{IngressProblem, PortProblem},
+    relay::LocateError,
+    worker::RequestError,
+};
 
 /// Why a call ended.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,15 @@ pub(crate) enum CallError {
     /// The room has its home on another node, and this one has no relay to any.
     #[error("join.home: this node serves no rooms of other nodes")]
     NoRelay,
+    /// A source cannot be taken in.
+    #[error(transparent)]
+    Ingress(#[from] IngressProblem),
+    /// Its participant may not join.
+    #[error("the participant may not join: {0}")]
+    NoSeat(String),
+    /// The caller joined in a shape that only the node itself may.
+    #[error("join.shape: plain RTP is taken in by an ingress")]
+    PlainShape,
     /// The caller gave a time that is none.
     #[error("spread: must be a duration that is not negative")]
     Spread,
@@ -75,6 +89,13 @@ impl From<CallError> for Status {
                 let details = ErrorDetails::with_bad_request_violation("kind", message.clone());
                 Self::with_error_details(Code::InvalidArgument, message, details)
             }
+            CallError::Ingress(problem) => ingress(&problem, message),
+            CallError::NoSeat(_) => Self::failed_precondition(message),
+            CallError::PlainShape => {
+                let details =
+                    ErrorDetails::with_bad_request_violation("join.shape", message.clone());
+                Self::with_error_details(Code::InvalidArgument, message, details)
+            }
             CallError::NoRelay => Self::failed_precondition(message),
             CallError::Home(LocateError::Unknown(_)) => Self::invalid_argument(message),
             CallError::Home(_) => Self::unavailable(message),
@@ -96,6 +117,28 @@ impl From<CallError> for Status {
 /// What a control plane acts upon by itself is named in an `ErrorInfo`.
 fn reason(code: Code, reason: &str, message: String) -> Status {
     let details = ErrorDetails::with_error_info(reason, "plenum.node", HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+fn ingress(problem: &IngressProblem, message: String) -> Status {
+    let (code, details) = match (problem.field(), problem.limit(), problem) {
+        (Some(field), ..) => (
+            Code::InvalidArgument,
+            ErrorDetails::with_bad_request_violation(field, message.clone()),
+        ),
+        (None, Some(limit), _) => (
+            Code::ResourceExhausted,
+            ErrorDetails::with_quota_failure_violation(limit, message.clone()),
+        ),
+        (None, None, IngressProblem::NotFound(id)) => (
+            Code::NotFound,
+            ErrorDetails::with_resource_info("ingress", id.clone(), "", message.clone()),
+        ),
+        (None, None, IngressProblem::Ports(PortProblem::Taken(..) | PortProblem::System(_))) => {
+            (Code::Unavailable, ErrorDetails::new())
+        }
+        _ => (Code::FailedPrecondition, ErrorDetails::new()),
+    };
     Status::with_error_details(code, message, details)
 }
 

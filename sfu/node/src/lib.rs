@@ -29,6 +29,7 @@ mod error;
 mod events;
 mod gate;
 mod homes;
+mod ingress;
 mod metrics;
 mod node;
 pub mod probe;

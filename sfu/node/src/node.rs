@@ -31,6 +31,7 @@ use crate::{
     discover::{self, DiscoverError},
     events::EventLog,
     homes::Homeless,
+    ingress::Ingresses,
     relay::{self, Relay, RelayError},
     report::SelfReport,
     service::{self, Identity, NodeService, Shared},
@@ -109,6 +110,11 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         .collect();
     let tcp_addresses = listeners.iter().map(|listener| listener.local).collect();
 
+    let is_local = config
+        .udp
+        .listen
+        .iter()
+        .all(|listen| listen.ip().is_loopback());
     let media: Vec<_> = bound
         .iter()
         .flat_map(|worker| worker.candidates.clone())
@@ -201,6 +207,7 @@ pub async fn start(mut config: NodeConfig) -> Result<Node, StartError> {
         relay,
         events,
         homeless,
+        ingresses: Ingresses::new(config.ingress, is_local),
         sessions: TaskTracker::new(),
         draining: AtomicBool::new(false),
         is_ending: AtomicBool::new(false),

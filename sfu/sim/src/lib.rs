@@ -24,7 +24,7 @@ pub use media::{SourceId, SourceKind, VideoCodec, VideoSettings};
 pub use network::{Bursts, LinkSettings};
 pub use oracle::{StreamReport, Violation};
 pub use svc::{LayerFrame, Prediction, Scalability};
-pub use world::{ClientKey, Tapped, World};
+pub use world::{ClientKey, PlainKey, PlainTold, PlainWay, Tapped, World};
 
 /// Shorthand for virtual time.
 pub const fn millis(millis: u64) -> std::time::Duration {

@@ -261,8 +261,15 @@ impl Encoder {
         }
     }
 
+    /// It begins anew, with other numbers and another clock.
+    pub(crate) fn renumber(&mut self, rng: &mut impl Rng) {
+        self.next_sequence = rng.random_range(0..60_000);
+        self.first_timestamp = rng.random();
+        self.wants_key = true;
+    }
+
     /// The RTP timestamp of a moment.
-    fn timestamp(&self, captured: Duration) -> u32 {
+    pub(crate) fn timestamp(&self, captured: Duration) -> u32 {
         let ticks = captured.as_micros() * u128::from(self.rate) / 1_000_000;
         self.first_timestamp.wrapping_add(ticks as u32)
     }

@@ -27,6 +27,8 @@ listen = "127.0.0.1:${port}"
 listen = ["127.0.0.1:0"]
 [node.tcp]
 listen = ["127.0.0.1:0"]
+[node.ingress]
+first_port = 0
 [log]
 level = "${process.env.PLENUM_TESTS_LOG ?? 'info'}"
 `;

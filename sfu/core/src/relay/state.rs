@@ -12,10 +12,11 @@ use plenum_proto::{
     relay::{Control, Want, control::Kind},
 };
 
-use super::{RelayFrame, RelayPacket, RelayTransmit, seen::Seen};
+use super::{RelayFrame, RelayPacket, RelayTransmit};
 use crate::{
     ControlId, LinkKey,
     key::{RoomKey, TrackKey},
+    rtp::Seen,
 };
 
 /// What a shard keeps of all its links.

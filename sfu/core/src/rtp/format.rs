@@ -30,6 +30,18 @@ impl FormatText {
         }
     }
 
+    /// A codec as it is described where nothing else is said.
+    pub(crate) fn usual(codec: Codec) -> Self {
+        Self {
+            clock_rate: match codec {
+                Codec::G722 => 16_000,
+                _ => codec.clock_rate(),
+            },
+            channels: matches!(codec, Codec::Opus | Codec::Red).then_some(2),
+            parameters: String::new(),
+        }
+    }
+
     /// What was negotiated, in the engine's form; `None` when no codec has such a rate.
     pub(crate) fn params(&self, codec: Codec, payload_type: u8) -> Option<PayloadParams> {
         let spec = CodecSpec {

@@ -2,60 +2,134 @@
 //!
 //! Reads unit headers only: with end-to-end encryption what follows is opaque.
 
-/// Whether an H.264 payload starts a keyframe: it carries a sequence parameter set, or the first
-/// slice of an instantaneous decoding refresh.
-pub(super) fn h264_starts_keyframe(payload: &[u8]) -> bool {
-    const STAP_A: u8 = 24;
-    const FU_A: u8 = 28;
-    let Some((&first, rest)) = payload.split_first() else {
-        return false;
+use std::ops::RangeInclusive;
+
+use super::Codec;
+
+/// A unit in a payload, or the beginning of one.
+struct Begun<'a> {
+    kind: u8,
+    /// Behind its header.
+    slice: &'a [u8],
+    /// With its header, unless the payload is a fragment.
+    whole: Option<&'a [u8]>,
+}
+
+/// What a unit is, or the beginning of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit<'a> {
+    /// It is complete.
+    ParameterSet(&'a [u8]),
+    /// The first slice of a picture at which decoding can start.
+    Keyframe,
+    Other,
+}
+
+/// What begins in a payload of H.264 or H.265.
+pub(super) fn units(codec: Codec, payload: &[u8]) -> impl Iterator<Item = Unit<'_>> {
+    const H264_SETS: RangeInclusive<u8> = 7..=8;
+    const H265_SETS: RangeInclusive<u8> = 32..=34;
+    let (of_h264, of_h265) = match codec {
+        Codec::H265 => (&[][..], payload),
+        _ => (payload, &[][..]),
     };
-    match first & 0x1f {
-        STAP_A => aggregated(rest).any(|unit| {
-            unit.split_first()
-                .is_some_and(|(&header, slice)| h264_unit(header & 0x1f, slice))
-        }),
-        FU_A => rest
-            .split_first()
-            .is_some_and(|(&header, slice)| header & 0x80 != 0 && h264_unit(header & 0x1f, slice)),
-        kind => h264_unit(kind, rest),
+    let h264 = h264_units(of_h264).map(|begun| sort(&begun, &H264_SETS, h264_first_slice(&begun)));
+    let h265 = h265_units(of_h265).map(|begun| sort(&begun, &H265_SETS, h265_first_slice(&begun)));
+    h264.chain(h265)
+}
+
+fn sort<'a>(begun: &Begun<'a>, sets: &RangeInclusive<u8>, is_first: bool) -> Unit<'a> {
+    match begun.whole {
+        Some(whole) if sets.contains(&begun.kind) => Unit::ParameterSet(whole),
+        _ if is_first => Unit::Keyframe,
+        _ => Unit::Other,
     }
 }
 
-fn h264_unit(kind: u8, slice: &[u8]) -> bool {
-    const IDR: u8 = 5;
+/// Whether an H.264 payload starts a keyframe: it carries a sequence parameter set, or the first
+/// slice of an instantaneous decoding refresh.
+pub(super) fn h264_starts_keyframe(payload: &[u8]) -> bool {
     const SPS: u8 = 7;
+    h264_units(payload).any(|begun| begun.kind == SPS || h264_first_slice(&begun))
+}
+
+fn h264_units(payload: &[u8]) -> impl Iterator<Item = Begun<'_>> {
+    const STAP_A: u8 = 24;
+    const FU_A: u8 = 28;
+    fn whole(unit: &[u8]) -> Option<Begun<'_>> {
+        unit.split_first().map(|(&header, slice)| Begun {
+            kind: header & 0x1f,
+            slice,
+            whole: Some(unit),
+        })
+    }
+    let (kind, rest) = match payload.split_first() {
+        Some((&first, rest)) => (first & 0x1f, rest),
+        None => (0, payload),
+    };
+    let (alone, together) = match kind {
+        STAP_A => (None, rest),
+        FU_A => (fragment(rest, 0x1f), &[][..]),
+        _ => (whole(payload), &[][..]),
+    };
+    alone
+        .into_iter()
+        .chain(aggregated(together).filter_map(whole))
+}
+
+fn h264_first_slice(begun: &Begun<'_>) -> bool {
+    const IDR: u8 = 5;
     // `first_mb_in_slice` is 0, coded as one set bit. Later slices of the picture are no place to
     // start.
-    kind == SPS || kind == IDR && slice.first().is_some_and(|byte| byte & 0x80 != 0)
+    begun.kind == IDR && begun.slice.first().is_some_and(|byte| byte & 0x80 != 0)
 }
 
 /// Whether an H.265 payload starts a keyframe: it carries a video or sequence parameter set, or the
 /// first slice of an intra random access picture.
 pub(super) fn h265_starts_keyframe(payload: &[u8]) -> bool {
-    const AGGREGATION: u8 = 48;
-    const FRAGMENT: u8 = 49;
-    let Some((&[first, _], rest)) = payload.split_first_chunk::<2>() else {
-        return false;
-    };
-    match first >> 1 & 0x3f {
-        AGGREGATION => aggregated(rest).any(|unit| {
-            unit.split_first_chunk::<2>()
-                .is_some_and(|(&[first, _], slice)| h265_unit(first >> 1 & 0x3f, slice))
-        }),
-        FRAGMENT => rest
-            .split_first()
-            .is_some_and(|(&header, slice)| header & 0x80 != 0 && h265_unit(header & 0x3f, slice)),
-        kind => h265_unit(kind, rest),
-    }
-}
-
-fn h265_unit(kind: u8, slice: &[u8]) -> bool {
     const VPS: u8 = 32;
     const SPS: u8 = 33;
+    h265_units(payload).any(|b| matches!(b.kind, VPS | SPS) || h265_first_slice(&b))
+}
+
+fn h265_units(payload: &[u8]) -> impl Iterator<Item = Begun<'_>> {
+    const AGGREGATION: u8 = 48;
+    const FRAGMENT: u8 = 49;
+    fn whole(unit: &[u8]) -> Option<Begun<'_>> {
+        unit.split_first_chunk::<2>()
+            .map(|(&[first, _], slice)| Begun {
+                kind: first >> 1 & 0x3f,
+                slice,
+                whole: Some(unit),
+            })
+    }
+    let (kind, rest) = match payload.split_first_chunk::<2>() {
+        Some((&[first, _], rest)) => (first >> 1 & 0x3f, rest),
+        None => (0, &[][..]),
+    };
+    let (alone, together) = match kind {
+        AGGREGATION => (None, rest),
+        FRAGMENT => (fragment(rest, 0x3f), &[][..]),
+        _ => (whole(payload), &[][..]),
+    };
+    alone
+        .into_iter()
+        .chain(aggregated(together).filter_map(whole))
+}
+
+fn h265_first_slice(begun: &Begun<'_>) -> bool {
     // `first_slice_segment_in_pic_flag` leads the slice header.
-    matches!(kind, VPS | SPS)
-        || matches!(kind, 16..=21) && slice.first().is_some_and(|byte| byte & 0x80 != 0)
+    matches!(begun.kind, 16..=21) && begun.slice.first().is_some_and(|byte| byte & 0x80 != 0)
+}
+
+/// The unit of which a fragment is the first, behind the payload's header.
+fn fragment(rest: &[u8], kinds: u8) -> Option<Begun<'_>> {
+    let (&header, slice) = rest.split_first()?;
+    (header & 0x80 != 0).then_some(Begun {
+        kind: header & kinds,
+        slice,
+        whole: None,
+    })
 }
 
 /// Whether an AV1 payload is the first of a coded video sequence (the N bit of its aggregation

@@ -11,6 +11,7 @@ mod elements;
 mod extensions;
 mod format;
 mod frame;
+mod header;
 mod keyframe;
 mod kind;
 mod layers;
@@ -18,6 +19,8 @@ mod ntp;
 mod packet;
 mod patch;
 mod red;
+mod seen;
+mod sets;
 mod vp9;
 
 pub(crate) use codec::Codec;
@@ -27,12 +30,15 @@ pub(crate) use elements::{Elements, id as extension_id};
 pub(crate) use extensions::{DependencyDescriptor, extension_map};
 pub(crate) use format::FormatText;
 pub(crate) use frame::{Frame, References, bit as target_bit, grid_above};
+pub(crate) use header::Header;
 pub(crate) use kind::{is_media, is_rtcp};
 pub(crate) use layers::LayerReader;
 pub(crate) use ntp::{NtpTime, duration_to_compact, rtt};
 pub(crate) use packet::Packet;
 pub(crate) use patch::{Patch, Rewritten};
 pub(crate) use red::{REDUNDANT_MAX, RedBlock, red_primary, write_red};
+pub(crate) use seen::Seen;
+pub(crate) use sets::ParameterSets;
 pub(crate) use vp9::Vp9;
 
 pub(crate) use str0m::{

@@ -28,7 +28,6 @@ impl NtpTime {
     /// Time since 1970. Seconds without their highest bit are taken to lie after the wrap of 2036
     /// (RFC 4330 section 3), so this is right until 2104; `None` for the years 1968 and 1969. The inverse of
     /// [`from_unix`](Self::from_unix) to the nanosecond.
-    #[cfg(test)]
     pub(crate) fn to_unix(self) -> Option<Duration> {
         let seconds = self.0 >> 32;
         let era = if seconds >> 31 == 0 { 1 << 32 } else { 0 };

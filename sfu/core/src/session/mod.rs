@@ -9,6 +9,7 @@ mod egress;
 mod fixed;
 mod ingress;
 mod negotiate;
+mod plain;
 pub(crate) mod sdp;
 mod transport;
 
@@ -19,11 +20,16 @@ pub(crate) use channels::{Channels, Sent};
 pub(crate) use egress::{Egress, Feedback, Media, Repair, Repeated, SlotIndex, Unsent};
 pub(crate) use ingress::{Ingress, Stream};
 pub(crate) use negotiate::{NegotiateError, Offer};
+pub use plain::PlainFormat;
+pub(crate) use plain::{BadPacket, FORMATS_MAX, Plain, SECTIONS_MAX};
 pub(crate) use transport::{
     IngressPacket, Refused, StreamReport, Transport, TransportEvent, TransportOptions,
 };
 
-use crate::CoreConfig;
+use crate::{
+    CoreConfig,
+    rtp::{Mid, PayloadParams, Pt, Rid, Ssrc},
+};
 
 /// Which of a session's transports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +47,8 @@ pub(crate) enum Shape {
     PublishOnly,
     /// The client offers, once, and its sections are all there are.
     SubscribeOnly,
+    /// None: media is plain RTP.
+    Plain,
 }
 
 /// The transports a session has: none where the participant is connected to another shard. A session with
@@ -55,6 +63,8 @@ struct Transports {
 /// One participant's connection.
 pub(crate) struct Session {
     transports: Transports,
+    /// In place of transports.
+    pub(crate) plain: Option<Box<Plain>>,
     shape: Shape,
     pub(crate) ingress: Ingress,
     pub(crate) egress: Egress,
@@ -87,13 +97,17 @@ impl Session {
             let credentials = ice_credentials(config, rng);
             Box::new(Transport::new(config, credentials, options, now))
         };
+        let publishes = matches!(shape, Shape::TwoWay | Shape::PublishOnly);
+        let subscribes = matches!(shape, Shape::TwoWay | Shape::SubscribeOnly);
         let transports = Transports {
-            publish: (shape != Shape::SubscribeOnly).then(|| transport(false)),
-            subscribe: (shape != Shape::PublishOnly).then(|| transport(true)),
+            publish: publishes.then(|| transport(false)),
+            subscribe: subscribes.then(|| transport(true)),
         };
         let is_fixed = shape == Shape::SubscribeOnly;
+        let plain = (shape == Shape::Plain).then(|| Box::new(Plain::new(rng.random())));
         Self {
             transports,
+            plain,
             egress: Egress::new(now, rng.random(), is_fixed),
             channels: Channels::new(shape == Shape::TwoWay),
             shape,
@@ -105,6 +119,7 @@ impl Session {
     pub(crate) fn elsewhere(config: &CoreConfig, now: Instant) -> Self {
         Self {
             transports: Transports::default(),
+            plain: None,
             ingress: Ingress::default(),
             egress: Egress::new(now, 0, false),
             channels: Channels::new(false),
@@ -134,6 +149,32 @@ impl Session {
 
     fn subscribe_ref(&self) -> Option<&Transport> {
         self.transports.subscribe.as_deref()
+    }
+
+    /// Where an SSRC that the participant sends on belongs, once that is known.
+    pub(crate) fn stream_of(&mut self, ssrc: Ssrc) -> Option<(Mid, Option<Rid>)> {
+        match &self.plain {
+            Some(plain) => plain.section_of(ssrc).map(|mid| (mid, None)),
+            None => self.transport_mut(Role::Publish)?.stream_of(ssrc),
+        }
+    }
+
+    /// The codec behind a payload type on an SSRC that the participant sends on.
+    pub(crate) fn codec_of(&self, ssrc: Ssrc, payload_type: Pt) -> Option<PayloadParams> {
+        match &self.plain {
+            Some(plain) => plain.codec_of(ssrc, payload_type),
+            None => self.transport(Role::Publish)?.codec_of(payload_type),
+        }
+    }
+
+    /// Asks the participant for a keyframe on an SSRC; false where it does not send on it.
+    pub(crate) fn request_keyframe(&mut self, ssrc: Ssrc) -> bool {
+        match &mut self.plain {
+            Some(plain) => plain.request_keyframe(ssrc),
+            None => self
+                .transport_mut(Role::Publish)
+                .is_some_and(|transport| transport.request_keyframe(ssrc)),
+        }
     }
 
     /// What sends, with the transport it sends on.

@@ -90,6 +90,9 @@ impl Shard {
                 self.api_send_data(now, request)?;
                 Reply::Done(Done {})
             }
+            Some(Kind::CreateIngress(_) | Kind::ListIngresses(_) | Kind::DeleteIngress(_)) => {
+                return Err(CommandError::NotAllowed("an ingress is the node's affair"));
+            }
             None => {
                 let problem = "names no command".to_owned();
                 return Err(CommandError::Invalid {

@@ -11,7 +11,7 @@ use crate::{
     DropReason,
     key::{SessionKey, SubscriptionKey, TrackKey},
     rtp::{Codec, Packet},
-    session::{IngressPacket, Role, Stream},
+    session::{IngressPacket, Stream},
     track::SenderClock,
 };
 
@@ -98,11 +98,8 @@ impl Shard {
         if let Some(stream) = participant.session.ingress.stream(packet.ssrc) {
             return Ok(stream);
         }
-        let transport = participant
+        let (mid, rid) = participant
             .session
-            .transport_mut(Role::Publish)
-            .ok_or(DropReason::UnknownStream)?;
-        let (mid, rid) = transport
             .stream_of(packet.ssrc)
             .ok_or(DropReason::UnknownStream)?;
         let key = participant
@@ -166,8 +163,7 @@ impl Shard {
         let participant = self.participants.get(session)?;
         let params = participant
             .session
-            .transport(Role::Publish)?
-            .codec_of(packet.payload_type)?;
+            .codec_of(packet.ssrc, packet.payload_type)?;
         let is_red = params.red() == Some(packet.payload_type);
         let codec = if is_red {
             Codec::Red
@@ -305,10 +301,7 @@ impl Shard {
             .session
             .ingress
             .ssrc_of(Stream { track, encoding });
-        let Some(transport) = publisher.session.transport_mut(Role::Publish) else {
-            return;
-        };
-        if ssrc.is_some_and(|ssrc| transport.request_keyframe(ssrc)) {
+        if ssrc.is_some_and(|ssrc| publisher.session.request_keyframe(ssrc)) {
             self.stats.keyframe_requests_sent += 1;
             self.dirty.push(owner);
         }

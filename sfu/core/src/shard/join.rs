@@ -191,6 +191,7 @@ impl Shard {
             SessionShape::TwoWay => Shape::TwoWay,
             SessionShape::PublishOnly => Shape::PublishOnly,
             SessionShape::SubscribeOnly => Shape::SubscribeOnly,
+            SessionShape::Plain => Shape::Plain,
         };
         let client = join.client.unwrap_or_default();
         let session = if join.direct {

@@ -10,6 +10,7 @@ mod feedback;
 mod forward;
 mod join;
 mod notify;
+mod plain;
 mod publish;
 mod relay;
 mod replay;
@@ -34,7 +35,7 @@ use self::fanout::Pending;
 use self::state::{Participant, Subscription, Track};
 use crate::{
     ClockAnchor, Command, CommandError, ControlId, CoreConfig, Datagram, DropReason, Event,
-    Protocol, Reply, ReplyLimit, ShardStats, Transmit,
+    PlainTransmit, Protocol, Reply, ReplyLimit, ShardStats, Transmit,
     binding::binding_reply,
     demux::{self, Demux},
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
@@ -81,6 +82,8 @@ pub struct Shard {
     dirty: Vec<SessionKey>,
     outbox: Outbox,
     relay: Relay,
+    /// RTCP for sources of plain RTP.
+    plain: VecDeque<PlainTransmit>,
     events: VecDeque<Event>,
     stats: ShardStats,
 }
@@ -109,6 +112,7 @@ impl Shard {
             dirty: Vec::new(),
             outbox: Outbox::new(RUN_SEGMENTS),
             relay: Relay::default(),
+            plain: VecDeque::new(),
             events: VecDeque::new(),
             stats: ShardStats::default(),
         }
@@ -230,6 +234,9 @@ impl Shard {
                 self.request(now, control, request);
                 Ok(Reply::Accepted)
             }
+            Command::DescribePlain { control, sections } => self
+                .describe_plain(now, control, sections)
+                .map(|()| Reply::Accepted),
             Command::ControlLost { control } => {
                 self.control_lost(now, control);
                 Ok(Reply::Accepted)
@@ -385,6 +392,7 @@ impl Shard {
                 self.fault(now, session);
             }
             self.flush_data(session);
+            self.fetch_plain(session);
         }
         self.settle_relay(now);
         self.schedule_tick(now);
@@ -493,7 +501,7 @@ impl Shard {
         participant.is_some_and(|p| p.session.shape() != Shape::TwoWay)
     }
 
-    fn on_connected(&mut self, now: Instant, session: SessionKey, role: Role) {
+    pub(super) fn on_connected(&mut self, now: Instant, session: SessionKey, role: Role) {
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };

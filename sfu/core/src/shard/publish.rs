@@ -204,7 +204,7 @@ impl Shard {
     /// Finds the track of each section that sends: the one it carries already, else by the id of the
     /// media stream track, else by that of one of its codecs, else the first announced of its kind
     /// (browsers rename media stream tracks).
-    fn bind_sections(
+    pub(super) fn bind_sections(
         &mut self,
         session: SessionKey,
         sections: &[Section<'_>],
@@ -249,7 +249,7 @@ impl Shard {
     }
 
     /// Publishes what is newly bound, and ends what no section carries any more.
-    fn settle_published(
+    pub(super) fn settle_published(
         &mut self,
         now: Instant,
         session: SessionKey,

@@ -37,7 +37,8 @@ impl Shard {
             Some(now + TICK)
         };
         self.next_tick = match (self.next_tick, soonest) {
-            (Some(set), Some(wanted)) if set > now => Some(set.min(wanted)),
+            // One that is due stays due: whoever is busy must not put it off again and again.
+            (Some(set), Some(wanted)) => Some(set.min(wanted)),
             (_, wanted) => wanted,
         };
     }
@@ -77,6 +78,7 @@ impl Shard {
             self.report_speakers(now, room);
         }
         self.tell_rosters(now);
+        self.report_plain(now);
         self.tick_relay(now);
         let limited = self.participants.keys();
         let limited: Vec<_> = limited

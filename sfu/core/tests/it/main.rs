@@ -16,6 +16,7 @@ mod meet;
 mod mute;
 mod network;
 mod nodes;
+mod plain;
 mod rehome;
 mod replay;
 mod resume;

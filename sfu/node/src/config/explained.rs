@@ -253,6 +253,37 @@ const EXPLAINED: Explained = &[
         "relay.control_queue_bytes",
         "Control messages that wait for a connection; past it the connection is given up.",
     ),
+    (
+        "ingress",
+        "Media that comes in without WebRTC: encoders and tools that send plain RTP, and \
+         cameras (RTSP). It is taken in by the API alone.",
+    ),
+    (
+        "ingress.listen",
+        "The address on which plain RTP is taken, one at most. Empty: none is.",
+    ),
+    (
+        "ingress.advertise",
+        "The address told to senders instead, one at most.",
+    ),
+    (
+        "ingress.first_port",
+        "The first UDP port for plain RTP; each medium takes one, and the next for RTCP. 0: any that are free.",
+    ),
+    (
+        "ingress.ports",
+        "How many ports there are from the first on. With first_port = 0 they are counted only.",
+    ),
+    (
+        "ingress.allowed_targets",
+        "Networks (\"192.168.7.0/24\") in which cameras may be reached over RTSP, besides what is public; on a node \
+         whose media is bound to loopback its own machine, too.",
+    ),
+    ("ingress.max_sources", "Sources at a time."),
+    (
+        "ingress.idle_timeout",
+        "A source of which nothing comes for so long is given up: its participant leaves.",
+    ),
     ("timeouts", "How long things may take or last."),
     (
         "timeouts.join",

@@ -6,6 +6,7 @@
 mod advertise;
 mod discover;
 mod explained;
+mod ingress;
 mod limits;
 mod network;
 mod relay;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use advertise::Advertise;
 pub use discover::{DiscoverConfig, StunServer};
+pub use ingress::IngressConfig;
 pub use limits::LimitsConfig;
 pub use network::{InvalidNetwork, Network};
 pub use relay::RelayConfig;
@@ -59,6 +61,8 @@ pub struct NodeConfig {
     pub turn: TurnConfig,
     /// Rooms over several nodes.
     pub relay: RelayConfig,
+    /// Media that comes in without WebRTC.
+    pub ingress: IngressConfig,
     /// How long things may take or last.
     pub timeouts: TimeoutsConfig,
     /// What is kept of room events for readers that come back.
@@ -193,6 +197,7 @@ impl Default for NodeConfig {
             tcp: TcpConfig::default(),
             turn: TurnConfig::default(),
             relay: RelayConfig::default(),
+            ingress: IngressConfig::default(),
             timeouts: TimeoutsConfig::default(),
             events: EventsConfig::default(),
             limits: LimitsConfig::default(),

@@ -59,6 +59,7 @@ impl NodeConfig {
         self.check_tcp(&mut problems);
         self.check_turn(&mut problems);
         self.check_relay(&mut problems);
+        self.check_ingress(&mut problems);
         self.check_timeouts(&mut problems);
         for (path, value) in [
             ("events.keep", self.events.keep),
@@ -216,6 +217,35 @@ impl NodeConfig {
         if turn.bytes_per_second < 10_000 {
             problems.add("turn.bytes_per_second", "must be at least 10000");
         }
+    }
+
+    fn check_ingress(&self, problems: &mut Problems) {
+        let ingress = &self.ingress;
+        for (path, addresses) in [
+            ("ingress.listen", &ingress.listen),
+            ("ingress.advertise", &ingress.advertise),
+        ] {
+            if addresses.len() > 1 {
+                problems.add(path, "names more than one address");
+            }
+        }
+        let is_unspecified = |ip: &std::net::IpAddr| ip.is_unspecified();
+        if ingress.listen.iter().any(is_unspecified) && ingress.advertise.is_empty() {
+            let problem = "must say which address senders are told: ingress.listen names none";
+            problems.add("ingress.advertise", problem);
+        }
+        if ingress.advertise.iter().any(is_unspecified) {
+            problems.add(
+                "ingress.advertise",
+                "must be an address that senders can reach",
+            );
+        }
+        if u32::from(ingress.first_port) + u32::from(ingress.ports) > u32::from(u16::MAX) + 1 {
+            problems.add("ingress.ports", "reach past the last port, 65535");
+        }
+        problems.positive("ingress.ports", usize::from(ingress.ports));
+        problems.positive("ingress.max_sources", ingress.max_sources);
+        problems.duration("ingress.idle_timeout", ingress.idle_timeout);
     }
 
     fn check_relay(&self, problems: &mut Problems) {

@@ -1,8 +1,12 @@
 //! Commands on rooms: which worker they belong to, and the one that concerns all. Must not look
 //! further into a request than its room's name.
 
+use std::sync::Arc;
+
 use plenum_proto::{
-    node::{AdminReply, AdminRequest, Present, admin_reply::Kind as Reply, admin_request::Kind},
+    node::{
+        AdminReply, AdminRequest, Done, Present, admin_reply::Kind as Reply, admin_request::Kind,
+    },
     v1::{ListRoomsResponse, Room},
 };
 
@@ -11,11 +15,15 @@ use sfu_core::CommandError;
 use super::Shared;
 use crate::{
     error::CallError,
+    ingress::Ingresses,
     worker::{RequestError, WorkerHandle},
 };
 
 /// What a command is about.
+#[derive(Clone, Copy)]
 enum Target<'a> {
+    /// Media that comes into a room without WebRTC: the node's own affair.
+    Ingress(&'a str),
     /// A room that should exist.
     Room(&'a str),
     /// A room that comes to life unless it exists.
@@ -25,7 +33,10 @@ enum Target<'a> {
 }
 
 /// Answers a command.
-pub(super) async fn call(shared: &Shared, request: AdminRequest) -> Result<AdminReply, CallError> {
+pub(super) async fn call(
+    shared: &Arc<Shared>,
+    request: AdminRequest,
+) -> Result<AdminReply, CallError> {
     match target(request.kind.as_ref().ok_or(CallError::Empty)?) {
         Target::Room(room) => follow(shared, shared.worker_of(room), &request).await,
         Target::NewRoom(_) if shared.is_draining() => Err(shared.going()),
@@ -36,7 +47,28 @@ pub(super) async fn call(shared: &Shared, request: AdminRequest) -> Result<Admin
             reply
         }
         Target::All => all(shared, &request).await,
+        Target::Ingress(room) => {
+            let stale = shared.directory.admit(room, request.epoch);
+            stale.map_err(RequestError::from)?;
+            ingress(shared, request).await
+        }
     }
+}
+
+async fn ingress(shared: &Arc<Shared>, request: AdminRequest) -> Result<AdminReply, CallError> {
+    let kind = match request.kind {
+        Some(Kind::CreateIngress(_)) if shared.is_draining() => return Err(shared.going()),
+        Some(Kind::CreateIngress(create)) => {
+            Reply::Ingress(Ingresses::create(shared, create).await?)
+        }
+        Some(Kind::ListIngresses(list)) => Reply::Ingresses(shared.ingresses.list(&list.room)),
+        Some(Kind::DeleteIngress(delete)) => {
+            shared.ingresses.delete(&delete)?;
+            Reply::Done(Done {})
+        }
+        _ => return Err(CallError::Empty),
+    };
+    Ok(AdminReply { kind: Some(kind) })
 }
 
 /// Asks a worker, and where it says that another one has the answer, there.
@@ -70,7 +102,7 @@ async fn follow(
 /// The room that a command is about.
 pub(crate) fn room_of(request: &AdminRequest) -> Option<&str> {
     match target(request.kind.as_ref()?) {
-        Target::Room(room) | Target::NewRoom(room) => Some(room),
+        Target::Room(room) | Target::NewRoom(room) | Target::Ingress(room) => Some(room),
         Target::All => None,
     }
 }
@@ -89,6 +121,9 @@ fn target(kind: &Kind) -> Target<'_> {
         Kind::MuteTrack(r) => Target::Room(&r.room),
         Kind::MoveParticipant(r) => Target::Room(&r.room),
         Kind::UpdateSubscriptions(r) => Target::Room(&r.room),
+        Kind::CreateIngress(r) => Target::Ingress(&r.room),
+        Kind::ListIngresses(r) => Target::Ingress(&r.room),
+        Kind::DeleteIngress(r) => Target::Ingress(&r.room),
         Kind::SendData(r) => Target::Room(r.request.as_ref().map_or("", |request| &request.room)),
     }
 }

@@ -36,6 +36,7 @@ use crate::{
     error::CallError,
     events::EventLog,
     homes::Homeless,
+    ingress::Ingresses,
     relay::Relay,
     stats::{NodeStats, WorkerStats},
     tcp::Tcp,
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) events: Arc<EventLog>,
     /// Tells of rooms that have lost their home on another node.
     pub(crate) homeless: Homeless,
+    /// Media that comes in without WebRTC.
+    pub(crate) ingresses: Ingresses,
     /// Control connections; a node that stops waits for them to take their last events.
     pub(crate) sessions: TaskTracker,
     /// It ends, or is being emptied: nobody comes in.
@@ -99,7 +102,7 @@ impl Shared {
     }
 
     /// The worker for somebody who joins; holds the place of the room.
-    fn place_join(&self, join: &Join, away: Option<LinkKey>) -> (&WorkerHandle, Held) {
+    pub(crate) fn place_join(&self, join: &Join, away: Option<LinkKey>) -> (&WorkerHandle, Held) {
         let room = join.room.as_ref().map_or("", |room| &room.name);
         let held = self.directory.place_join(room, &join.identity, away);
         (&self.workers[held.worker()], held)
@@ -125,7 +128,7 @@ impl Shared {
         self.relay.as_ref().map_or(&[], |relay| relay.addresses())
     }
 
-    fn new_control(&self) -> ControlId {
+    pub(crate) fn new_control(&self) -> ControlId {
         ControlId(self.next_control.fetch_add(1, Ordering::Relaxed))
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use plenum_proto::node::{
-    Join, SessionEvent, SessionRequest, session_event, session_request::Kind,
+    Join, SessionEvent, SessionRequest, SessionShape, session_event, session_request::Kind,
 };
 use sfu_core::ControlId;
 use tokio::{
@@ -102,6 +102,9 @@ where
 {
     let first = timeout(shared.join_timeout, requests.next()).await;
     match first.map_err(|_| CallError::JoinTimeout)? {
+        Some(Ok(SessionRequest {
+            kind: Some(Kind::Join(join)),
+        })) if join.shape() == SessionShape::Plain => Err(CallError::PlainShape),
         Some(Ok(SessionRequest {
             kind: Some(Kind::Join(join)),
         })) => Ok(join),

@@ -40,7 +40,7 @@ const NOT_PUBLIC_V6: [(u128, u8); 4] = [
 ];
 
 /// Whether an address, already canonical, is one of the public internet.
-pub(super) fn is_public(ip: IpAddr) -> bool {
+pub(crate) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),

@@ -42,6 +42,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use address::is_public;
 pub use credential::{Credential, TurnSecret};
 pub use stats::{TurnDrop, TurnRefusal, TurnStats};
 pub use tls::CertificateFileError;

@@ -24,7 +24,7 @@ use std::{
 };
 
 use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionEvent, SessionRequest};
-use sfu_core::{ClockAnchor, CommandError, ControlId, CoreConfig, LinkKey, NewHome};
+use sfu_core::{ClockAnchor, CommandError, ControlId, CoreConfig, LinkKey, NewHome, PlainSection};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,9 @@ const REQUEST_QUEUE: usize = 1024;
 
 /// TCP frames that wait for a worker; past it their connections are not read.
 const FRAME_QUEUE: usize = 1024;
+
+/// Packets of plain RTP that wait for a worker; past it they are dropped.
+const PLAIN_QUEUE: usize = 4096;
 
 /// How long a worker waits when the system does not let it wait for its sockets.
 const WAIT_FAILED: Duration = Duration::from_millis(5);
@@ -84,6 +87,13 @@ pub(crate) enum Request {
         control: ControlId,
         request: Box<SessionRequest>,
     },
+    /// Says what the plain RTP of a control connection is; RTCP for its sender goes to `rtcp`.
+    Describe {
+        control: ControlId,
+        sections: Vec<PlainSection>,
+        rtcp: mpsc::Sender<(u8, Vec<u8>)>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
     /// A control connection is gone.
     ControlLost { control: ControlId },
     /// A command on rooms.
@@ -120,6 +130,14 @@ pub(crate) enum TcpInput {
     Closed { link: TcpLink },
 }
 
+/// A datagram of plain RTP or RTCP, from where it may come from.
+pub(crate) struct PlainInput {
+    pub(crate) control: ControlId,
+    /// Index among the sections that were described.
+    pub(crate) section: u8,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// A TCP connection. Two of them can follow each other with the same addresses, hence the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TcpLink {
@@ -147,6 +165,7 @@ pub(crate) enum RequestError {
 pub(crate) struct WorkerHandle {
     requests: mpsc::Sender<Request>,
     frames: mpsc::Sender<TcpInput>,
+    plain: mpsc::Sender<PlainInput>,
     published: Arc<Published>,
 }
 
@@ -183,6 +202,23 @@ impl WorkerHandle {
             request: Box::new(request),
         })
         .await
+    }
+
+    /// Says what the plain RTP of a control connection is. RTCP for its sender comes to `rtcp`, with the section
+    /// it is for.
+    pub(crate) async fn describe(
+        &self,
+        control: ControlId,
+        sections: Vec<PlainSection>,
+        rtcp: mpsc::Sender<(u8, Vec<u8>)>,
+    ) -> Result<(), RequestError> {
+        self.ask(|reply| Request::Describe {
+            control,
+            sections,
+            rtcp,
+            reply,
+        })
+        .await?
     }
 
     /// Says that a control connection is gone.
@@ -232,6 +268,11 @@ impl WorkerHandle {
         self.frames.clone()
     }
 
+    /// Where plain RTP is brought.
+    pub(crate) fn plain(&self) -> mpsc::Sender<PlainInput> {
+        self.plain.clone()
+    }
+
     async fn tell(&self, request: Request) -> Result<(), RequestError> {
         self.requests
             .send(request)
@@ -256,27 +297,38 @@ pub(crate) async fn start(
 ) -> io::Result<(WorkerHandle, thread::JoinHandle<()>)> {
     let (requests, requests_in) = mpsc::channel(REQUEST_QUEUE);
     let (frames, frames_in) = mpsc::channel(FRAME_QUEUE);
+    let (plain, plain_in) = mpsc::channel(PLAIN_QUEUE);
     let published = Arc::new(Published::default());
     let handle = WorkerHandle {
         requests,
         frames,
+        plain,
         published: Arc::clone(&published),
     };
     let (ready, is_ready) = oneshot::channel();
     let thread = thread::Builder::new()
         .name(format!("sfu-worker-{}", setup.index))
-        .spawn(move || run(setup, carrier, requests_in, frames_in, published, ready))?;
+        .spawn(move || {
+            let channels = (requests_in, frames_in, plain_in);
+            run(setup, carrier, channels, published, ready);
+        })?;
     match is_ready.await {
         Ok(outcome) => outcome.map(|()| (handle, thread)),
         Err(_) => Err(io::Error::other("the worker's thread ended at its start")),
     }
 }
 
+/// What the rest of the node brings.
+type Channels = (
+    mpsc::Receiver<Request>,
+    mpsc::Receiver<TcpInput>,
+    mpsc::Receiver<PlainInput>,
+);
+
 fn run(
     setup: Setup,
     carrier: Carrier,
-    requests: mpsc::Receiver<Request>,
-    frames: mpsc::Receiver<TcpInput>,
+    (requests, frames, plain): Channels,
     published: Arc<Published>,
     ready: oneshot::Sender<io::Result<()>>,
 ) {
@@ -287,6 +339,7 @@ fn run(
     let mut inputs = turn::Inputs {
         requests,
         frames,
+        plain,
         relayed,
         stop: Box::pin(setup.stop.clone().cancelled_owned()),
     };

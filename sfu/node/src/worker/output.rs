@@ -39,6 +39,12 @@ impl Worker {
         while let Some(transmit) = self.shard.poll_relay() {
             self.outgoing.push(transmit);
         }
+        while let Some(transmit) = self.shard.poll_plain() {
+            if let Some(rtcp) = self.plain.get(&transmit.control) {
+                // Lost like a datagram; the next report says it again.
+                let _ = rtcp.try_send((transmit.section, transmit.bytes));
+            }
+        }
         for port in &mut self.ports {
             port.flush();
         }
@@ -125,6 +131,7 @@ impl Worker {
         let outcome = self.controls.get(&control)?.try_send(event);
         if is_last || outcome.is_err() {
             self.controls.remove(&control);
+            self.plain.remove(&control);
         }
         match outcome {
             Ok(()) => None,

@@ -51,7 +51,20 @@ impl Worker {
                     Err(error) => tracing::debug!(%error, control = control.0, "request refused"),
                 }
             }
+            Request::Describe {
+                control,
+                sections,
+                rtcp,
+                reply,
+            } => {
+                let outcome = self.command(Command::DescribePlain { control, sections });
+                if outcome.is_ok() && self.controls.contains_key(&control) {
+                    self.plain.insert(control, rtcp);
+                }
+                let _ = reply.send(outcome.map(drop).map_err(Into::into));
+            }
             Request::ControlLost { control } => {
+                self.plain.remove(&control);
                 if self.controls.remove(&control).is_some() {
                     self.lose_control(control);
                 }

@@ -49,6 +49,7 @@ impl Worker {
             // A reader that is full or gone sees its stream end without a reason.
             let _ = events.try_send(closed());
         }
+        self.plain.clear();
         self.tcp.clear();
         // What the other workers know of the failed shard is void.
         self.outgoing.reset();

@@ -176,6 +176,8 @@ fn inputs() -> (mpsc::Sender<Request>, mpsc::Sender<TcpInput>, turn::Inputs) {
     let inputs = turn::Inputs {
         requests: requests_in,
         frames: frames_in,
+        // Nobody brings any.
+        plain: mpsc::channel(1).1,
         relayed: mesh(7, 1).carriers.remove(0).split().0,
         stop: Box::pin(CancellationToken::new().cancelled_owned()),
     };

@@ -15,12 +15,14 @@ use std::{
 };
 
 use plenum_proto::node::SessionEvent;
-use sfu_core::{ClockAnchor, ControlId, CoreConfig, Datagram, LinkKey, Protocol, Shard};
+use sfu_core::{
+    ClockAnchor, ControlId, CoreConfig, Datagram, LinkKey, PlainDatagram, Protocol, Shard,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
-    Request, Setup, TcpInput, TcpLink,
+    PlainInput, Request, Setup, TcpInput, TcpLink,
     budget::{Budget, select_feed},
     reactor::Ready,
     relay::{Incoming, Outgoing, Parcel},
@@ -35,6 +37,9 @@ use crate::{
 
 /// Requests and frames in one turn; then the others have their turn.
 const BATCH: usize = 64;
+
+/// Packets of plain RTP in one turn.
+const PLAIN_BATCH: usize = 256;
 
 /// Calls of the core's timers in one turn.
 const TIMER_CALLS: usize = 16;
@@ -52,6 +57,7 @@ const STEP: Duration = Duration::from_micros(1);
 pub(super) struct Inputs {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) frames: mpsc::Receiver<TcpInput>,
+    pub(super) plain: mpsc::Receiver<PlainInput>,
     /// What other workers send.
     pub(super) relayed: Incoming,
     /// The node stops.
@@ -63,6 +69,7 @@ pub(super) enum Input {
     Stop,
     Request(Request),
     Tcp(TcpInput),
+    Plain(PlainInput),
     Relayed(LinkKey, Parcel),
 }
 
@@ -78,6 +85,9 @@ impl Inputs {
         }
         if let Poll::Ready(Some(input)) = self.frames.poll_recv(context) {
             return Some(Input::Tcp(input));
+        }
+        if let Poll::Ready(Some(input)) = self.plain.poll_recv(context) {
+            return Some(Input::Plain(input));
         }
         let (link, parcel) = self.relayed.poll(context)?;
         Some(Input::Relayed(link, parcel))
@@ -99,6 +109,8 @@ pub(super) struct Worker {
     pub(super) shard: Shard,
     pub(super) ports: Vec<UdpPort>,
     pub(super) controls: HashMap<ControlId, mpsc::Sender<SessionEvent>>,
+    /// Where RTCP for the senders of plain RTP goes.
+    pub(super) plain: HashMap<ControlId, mpsc::Sender<(u8, Vec<u8>)>>,
     /// By client's address and ours.
     pub(super) tcp: HashMap<(SocketAddr, SocketAddr), TcpWriter>,
     pub(super) directory: Arc<Directory>,
@@ -149,6 +161,7 @@ impl Worker {
             anchor: setup.anchor,
             ports,
             controls: HashMap::new(),
+            plain: HashMap::new(),
             tcp: HashMap::new(),
             directory: setup.directory,
             events: setup.events,
@@ -192,6 +205,7 @@ impl Worker {
         match first {
             Some(Input::Request(request)) => self.on_request(request),
             Some(Input::Tcp(input)) => self.on_tcp(input),
+            Some(Input::Plain(input)) => self.on_plain(&input),
             Some(Input::Relayed(link, parcel)) => self.on_relayed(link, parcel),
             Some(Input::Stop) | None => {}
         }
@@ -206,6 +220,12 @@ impl Worker {
                 break;
             };
             self.on_tcp(input);
+        }
+        for _ in 0..PLAIN_BATCH {
+            let Ok(input) = inputs.plain.try_recv() else {
+                break;
+            };
+            self.on_plain(&input);
         }
         self.take_relayed(&mut inputs.relayed);
         // Frames of TCP wait for this, and what the last turn left.
@@ -346,6 +366,18 @@ impl Worker {
             self.counted.timer_stalls += 1;
             self.stalled_until = Some(self.now + STALL);
         }
+    }
+
+    fn on_plain(&mut self, input: &PlainInput) {
+        let now = self.clock();
+        self.shard.handle_plain(
+            now,
+            PlainDatagram {
+                control: input.control,
+                section: input.section,
+                bytes: &input.bytes,
+            },
+        );
     }
 
     pub(super) fn on_tcp(&mut self, input: TcpInput) {

@@ -44,6 +44,7 @@ impl World {
             shard,
             clients,
             self.network.next(),
+            self.plain_deadline(),
             Some(self.next_judgement),
         ];
         let next = moments.into_iter().flatten().min().unwrap_or(end);
@@ -55,6 +56,7 @@ impl World {
         while let Some(cargo) = self.network.pop_due(self.clock.now) {
             self.deliver(cargo);
         }
+        self.send_plain();
         let now = self.clock.instant();
         for shard in self.shards_mut() {
             if shard.poll_timeout().is_some_and(|at| at <= now) {
@@ -141,6 +143,7 @@ impl World {
     }
 
     pub(super) fn settle(&mut self) {
+        self.tell_plain();
         for index in 0..self.shard_count() {
             self.settle_shard(index);
         }

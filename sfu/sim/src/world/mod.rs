@@ -4,6 +4,7 @@
 mod drive;
 mod hops;
 mod laws;
+mod plain;
 mod play;
 mod shards;
 
@@ -23,6 +24,8 @@ use sfu_core::{
 use str0m::config::DtlsCert;
 
 use hops::Hop;
+use plain::PlainEncoder;
+pub use plain::{PlainKey, PlainTold, PlainWay};
 
 use crate::{
     Client, ClientOptions, SourceId, Violation,
@@ -93,6 +96,7 @@ pub struct World {
     rng: ChaCha8Rng,
     network: Network,
     clients: Vec<Client>,
+    plain: Vec<PlainEncoder>,
     by_address: BTreeMap<SocketAddr, ClientKey>,
     /// Where the addresses of clients are seen from outside, when that is not where they are.
     outside: BTreeMap<SocketAddr, SocketAddr>,
@@ -180,6 +184,7 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(seed),
             network: Network::new(seed),
             clients: Vec::new(),
+            plain: Vec::new(),
             by_address: BTreeMap::new(),
             outside: BTreeMap::new(),
             by_control: BTreeMap::new(),

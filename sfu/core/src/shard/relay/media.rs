@@ -23,7 +23,8 @@ use super::{
 use crate::{
     DropReason, LinkKey, RelayPacket,
     key::{RoomKey, TrackKey},
-    relay::{Export, Seen},
+    relay::Export,
+    rtp::Seen,
     session::Stream,
     track::Reported,
 };

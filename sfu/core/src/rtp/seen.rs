@@ -1,5 +1,5 @@
-//! Which packets of an encoding came already: while its way changes, it may come by two. Must not know
-//! anything but numbers.
+//! Which packets of a stream came already: over a plain network they may come twice, and while the way of an
+//! encoding between shards changes, by two. Must not know anything but numbers.
 
 /// Packets that are remembered.
 const WINDOW: u64 = 512;

@@ -1,0 +1,76 @@
+//! Which control plane a command asks, and with what token. Must not know what is asked.
+
+use std::time::Duration;
+
+use clap::Args;
+use plenum_service::cli::AnyError;
+use tonic::{
+    Request, Status,
+    metadata::AsciiMetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    auth::{Keys, MintRequest, VideoGrants},
+    banner::base_url,
+    config::Front,
+};
+
+/// How long the token for one command is good.
+const TTL: Duration = Duration::from_secs(60);
+
+/// Which control plane is asked.
+#[derive(Debug, Args)]
+pub(super) struct At {
+    /// Address of the API; that of the configuration unless given.
+    #[arg(long)]
+    url: Option<String>,
+    /// API key to sign with; the first one unless given.
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
+}
+
+/// Puts a token to every call.
+#[derive(Clone)]
+pub(super) struct Bearer(AsciiMetadataValue);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+impl At {
+    /// A connection on which one may do what the grants say.
+    pub(super) async fn connect(
+        &self,
+        config: &Front,
+        grants: VideoGrants,
+    ) -> Result<InterceptedService<Channel, Bearer>, AnyError> {
+        let url = self.url.clone();
+        let url = url.unwrap_or_else(|| base_url(config.http.listen));
+        let token = self.token(config, grants)?;
+        let mut token: AsciiMetadataValue = format!("Bearer {token}").parse()?;
+        token.set_sensitive(true);
+        let channel = Endpoint::from_shared(url)?.connect().await?;
+        Ok(InterceptedService::new(channel, Bearer(token)))
+    }
+
+    fn token(&self, config: &Front, grants: VideoGrants) -> Result<String, AnyError> {
+        let pairs = config
+            .keys
+            .iter()
+            .map(|(name, secret)| (name.as_str(), secret.expose()));
+        let keys = Keys::new(pairs)?;
+        let first = keys.names().next().unwrap_or_default();
+        let request = MintRequest {
+            grants,
+            ttl: TTL,
+            ..MintRequest::default()
+        };
+        Ok(keys.mint(self.key.as_deref().unwrap_or(first), request)?)
+    }
+}

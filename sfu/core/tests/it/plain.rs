@@ -1,0 +1,190 @@
+//! Encoders that send plain RTP are seen and heard like anybody else.
+
+use plenum_proto::{
+    node::{SessionShape, session_event::Kind as Told},
+    v1::ParticipantKind,
+};
+use sfu_core::{
+    Command, CommandError, ControlId, DropReason, PlainDatagram, PlainFormat, PlainSection,
+};
+use sfu_sim::{ClientOptions, PlainWay, World, millis, seconds};
+
+#[test]
+fn an_encoder_is_seen_and_heard_and_asked_for_keyframes() {
+    let mut world = World::new(91);
+    let bob = world.enter("room", "bob");
+    let (encoder, camera, voice) = world.enter_plain("room", "encoder", PlainWay::default());
+    world.run_for(seconds(10));
+    let picture = world.client(bob).report(camera);
+    assert!(picture.frames > 250, "{picture:?}");
+    assert_eq!(picture.undecodable, 0, "{picture:?}");
+    assert!(picture.longest_gap < millis(100), "{picture:?}");
+    let sound = world.client(bob).report(voice);
+    assert!(sound.frames > 450, "{sound:?}");
+    let kind = world.client(bob).participant("encoder").map(|p| p.kind());
+    assert_eq!(kind, Some(ParticipantKind::Ingress));
+
+    let before = world.plain_told(encoder);
+    let cat = world.enter("room", "cat");
+    let took = world.wait_for(cat, camera, seconds(2));
+    assert!(took < millis(500), "picture after {took:?}");
+    world.run_for(seconds(2));
+    let told = world.plain_told(encoder);
+    assert!(told.keyframes > 0, "{told:?}");
+    assert!(told.keyframes - before.keyframes <= 2, "{told:?}");
+    assert!(told.reports >= 3, "{told:?}");
+    assert_eq!(told.lost, 0);
+}
+
+#[test]
+fn its_sound_and_picture_can_be_played_in_sync() {
+    let mut world = World::new(92);
+    let bob = world.enter("room", "bob");
+    let (_, camera, voice) = world.enter_plain("room", "encoder", PlainWay::default());
+    world.run_for(seconds(20));
+    let offsets = [camera, voice].map(|source| world.client(bob).report(source).clock_offset);
+    let [Some(picture), Some(sound)] = offsets else {
+        panic!("no sender reports: {offsets:?}")
+    };
+    let error = picture.abs_diff(sound);
+    assert!(error < 20_000, "{error} microseconds apart");
+}
+
+#[test]
+fn what_is_lost_and_what_comes_twice_harms_nobody() {
+    let mut world = World::new(93);
+    let bob = world.enter("room", "bob");
+    let way = PlainWay {
+        loses: 50,
+        repeats: 7,
+    };
+    let (encoder, camera, voice) = world.enter_plain("room", "encoder", way);
+    world.run_for(seconds(20));
+    let picture = world.client(bob).report(camera);
+    assert!(picture.frames > 100, "{picture:?}");
+    let sound = world.client(bob).report(voice);
+    assert!(sound.frames > 900, "{sound:?}");
+    let told = world.plain_told(encoder);
+    assert!(told.lost > 10, "{told:?}");
+    assert!(world.stats().dropped(DropReason::OutOfPlace) > 100);
+}
+
+#[test]
+fn an_encoder_that_begins_anew_is_seen_again() {
+    let mut world = World::new(94);
+    let bob = world.enter("room", "bob");
+    let (encoder, camera, _) = world.enter_plain("room", "encoder", PlainWay::default());
+    world.run_for(seconds(3));
+    let before = world.client(bob).report(camera).frames;
+    world.restart_plain(encoder);
+    world.run_for(seconds(3));
+    let after = world.client(bob).report(camera);
+    assert!(after.frames > before + 60, "{before} before, {after:?}");
+    assert_eq!(after.undecodable, 0, "{after:?}");
+}
+
+#[test]
+fn only_what_is_described_is_taken() {
+    let mut world = World::new(95);
+    let bob = world.enter("room", "bob");
+    let mut options = ClientOptions::new("room", "plain");
+    options.join.shape = SessionShape::Plain.into();
+    let plain = world.join(options);
+    world.run_for(millis(200));
+    let control = ControlId(2);
+    let section = |mime: &str, payload_type| PlainSection {
+        formats: vec![PlainFormat {
+            payload_type,
+            mime: mime.to_owned(),
+            ..PlainFormat::default()
+        }],
+        ..PlainSection::default()
+    };
+    let mut describe =
+        |control, sections| world.command(Command::DescribePlain { control, sections });
+    let refused = describe(control, vec![]);
+    assert!(matches!(
+        refused,
+        Err(CommandError::Invalid {
+            field: "sections",
+            ..
+        })
+    ));
+    let refused = describe(control, vec![section("audio/opus", 96); 17]);
+    assert!(matches!(
+        refused,
+        Err(CommandError::Invalid {
+            field: "sections",
+            ..
+        })
+    ));
+    let refused = describe(control, vec![section("audio/mpeg4-generic", 96)]);
+    assert!(matches!(
+        refused,
+        Err(CommandError::Invalid {
+            field: "formats",
+            ..
+        })
+    ));
+    // One with transports, and one that is not there.
+    for other in [ControlId(1), ControlId(99)] {
+        let refused = describe(other, vec![section("audio/opus", 96)]);
+        assert!(
+            matches!(refused, Err(CommandError::NotAllowed(_))),
+            "{other:?}"
+        );
+    }
+    describe(control, vec![section("audio/PCMU", 0)]).expect("a description");
+    let again = describe(control, vec![section("audio/PCMU", 0)]);
+    assert!(matches!(again, Err(CommandError::NotAllowed(_))));
+
+    let mut bytes = vec![0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 1];
+    let now = world.instant();
+    for (control, section, payload_type, expected) in [
+        (ControlId(1), 0, 0, DropReason::UnknownStream),
+        (ControlId(99), 0, 0, DropReason::UnknownStream),
+        (control, 1, 0, DropReason::UnknownStream),
+        (control, 0, 8, DropReason::UnknownStream),
+        (control, 0, 0, DropReason::Malformed),
+    ] {
+        bytes[1] = payload_type;
+        let length = if expected == DropReason::Malformed {
+            11
+        } else {
+            13
+        };
+        let before = world.stats().dropped(expected);
+        let bytes = &bytes[..length];
+        world.shard.handle_plain(
+            now,
+            PlainDatagram {
+                control,
+                section,
+                bytes,
+            },
+        );
+        assert_eq!(
+            world.stats().dropped(expected),
+            before + 1,
+            "{section} {payload_type}"
+        );
+    }
+    assert_eq!(world.stats().packets_received, 0);
+    world.waive_client(plain);
+    world.run_for(millis(500));
+    let tracks = world
+        .client(bob)
+        .participant("plain")
+        .map(|p| p.tracks.clone());
+    let mimes: Vec<_> = tracks
+        .unwrap_or_default()
+        .into_iter()
+        .map(|t| t.mime)
+        .collect();
+    assert_eq!(mimes, ["audio/PCMU"]);
+    let ended = world
+        .client(plain)
+        .told()
+        .any(|told| matches!(told, Told::Closed(_)));
+    assert!(!ended);
+}

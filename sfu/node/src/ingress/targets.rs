@@ -1,0 +1,82 @@
+//! Which addresses the node may connect to at a caller's word: without a rule anybody with a token would look around
+//! in the network behind us. Must not connect.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::net::lookup_host;
+
+use crate::{config::Network, turn::is_public};
+
+/// What may be reached.
+#[derive(Debug, Clone)]
+pub(super) struct Targets {
+    allowed: Vec<Network>,
+    /// This node is for development: it serves its own machine alone.
+    is_local: bool,
+}
+
+/// Why an address is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TargetProblem {
+    /// It has no address.
+    #[error("the host has no address")]
+    Unknown,
+    /// None of its addresses may be reached.
+    #[error("{0} is not public, and not in node.ingress.allowed_targets")]
+    Forbidden(IpAddr),
+}
+
+impl Targets {
+    /// The networks of the settings, what is public, and on a node that is bound to loopback the machine itself.
+    pub(super) fn new(allowed: Vec<Network>, is_local: bool) -> Self {
+        Self { allowed, is_local }
+    }
+
+    fn may_reach(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let is_own = self.is_local && ip.is_loopback();
+        is_own || is_public(ip) || self.allowed.iter().any(|network| network.contains(ip))
+    }
+
+    /// An address of a host that may be reached.
+    pub(super) async fn find(&self, host: &str, port: u16) -> Result<SocketAddr, TargetProblem> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let found = lookup_host((host, port)).await;
+        let mut forbidden = None;
+        for address in found.map_err(|_| TargetProblem::Unknown)? {
+            if self.may_reach(address.ip()) {
+                return Ok(address);
+            }
+            forbidden = Some(address.ip());
+        }
+        Err(forbidden.map_or(TargetProblem::Unknown, TargetProblem::Forbidden))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_is_public_or_allowed_is_reached() {
+        let cameras = Targets::new(vec!["192.168.7.0/24".parse().unwrap()], false);
+        let local = Targets::new(Vec::new(), true);
+        for (host, by_cameras, by_local) in [
+            ("1.1.1.1", true, true),
+            ("192.168.7.20", true, false),
+            ("::ffff:192.168.7.20", true, false),
+            ("192.168.8.20", false, false),
+            ("10.0.0.1", false, false),
+            ("169.254.169.254", false, false),
+            ("127.0.0.1", false, true),
+            ("[::1]", false, true),
+            ("::ffff:127.0.0.1", false, true),
+            ("0.0.0.0", false, false),
+            ("fe80::1", false, false),
+            ("64:ff9b::7f00:1", false, false),
+        ] {
+            assert_eq!(cameras.find(host, 554).await.is_ok(), by_cameras, "{host}");
+            assert_eq!(local.find(host, 554).await.is_ok(), by_local, "{host}");
+        }
+    }
+}
