@@ -21,6 +21,8 @@ pub(crate) struct Section<'a> {
     pub(crate) track: Option<&'a str>,
     /// Stream ids of the encodings it sends, in the order given (RFC 8853).
     pub(crate) rids: Vec<&'a str>,
+    /// Its port is 0, and it is not one that is to be had in a bundle only (RFC 9143 section 6).
+    pub(crate) is_rejected: bool,
 }
 
 /// Which cap a session description is over, before the engine sees it.
@@ -59,12 +61,12 @@ pub(crate) fn sections(sdp: &str) -> Vec<Section<'_>> {
     for line in sdp.lines() {
         if let Some(rest) = line.strip_prefix("m=") {
             let kind = rest.split(' ').next().unwrap_or_default();
-            let rejected = rest.split(' ').nth(1) == Some("0");
-            let is_media = kind != "application" && !rejected;
+            let is_media = kind != "application";
             sections.push(Section {
                 kind,
                 sends: is_media,
                 receives: is_media,
+                is_rejected: rest.split(' ').nth(1) == Some("0"),
                 ..Section::default()
             });
             continue;
@@ -86,10 +88,14 @@ pub(crate) fn sections(sdp: &str) -> Vec<Section<'_>> {
                 "recvonly" => section.sends = false,
                 "sendonly" => section.receives = false,
                 "inactive" => (section.sends, section.receives) = (false, false),
+                "bundle-only" => section.is_rejected = false,
                 _ => {}
             },
             _ => {}
         }
+    }
+    for section in sections.iter_mut().filter(|section| section.is_rejected) {
+        (section.sends, section.receives) = (false, false);
     }
     sections
 }
@@ -361,6 +367,21 @@ mod tests {
                 ("video", "2", true, Some("cam"), &["q", "h"]),
                 ("video", "3", false, None, &[]),
             ]
+        );
+    }
+
+    #[test]
+    fn a_port_of_zero_rejects_unless_in_a_bundle_only() {
+        let offer = "m=audio 0 UDP/TLS/RTP/SAVPF 109\r\na=bundle-only\r\na=sendonly\r\na=mid:1\r\n\
+            m=video 0 UDP/TLS/RTP/SAVPF 120\r\na=mid:2\r\na=sendrecv\r\na=bundle-only\r\n\
+            m=video 0 UDP/TLS/RTP/SAVPF 120\r\na=mid:3\r\na=sendrecv\r\n";
+        let told: Vec<_> = sections(offer)
+            .iter()
+            .map(|s| (s.mid, s.sends, s.receives))
+            .collect();
+        assert_eq!(
+            told,
+            [("1", true, false), ("2", true, true), ("3", false, false)]
         );
     }
 
