@@ -7,12 +7,12 @@
 
 import { Emitter } from './emitter.js';
 import { Signal, SignalRefused } from './signal.js';
+import { Silence } from './silence.js';
 import { Transport } from './transport.js';
 import { iceServersOf } from './shape.js';
 import { GIVE_UP_MS, delayBefore, pause } from './backoff.js';
 
 const MEDIA_TIMEOUT_MS = 15000;
-// After a change of network the WebSocket is as dead as the media, and nobody says so: a new one is tried at once.
 const DISCONNECTED_MS = 1000;
 const TRANSIENT = new Set(['offer', 'answer', 'trickle', 'pingReq', 'leave', 'syncState']);
 
@@ -58,6 +58,23 @@ export class Connection extends Emitter {
     this.#setState('connecting');
     await this.#join(false);
     this.#setState('connected');
+    this.#watchNetwork();
+  }
+
+  /** Whatever hints at another network: where the WebSocket is as dead as the media, nobody else says so. */
+  #suspect() {
+    if (!this.#recovery) this.#signal?.probe();
+  }
+
+  #watchNetwork() {
+    const silence = new Silence(
+      () => [this.publisher, this.subscriber].map(({ pc }) => pc),
+      () => this.#suspect(),
+    );
+    this.#onEnd(() => silence.stop());
+    const { signal } = this.#closing;
+    for (const name of ['online', 'offline']) window.addEventListener(name, () => this.#suspect(), { signal });
+    navigator.connection?.addEventListener('change', () => this.#suspect(), { signal });
   }
 
   /** Sends a request; while reconnecting, requests that keep their meaning wait their turn. */
@@ -224,7 +241,9 @@ export class Connection extends Emitter {
       const isAway = () => transport.pc.connectionState === 'disconnected';
       transport.on('state', (state) => {
         if (state === 'failed') this.#recover(reason, false);
-        if (isAway()) setTimeout(() => isAway() && this.#recover(reason, false), DISCONNECTED_MS);
+        if (!isAway()) return;
+        this.#suspect();
+        setTimeout(() => isAway() && this.#recover(reason, false), DISCONNECTED_MS);
       });
       transport.on('stalled', () => this.#recover(reason, true));
     }

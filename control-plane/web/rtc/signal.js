@@ -4,6 +4,9 @@
 import { Emitter } from './emitter.js';
 
 const OPEN_TIMEOUT_MS = 8000;
+// Room for one segment lost on the way, or an answer that took longer than they did lately.
+const PROBE_MS = 1000;
+const PROBE_RTTS = 4;
 const PROTOCOL = 17;
 
 /** Why a WebSocket could not be opened; `status` is that of the validate call, 0 when unreachable. */
@@ -21,6 +24,7 @@ export class Signal extends Emitter {
   #socket;
   #pingTimer;
   #deadTimer;
+  #probeTimer;
   #isClosed = false;
   #pingTimeoutMs = 0;
 
@@ -68,6 +72,13 @@ export class Signal extends Emitter {
     this.#watch();
   }
 
+  /** There is reason to think that the WebSocket is dead: it has a moment to show that it is not. */
+  probe() {
+    if (this.#probeTimer || !this.isOpen) return;
+    this.#probeTimer = setTimeout(() => this.close(), Math.max(PROBE_MS, PROBE_RTTS * this.rttMs));
+    this.#ping();
+  }
+
   close() {
     this.#onClose();
     this.#socket.close();
@@ -90,6 +101,8 @@ export class Signal extends Emitter {
   #onFrame(data) {
     if (this.#isClosed || typeof data !== 'string') return;
     this.#watch();
+    clearTimeout(this.#probeTimer);
+    this.#probeTimer = undefined;
     let message;
     try {
       message = JSON.parse(data);
@@ -107,6 +120,7 @@ export class Signal extends Emitter {
     this.#isClosed = true;
     clearInterval(this.#pingTimer);
     clearTimeout(this.#deadTimer);
+    clearTimeout(this.#probeTimer);
     this.emit('close');
   }
 
