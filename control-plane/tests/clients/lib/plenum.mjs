@@ -19,14 +19,14 @@ export function freePort() {
   });
 }
 
-// Loopback only; media takes whatever ports are free.
-const configuration = (port) => `
+// Loopback only, but for media where that is said; it takes whatever ports are free.
+const configuration = (port, media) => `
 [http]
 listen = "127.0.0.1:${port}"
 [node.udp]
-listen = ["127.0.0.1:0"]
+listen = ["${media}:0"]
 [node.tcp]
-listen = ["127.0.0.1:0"]
+listen = ["${media}:0"]
 [node.ingress]
 first_port = 0
 [log]
@@ -87,14 +87,14 @@ export async function launch(log, command, args, isReady) {
   return { pid: child.pid, log, tail, stop, signal };
 }
 
-// As launch, on loopback, with its `url`. `extra` is more configuration (TOML).
-export async function startPlenum(root, extra = '') {
+// As launch, on loopback, with its `url`. `extra` is more configuration (TOML), `media` the address of its media.
+export async function startPlenum(root, { extra = '', media = '127.0.0.1' } = {}) {
   const folder = `${root}target/clients`;
   mkdirSync(folder, { recursive: true });
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const [config, log] = [`${folder}/plenum-${port}.toml`, `${folder}/plenum-${port}.log`];
-  writeFileSync(config, configuration(port) + extra);
+  writeFileSync(config, configuration(port, media) + extra);
   const isReady = () =>
     fetch(`${url}/readyz`).then(
       (r) => r.ok,

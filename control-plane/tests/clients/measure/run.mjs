@@ -25,7 +25,7 @@ keep = 100
 const [name, ...args] = process.argv.slice(2);
 if (!(name in MEASUREMENTS))
   throw new Error(`what to measure: ${Object.keys(MEASUREMENTS).join(' or ')}`);
-const plenum = await startPlenum(at('../../../../'), SETTINGS);
+const plenum = await startPlenum(at('../../../../'), { extra: SETTINGS });
 const env = { ...process.env, PLENUM_URL: plenum.url, PLENUM_PID: String(plenum.pid) };
 const [program, ...rest] = MEASUREMENTS[name];
 const child = spawn(program, [...rest, ...args], { env, stdio: 'inherit' });
