@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use plenum_proto::{
     ids::ParticipantId,
     node::ClientInfo,
-    v1::{self, ParticipantState, Permissions},
+    v1::{self, ParticipantKind, ParticipantState, Permissions},
 };
 
 use super::SubscriptionRule;
@@ -114,7 +114,17 @@ impl MemberText {
     }
 }
 
+/// Whether a room is there for participants of this kind: agents and recorders only serve others.
+pub(crate) fn is_person(kind: ParticipantKind) -> bool {
+    !matches!(kind, ParticipantKind::Agent | ParticipantKind::Egress)
+}
+
 impl Member {
+    /// Whether the room is there for it.
+    pub(crate) fn is_person(&self) -> bool {
+        ParticipantKind::try_from(self.kind).map_or(true, is_person)
+    }
+
     /// The participant as others see it.
     pub(crate) fn info(&self, tracks: Vec<v1::Track>) -> v1::Participant {
         v1::Participant {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use plenum_proto::{ids::RoomId, v1};
 
 pub(crate) use loudest::{Chosen, choose_loudest};
-pub(crate) use member::{Member, MemberText, TextProblem};
+pub(crate) use member::{Member, MemberText, TextProblem, is_person};
 pub(crate) use permission::{SubscriptionRule, may_publish_source};
 pub(crate) use roster::Roster;
 pub(crate) use span::{Span, Voice};
@@ -33,7 +33,9 @@ pub(crate) struct Room {
     pub(crate) created_at: prost_types::Timestamp,
     /// In the order in which they joined.
     pub(crate) members: Vec<SessionKey>,
-    /// Since when nobody is here, and whether anybody ever was.
+    /// How many of them it is there for: all but agents and recorders.
+    pub(crate) people: usize,
+    /// Since when none of these are here, and whether any ever were.
     pub(crate) empty_since: Instant,
     pub(crate) was_joined: bool,
     /// What the last speaker report said, to tell only what changed.
@@ -58,7 +60,29 @@ impl Room {
         } else {
             self.empty_timeout
         };
-        self.members.is_empty().then(|| self.empty_since + life)
+        (self.people == 0).then(|| self.empty_since + life)
+    }
+
+    /// A member is here from now on.
+    pub(crate) fn add(&mut self, key: SessionKey, member: &Member) {
+        self.members.push(key);
+        if member.is_person() {
+            self.people += 1;
+            self.was_joined = true;
+        }
+    }
+
+    /// A member is gone.
+    pub(crate) fn remove(&mut self, now: Instant, key: SessionKey, member: &Member) {
+        let before = self.members.len();
+        self.members.retain(|other| *other != key);
+        self.speaking.retain(|(speaker, _)| *speaker != key);
+        if member.is_person() && self.members.len() < before {
+            self.people -= 1;
+            if self.people == 0 {
+                self.empty_since = now;
+            }
+        }
     }
 
     /// The room as the API shows it; the counts come from its members.

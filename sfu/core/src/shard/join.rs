@@ -17,7 +17,9 @@ use super::{
 use crate::{
     CommandError, ControlId, Event, LinkKey,
     key::{RoomKey, SessionKey, TrackKey},
-    room::{Member, MemberText, Room, Roster, Span, SubscriptionRule, Voice, duration_from},
+    room::{
+        Member, MemberText, Room, Roster, Span, SubscriptionRule, Voice, duration_from, is_person,
+    },
     rtp::Codec,
     session::{Role, Session, Shape, ice_credentials},
 };
@@ -129,7 +131,7 @@ impl Shard {
             }
             None => self.create_room(now, &config, &join.room_id)?,
         };
-        self.check_capacity(room, &join.identity)?;
+        self.check_capacity(room, &join)?;
         let replaced = self.find_identity(room, &join.identity);
         if let Some(direct) = replaced.filter(|_| !join.direct)
             && self.is_direct_here(direct)
@@ -162,21 +164,25 @@ impl Shard {
         Ok(())
     }
 
-    fn check_capacity(&self, room: RoomKey, identity: &str) -> Result<(), Refusal> {
+    fn check_capacity(&self, room: RoomKey, join: &Join) -> Result<(), Refusal> {
         let Some(found) = self.rooms.get(room) else {
             return Ok(());
         };
-        let own = usize::try_from(found.max_participants).unwrap_or(usize::MAX);
-        let cap = self.config.limits.participants_per_room;
-        let cap = if own == 0 { cap } else { cap.min(own) };
         // A participant that replaces its older self takes no place.
-        let present =
-            found.members.len() - usize::from(self.find_identity(room, identity).is_some());
-        if present >= cap {
-            Err(Refusal::limit("max_participants", cap))
-        } else {
-            Ok(())
+        let before = self.find_identity(room, &join.identity);
+        let before = before.and_then(|key| self.participants.get(key));
+        let was_person = before.is_some_and(|before| before.member.is_person());
+        let own = usize::try_from(found.max_participants).unwrap_or(usize::MAX);
+        let of_room = (own > 0 && is_person(join.kind()))
+            .then(|| (found.people - usize::from(was_person), own));
+        let cap = self.config.limits.participants_per_room;
+        let of_node = (found.members.len() - usize::from(before.is_some()), cap);
+        for (present, cap) in of_room.into_iter().chain([of_node]) {
+            if present >= cap {
+                return Err(Refusal::limit("max_participants", cap));
+            }
         }
+        Ok(())
     }
 
     fn admit(
@@ -226,9 +232,8 @@ impl Shard {
         entry.direct = join.direct.then_some(DirectCall::Alone);
         let key = self.participants.insert(entry);
         self.controls.insert(control, key);
-        if let Some(room) = self.rooms.get_mut(room) {
-            room.members.push(key);
-            room.was_joined = true;
+        if let (Some(room), Some(entry)) = (self.rooms.get_mut(room), self.participants.get(key)) {
+            room.add(key, &entry.member);
             self.events.push_back(Event::StayBegan {
                 room: room.name.clone(),
                 identity,
@@ -464,6 +469,7 @@ impl Shard {
             max_participants: config.max_participants,
             created_at: self.anchor.timestamp(now),
             members: Vec::new(),
+            people: 0,
             empty_since: now,
             was_joined: false,
             speaking: Vec::new(),
@@ -541,6 +547,9 @@ impl Shard {
             self.tell_stay_ended(session);
         }
         if let Some(mut gone) = self.participants.remove(session) {
+            if let Some(room) = self.rooms.get_mut(room) {
+                room.remove(now, session, &gone.member);
+            }
             self.stats.packets_discarded += gone.session.egress.discard_all();
             for source in gone.session.sources() {
                 self.demux.remove_source(source, session);
@@ -549,13 +558,6 @@ impl Shard {
         }
         self.demux.remove_usernames(session);
         self.timers.set(session, None);
-        if let Some(room) = self.rooms.get_mut(room) {
-            room.members.retain(|member| *member != session);
-            room.speaking.retain(|(speaker, _)| *speaker != session);
-            if room.members.is_empty() {
-                room.empty_since = now;
-            }
-        }
         if let Some(info) = info.filter(|_| !hidden) {
             let haste = if was_publisher {
                 Haste::AtOnce

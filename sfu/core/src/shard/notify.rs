@@ -52,7 +52,7 @@ impl Shard {
         let visible = members.filter(|p| !p.member.permissions.hidden);
         let (mut count, mut publishers) = (0, 0);
         for participant in visible {
-            count += 1;
+            count += u32::from(participant.member.is_person());
             let publishes = participant.tracks.iter().any(|key| {
                 self.tracks
                     .get(*key)

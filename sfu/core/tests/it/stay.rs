@@ -144,3 +144,39 @@ fn a_room_nobody_joins_closes() {
     world.run_for(seconds(2));
     assert_eq!(world.shard.stats().rooms, 0);
 }
+
+#[test]
+fn a_room_is_not_there_for_agents_and_recorders() {
+    use plenum_proto::v1::{ParticipantKind, RoomConfig};
+    let mut world = World::new(36);
+    let joining = |identity: &str, kind: ParticipantKind| {
+        let mut options = ClientOptions::new("room", identity);
+        options.join.kind = kind.into();
+        options.join.room = Some(RoomConfig {
+            name: "room".into(),
+            max_participants: 1,
+            ..RoomConfig::default()
+        });
+        options
+    };
+    let agent = world.enter_as(joining("agent", ParticipantKind::Agent));
+    world.run_for(seconds(298));
+    assert_eq!(world.shard.stats().rooms, 1, "nobody has come yet");
+    let ann = world.enter_as(joining("ann", ParticipantKind::Standard));
+    let recorder = world.enter_as(joining("recorder", ParticipantKind::Egress));
+    world.run_for(seconds(30));
+    for key in [agent, ann, recorder] {
+        assert!(world.closed(key).is_none(), "neither takes a place");
+    }
+    let joined = world.client(recorder).joined().expect("joined");
+    assert_eq!(joined.room.as_ref().expect("a room").num_participants, 1);
+    world.leave(ann);
+    world.run_for(seconds(19));
+    assert!(world.closed(agent).is_none());
+    world.run_for(seconds(3));
+    for key in [agent, recorder] {
+        let reason = world.closed(key).expect("it was told").reason();
+        assert_eq!(reason, CloseReason::RoomClosed);
+    }
+    assert_eq!(world.shard.stats().rooms, 0);
+}

@@ -221,9 +221,8 @@ impl Shard {
         let mut participant = Participant::new(room, member, session);
         participant.via = Some(via);
         let key = self.participants.insert(participant);
-        if let Some(room) = self.rooms.get_mut(room) {
-            room.members.push(key);
-            room.was_joined = true;
+        if let (Some(room), Some(entry)) = (self.rooms.get_mut(room), self.participants.get(key)) {
+            room.add(key, &entry.member);
         }
         let info = message.participant.clone().unwrap_or_default();
         self.update_proxy(now, key, None, info, message);

@@ -235,6 +235,7 @@ impl Shard {
             max_participants: info.max_participants,
             created_at: info.created_at.unwrap_or_default(),
             members: Vec::new(),
+            people: 0,
             empty_since: now,
             was_joined: true,
             speaking: Vec::new(),
