@@ -24,6 +24,8 @@ pub(crate) struct Parts {
     pub(crate) health: Router,
     /// Signalling of clients.
     pub(crate) signal: Router,
+    /// Workers of agents.
+    pub(crate) agents: Router,
     /// Encoders and players.
     pub(crate) whip: Router,
     /// The API of server SDKs.
@@ -39,6 +41,7 @@ pub(crate) fn app(parts: Parts, limits: &HttpConfig) -> Router {
         .merge(parts.web)
         .merge(parts.health)
         .merge(parts.signal)
+        .merge(parts.agents)
         .merge(parts.twirp.layer(cors()))
         .layer(DefaultBodyLimit::max(limits.max_body.bytes()))
         // Has a limit of its own.

@@ -4,6 +4,7 @@
 //! is on ([`cluster`], by what is kept in the [`store`]), and the processes that hold it all together ([`run`]).
 //! Must not link the media core: it speaks to nodes through their session API alone.
 
+pub mod agents;
 mod api;
 mod app;
 pub mod auth;

@@ -27,6 +27,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
+    agents::{self, Hub},
     api::{self, Calls, Limits, Settings},
     app::{self, Parts},
     auth::Keys,
@@ -283,6 +284,7 @@ struct Gate {
     server: Server,
     signal: SignalState,
     whip: WhipState,
+    agents: Arc<Hub>,
     health: HealthReporter,
     metrics: Arc<MetricsExport>,
     is_stopping: Arc<AtomicBool>,
@@ -340,9 +342,12 @@ impl Gate {
             metrics: Webhooks::new(metrics.provider()),
         };
         let sending = webhook::send(sending, replica.clone())?;
+        let agents = config.agents.clone();
+        let agents = Hub::new(Arc::clone(&keys), Arc::clone(&cluster), agents, &replica);
+        let serving = agents::watch(Arc::clone(&agents));
         let keeping = cluster::keep_up(Arc::clone(&cluster), replica);
         let upkeep = tokio::spawn(async move {
-            tokio::join!(sending, keeping);
+            tokio::join!(sending, keeping, serving);
         });
         let making = Making {
             config: &config,
@@ -353,6 +358,7 @@ impl Gate {
             is_stopping: &is_stopping,
             signal: &signal,
             whip: &whip,
+            agents: &agents,
         };
         let (health, parts) = making.parts().await?;
         let app = app::app(parts, &config.http);
@@ -369,6 +375,7 @@ impl Gate {
             server,
             signal,
             whip,
+            agents,
             health,
             metrics,
             is_stopping,
@@ -389,11 +396,13 @@ impl Gate {
             server,
             signal,
             whip,
+            agents,
             metrics,
             cluster,
             grace,
             ..
         } = self;
+        agents.close();
         cluster.close();
         if tokio::time::timeout(grace, signal.close()).await.is_err() {
             tracing::warn!(
@@ -428,6 +437,7 @@ struct Making<'a> {
     is_stopping: &'a Arc<AtomicBool>,
     signal: &'a SignalState,
     whip: &'a WhipState,
+    agents: &'a Arc<Hub>,
 }
 
 impl Making<'_> {
@@ -471,6 +481,7 @@ impl Making<'_> {
             health: signs,
             signal: signal::router(self.signal.clone()),
             whip: whip::router(self.whip.clone()),
+            agents: agents::router(Arc::clone(self.agents)),
             twirp: twirp::router(calls),
             grpc,
         };

@@ -121,6 +121,7 @@ impl Calls {
         let mut check = self.check();
         check.name("config.name", &config.name);
         check.metadata("config.metadata", &config.metadata);
+        check.agents("config.agents", &config.agents);
         check.timeout("config.empty_timeout", config.empty_timeout.as_ref());
         check.timeout(
             "config.departure_timeout",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plenum_proto::v1::{
     self,
+    agent_service_server::{AgentService, AgentServiceServer},
     event_service_server::{EventService, EventServiceServer},
     ingress_service_server::{IngressService, IngressServiceServer},
     node_service_server::{NodeService, NodeServiceServer},
@@ -47,6 +48,7 @@ pub(crate) fn routes(
         .add_service(ParticipantServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(TokenServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(EventServiceServer::new(grpc()).max_decoding_message_size(max_request))
+        .add_service(AgentServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(NodeServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(IngressServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
@@ -59,11 +61,12 @@ pub(crate) fn routes(
 }
 
 /// Names of our services.
-pub(crate) const SERVICES: [&str; 6] = [
+pub(crate) const SERVICES: [&str; 7] = [
     RoomServiceServer::<Grpc>::NAME,
     ParticipantServiceServer::<Grpc>::NAME,
     TokenServiceServer::<Grpc>::NAME,
     EventServiceServer::<Grpc>::NAME,
+    AgentServiceServer::<Grpc>::NAME,
     NodeServiceServer::<Grpc>::NAME,
     IngressServiceServer::<Grpc>::NAME,
 ];
@@ -148,6 +151,13 @@ service! {
     create_ingress: v1::CreateIngressRequest => v1::Ingress, "CreateIngress";
     list_ingresses: v1::ListIngressesRequest => v1::ListIngressesResponse, "ListIngresses";
     delete_ingress: v1::DeleteIngressRequest => v1::DeleteIngressResponse, "DeleteIngress";
+}
+
+service! {
+    AgentService,
+    create_dispatch: v1::CreateDispatchRequest => v1::Dispatch, "CreateDispatch";
+    delete_dispatch: v1::DeleteDispatchRequest => v1::Dispatch, "DeleteDispatch";
+    list_dispatches: v1::ListDispatchesRequest => v1::ListDispatchesResponse, "ListDispatches";
 }
 
 service! {

@@ -2,6 +2,7 @@
 //! it to the node; gRPC (here) and Twirp (`twirp/`) are two ways to reach it. Must not hold state of
 //! rooms: that lives where the media is.
 
+mod agents;
 mod calls;
 mod events;
 mod grpc;

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use plenum_proto::{ids::TrackId, v1};
 
-use crate::error::{CallError, Violation};
+use crate::{
+    agents::MAX_WISHES,
+    error::{CallError, Violation},
+};
 
 /// Caps of what a request may carry, as the node has them.
 #[derive(Debug, Clone)]
@@ -98,6 +101,22 @@ impl<'a> Check<'a> {
                 Ok(_) => self.refuse(field, "must be at most 168h"),
                 Err(_) => self.refuse(field, "must not be negative"),
             }
+        }
+    }
+
+    /// An agent that is wanted in a room.
+    pub(crate) fn agent(&mut self, field: &'static str, agent: &v1::AgentWish) {
+        self.optional_name(field, &agent.agent_name);
+        self.optional_name(field, &agent.deployment);
+        self.metadata(field, &agent.metadata);
+        self.attributes(field, &agent.attributes);
+    }
+
+    /// All agents that are wanted in a room.
+    pub(crate) fn agents(&mut self, field: &'static str, agents: &[v1::AgentWish]) {
+        self.at_most(field, agents.len(), MAX_WISHES, "entries");
+        for agent in agents.iter().take(MAX_WISHES) {
+            self.agent(field, agent);
         }
     }
 
@@ -200,6 +219,7 @@ mod tests {
             check.timeout("f", Some(&duration(-1)));
             check.timeout("g", Some(&duration(1_000_000)));
             check.permissions("h", Some(&permissions));
+            check.agents("h2", &vec![v1::AgentWish::default(); 17]);
             check.track_ids("i", &[]);
             check.track_ids("j", &["TR_a".into(), "PA_a".into()]);
             check.track_id("k", "");
@@ -218,6 +238,7 @@ mod tests {
             "f",
             "g",
             "h",
+            "h2",
             "i",
             "j",
             "k",

@@ -140,6 +140,30 @@ pub struct RoomConfigClaim {
     /// Free text of the application.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
+    /// Agents that are wanted in the room.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentClaim>,
+}
+
+/// An agent that is wanted in a room; both spellings of protobuf's JSON are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AgentClaim {
+    /// Empty = the workers without a name.
+    #[serde(alias = "agent_name", skip_serializing_if = "String::is_empty")]
+    pub agent_name: String,
+    /// For the agent.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
+    /// For the agent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// "JRP_ON_FAILURE" (as when empty) or "JRP_NEVER".
+    #[serde(alias = "restart_policy", skip_serializing_if = "String::is_empty")]
+    pub restart_policy: String,
+    /// The workers of one deployment; empty = those that name none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub deployment: String,
 }
 
 /// Names no person and shows no text of the application: claims may reach a log by accident.

@@ -12,7 +12,7 @@ mod verified;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{Claims, RoomConfigClaim, VideoGrants};
+pub use claims::{AgentClaim, Claims, RoomConfigClaim, VideoGrants};
 pub use error::{GrantError, KeysError, MintError, Part, TokenError};
 pub use keys::{Keys, LEEWAY, MAX_TOKEN_BYTES, MIN_SECRET_BYTES, MintRequest};
 pub use verified::Verified;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plenum_proto::v1;
 
-use super::{Claims, GrantError, VideoGrants};
+use super::{AgentClaim, Claims, GrantError, VideoGrants};
 
 /// The claims of a token whose signature and times were found good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +107,7 @@ impl Verified {
             empty_timeout: config.empty_timeout.map(duration),
             departure_timeout: config.departure_timeout.map(duration),
             max_participants: config.max_participants.unwrap_or_default(),
+            agents: config.agents.iter().map(v1::AgentWish::from).collect(),
         }
     }
 
@@ -166,6 +167,12 @@ impl Verified {
     /// The holder may not manage media nodes.
     pub fn require_node_admin(&self) -> Result<(), GrantError> {
         require(self.grants.node_admin, "nodeAdmin")
+    }
+
+    /// # Errors
+    /// The holder may not offer agents.
+    pub fn require_agent(&self) -> Result<(), GrantError> {
+        require(self.grants.agent, "agent")
     }
 
     /// # Errors
@@ -254,6 +261,18 @@ impl VideoGrants {
             .map(|source| source_name(source).to_owned())
             .collect();
         self.can_publish_sources = (!sources.is_empty()).then_some(sources);
+    }
+}
+
+impl From<&AgentClaim> for v1::AgentWish {
+    fn from(claim: &AgentClaim) -> Self {
+        Self {
+            agent_name: claim.agent_name.clone(),
+            metadata: claim.metadata.clone(),
+            attributes: claim.attributes.clone(),
+            deployment: claim.deployment.clone(),
+            once: claim.restart_policy == "JRP_NEVER",
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) mod key {
     pub(crate) const NODES: &str = "nodes/";
     /// Rooms, by name.
     pub(crate) const ROOMS: &str = "rooms/";
+    /// Dispatches and jobs of agents, by kind and room.
+    pub(crate) const AGENTS: &str = "agents/";
     /// Leaders, by what they lead.
     pub(crate) const LEADERS: &str = "leaders/";
 

@@ -11,7 +11,7 @@ use plenum_proto::{
     cluster::{RoomHeld, RoomRecord},
     ids::RoomId,
     node::{FenceRequest, HomeNode},
-    v1::RoomConfig,
+    v1::{self, RoomConfig},
 };
 use prost::Message as _;
 use tokio::time::timeout;
@@ -303,6 +303,15 @@ impl Cluster {
     async fn stored(&self, name: &str) -> Result<Option<Stored>, StoreError> {
         let entry = self.store().get(&key::room(name)).await?;
         entry.map(Stored::read).transpose()
+    }
+
+    /// The agents that the settings of a room want in it.
+    pub(crate) async fn wishes(&self, room: &v1::Room) -> Result<Vec<v1::AgentWish>, PlaceError> {
+        let stored = self.stored(&room.name).await?;
+        let record = stored.map(|stored| stored.record);
+        let record = record.filter(|record| record.room_id == room.id);
+        let config = record.and_then(|record| record.config);
+        Ok(config.unwrap_or_default().agents)
     }
 
     /// Keeps what the application changed, for when the room moves.

@@ -1,4 +1,5 @@
-//! What has to be done about rooms for all replicas: the records of rooms that have ended go. Owns that; one
+//! What has to be done about rooms for all replicas: the records of rooms that have ended go, and what was kept of
+//! their agents. Owns that; one
 //! replica leads it. Must not end rooms.
 
 use std::{
@@ -16,7 +17,10 @@ use prost::Message as _;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{Cluster, admin, events::Since, key, leader};
-use crate::store::StoreError;
+use crate::{
+    agents::room_of,
+    store::{Commit, Is, StoreError},
+};
 
 /// How often all records are held against the rooms that there are.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -95,6 +99,9 @@ async fn sweep_once(
     }
     let now = Instant::now();
     let mut still = HashMap::new();
+    // Before the records of rooms: one that has agents' has a record of its own, or has ended.
+    let (agents, _) = cluster.entries(key::AGENTS).await?;
+    let mut recorded = HashSet::new();
     let mut after = String::new();
     loop {
         let listed = cluster.store().list(key::ROOMS, &after, PAGE).await?;
@@ -106,6 +113,7 @@ async fn sweep_once(
             let Ok(record) = RoomRecord::decode(entry.value) else {
                 continue;
             };
+            recorded.insert(record.room_id.clone());
             let is_live = match live.get(&record.node_id) {
                 Some(Some(ids)) => ids.contains(&record.room_id),
                 Some(None) => true,
@@ -124,5 +132,13 @@ async fn sweep_once(
         }
     }
     *idle = still;
+    for entry in agents {
+        let is_over = room_of(&entry.key).is_none_or(|id| !recorded.contains(id));
+        if is_over {
+            let is = Is::At(entry.revision);
+            let commit = Commit::default().when(&entry.key, is).delete(&entry.key);
+            cluster.store().commit(commit).await?;
+        }
+    }
     Ok(())
 }

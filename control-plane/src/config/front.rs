@@ -8,7 +8,9 @@ use plenum_service::config::{
 };
 
 use super::{ApiConfig, Config, ControlPlaneConfig, DEV_KEY, DEV_SECRET, WebConfig, WhipConfig};
-use crate::{ice_servers::IceConfig, signal::SignalConfig, webhook::WebhookConfig};
+use crate::{
+    agents::AgentsConfig, ice_servers::IceConfig, signal::SignalConfig, webhook::WebhookConfig,
+};
 
 /// The settings of the front; see [`Config`] for what each means.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +21,7 @@ pub struct Front {
     pub signal: SignalConfig,
     pub ice: IceConfig,
     pub whip: WhipConfig,
+    pub agents: AgentsConfig,
     pub web: WebConfig,
     pub api: ApiConfig,
     pub webhook: WebhookConfig,
@@ -39,6 +42,7 @@ macro_rules! front {
                     signal: config.signal,
                     ice: config.ice,
                     whip: config.whip,
+                    agents: config.agents,
                     web: config.web,
                     api: config.api,
                     webhook: config.webhook,
@@ -87,6 +91,7 @@ impl Front {
             mistakes.refuse_zero(key, is_zero);
         }
         self.check_whip(mistakes);
+        self.agents.check(mistakes);
     }
 
     fn check_whip(&self, mistakes: &mut Mistakes) {

@@ -9,7 +9,9 @@ use plenum_service::{
 };
 use sfu_node::NodeConfig;
 
-use crate::{ice_servers::IceConfig, signal::SignalConfig, webhook::WebhookConfig};
+use crate::{
+    agents::AgentsConfig, ice_servers::IceConfig, signal::SignalConfig, webhook::WebhookConfig,
+};
 
 /// The API key that is valid until keys are configured.
 pub const DEV_KEY: &str = "devkey";
@@ -31,6 +33,8 @@ settings! {
         ice: IceConfig = IceConfig::default(),
         /// Encoders and players over HTTP: WHIP and WHEP.
         whip: WhipConfig = WhipConfig::default(),
+        /// Workers of agents, as LiveKit Agents makes them.
+        agents: AgentsConfig = AgentsConfig::default(),
         /// The web page.
         web: WebConfig = WebConfig::default(),
         /// The media node. The defaults serve clients on this machine; others need addresses they can
@@ -69,6 +73,8 @@ settings! {
         ice: IceConfig = IceConfig::default(),
         /// Encoders and players over HTTP: WHIP and WHEP.
         whip: WhipConfig = WhipConfig::default(),
+        /// Workers of agents, as LiveKit Agents makes them.
+        agents: AgentsConfig = AgentsConfig::default(),
         /// The web page.
         web: WebConfig = WebConfig::default(),
         /// The APIs for backends: gRPC, and the same calls over Twirp.

@@ -3,11 +3,15 @@
 
 use http::HeaderMap;
 use plenum_proto::node::{Join, Resume, SessionShape};
+use prost::Message as _;
 
 use super::{
     config::SignalConfig, frame::Encoding, params::Params, pending::Subject, refusal::Refusal,
 };
-use crate::auth::{self, Keys, Verified};
+use crate::{
+    agents::MAX_WISHES,
+    auth::{self, Keys, Verified},
+};
 
 /// A connection that may come in.
 pub(crate) struct Admission {
@@ -130,6 +134,19 @@ pub(crate) fn check_lengths(config: &SignalConfig, join: &Join) -> Result<(), Re
                 "{what} is longer than {limit} bytes"
             )));
         }
+    }
+    let agents = join.room.as_ref().map_or(&[][..], |room| &room.agents);
+    if agents.len() > MAX_WISHES {
+        return Err(Refusal::BadRequest(format!(
+            "more than {MAX_WISHES} agents are wanted in the room"
+        )));
+    }
+    let size: usize = agents.iter().map(|agent| agent.encoded_len()).sum();
+    if size > config.max_attributes_bytes {
+        let limit = config.max_attributes_bytes;
+        return Err(Refusal::BadRequest(format!(
+            "what is said of agents takes more than {limit} bytes"
+        )));
     }
     let size: usize = join
         .attributes

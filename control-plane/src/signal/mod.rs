@@ -25,6 +25,7 @@ pub use config::{ConfigMistake, EXPLAINED, SignalConfig};
 pub(crate) use node::unfit;
 pub use node::{NoSeat, NodeForRoom, Seat, Unfit, Wish};
 pub use refusal::Refusal;
+pub(crate) use refusal::text as refusal_text;
 pub use routes::router;
 pub use state::{SignalMetrics, SignalState};
 pub use translate::joined::{COMPATIBLE_VERSION, PROTOCOL};

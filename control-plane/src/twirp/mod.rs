@@ -2,7 +2,9 @@
 //! Owns its paths and encodings; every method is a thin mapping onto [`Calls`]. Must not check or decide
 //! anything that the gRPC API does not.
 
+mod dispatch_service;
 mod error;
+mod incoming;
 mod model;
 mod room_service;
 mod wire;
@@ -18,12 +20,12 @@ use axum::{
 use bytes::Bytes;
 use http::StatusCode;
 
-use self::{error::TwirpError, wire::Wire};
+pub(crate) use self::model::permissions;
+use self::{error::TwirpError, incoming::Incoming, wire::Wire};
 use crate::api::Calls;
 
 /// Services of the protocol that are not offered here; asking for them is no mistake in the path.
-const NOT_HERE: [&str; 8] = [
-    "livekit.AgentDispatchService",
+const NOT_HERE: [&str; 7] = [
     "livekit.AgentSimulation",
     "livekit.CloudAgent",
     "livekit.Connector",
@@ -60,7 +62,7 @@ async fn answer(calls: &Arc<Calls>, path: &str, request: Request) -> Result<Resp
             "{service} is not offered here"
         )));
     }
-    if service != room_service::NAME {
+    if ![room_service::NAME, dispatch_service::NAME].contains(&service) {
         return Err(no_route());
     }
     let wire = Wire::of(request.headers())?;
@@ -74,7 +76,17 @@ async fn answer(calls: &Arc<Calls>, path: &str, request: Request) -> Result<Resp
                 TwirpError::malformed("the request could not be read")
             }
         })?;
-    room_service::call(calls, method, &headers, wire, &body).await
+    let incoming = Incoming {
+        calls,
+        headers: &headers,
+        wire,
+        body: &body,
+    };
+    if service == dispatch_service::NAME {
+        dispatch_service::call(method, incoming).await
+    } else {
+        room_service::call(method, incoming).await
+    }
 }
 
 fn no_route() -> TwirpError {

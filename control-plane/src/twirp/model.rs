@@ -1,4 +1,4 @@
-//! What server SDKs send of rooms, participants and tracks, in our words; how these read in theirs is the
+//! What server SDKs send of rooms, participants, tracks and agents, in our words; how these read in theirs is the
 //! signalling's translation. Must not filter or decide.
 
 use livekit_protocol as lk;
@@ -6,7 +6,7 @@ use plenum_proto::v1;
 
 /// What an SDK asks for; sources that do not exist are refused with the request.
 #[expect(deprecated, reason = "the recorder flag is still in use")]
-pub(super) fn permissions(wanted: lk::ParticipantPermission) -> v1::Permissions {
+pub(crate) fn permissions(wanted: lk::ParticipantPermission) -> v1::Permissions {
     v1::Permissions {
         can_subscribe: wanted.can_subscribe,
         can_publish: wanted.can_publish,
@@ -17,6 +17,17 @@ pub(super) fn permissions(wanted: lk::ParticipantPermission) -> v1::Permissions 
         recorder: wanted.recorder,
         can_update_metadata: wanted.can_update_metadata,
         can_subscribe_metrics: wanted.can_subscribe_metrics,
+    }
+}
+
+/// An agent that an SDK wants in a room.
+pub(super) fn agent_wish(wanted: lk::RoomAgentDispatch) -> v1::AgentWish {
+    v1::AgentWish {
+        once: wanted.restart_policy() == lk::JobRestartPolicy::JrpNever,
+        agent_name: wanted.agent_name,
+        metadata: wanted.metadata,
+        attributes: wanted.attributes.into_iter().collect(),
+        deployment: wanted.deployment,
     }
 }
 

@@ -4,19 +4,18 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use bytes::Bytes;
-use http::HeaderMap;
 use livekit_protocol as lk;
 use plenum_proto::v1;
-use prost::Message;
-use serde::{Serialize, de::DeserializeOwned};
 
-use super::{error::TwirpError, model::permissions, wire::Wire};
+use super::{
+    error::TwirpError,
+    incoming::Incoming,
+    model::{agent_wish, permissions},
+};
 use crate::{
     api::Calls,
     auth::Verified,
     error::CallError,
-    metrics::Api,
     signal::translate::{
         model::{participant, room as room_out},
         track::track_out,
@@ -31,28 +30,8 @@ fn room(room: v1::Room) -> lk::Room {
 /// As it stands in the path.
 pub(super) const NAME: &str = "livekit.RoomService";
 
-/// What a method needs besides its own message.
-struct Incoming<'a> {
-    calls: &'a Arc<Calls>,
-    headers: &'a HeaderMap,
-    wire: Wire,
-    body: &'a Bytes,
-}
-
 /// Answers one method.
-pub(super) async fn call(
-    calls: &Arc<Calls>,
-    method: &str,
-    headers: &HeaderMap,
-    wire: Wire,
-    body: &Bytes,
-) -> Result<Response, TwirpError> {
-    let incoming = Incoming {
-        calls,
-        headers,
-        wire,
-        body,
-    };
+pub(super) async fn call(method: &str, incoming: Incoming<'_>) -> Result<Response, TwirpError> {
     match method {
         "CreateRoom" => incoming.run("RoomService/CreateRoom", create_room).await,
         "ListRooms" => incoming.run("RoomService/ListRooms", list_rooms).await,
@@ -105,24 +84,6 @@ pub(super) async fn call(
     }
 }
 
-impl Incoming<'_> {
-    async fn run<M, T, F>(
-        self,
-        name: &'static str,
-        method: impl FnOnce(Arc<Calls>, Verified, M) -> F,
-    ) -> Result<Response, TwirpError>
-    where
-        M: Message + Default + DeserializeOwned,
-        T: Message + Serialize,
-        F: Future<Output = Result<T, CallError>>,
-    {
-        let message = self.wire.decode(self.body)?;
-        let call = |calls, caller| method(calls, caller, message);
-        let answer = self.calls.run(Api::Twirp, name, self.headers, call).await?;
-        self.wire.encode(&answer)
-    }
-}
-
 async fn create_room(
     calls: Arc<Calls>,
     caller: Verified,
@@ -134,6 +95,7 @@ async fn create_room(
         empty_timeout: seconds(request.empty_timeout),
         departure_timeout: seconds(request.departure_timeout),
         max_participants: request.max_participants,
+        agents: request.agents.into_iter().map(agent_wish).collect(),
     };
     let request = v1::CreateRoomRequest {
         config: Some(config),

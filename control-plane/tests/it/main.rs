@@ -1,6 +1,7 @@
 //! The control plane as a whole: a running `plenum` in this process, on ports the system chooses, asked
 //! over real sockets. One binary, a module for each surface.
 
+mod agents;
 mod cluster;
 mod collector;
 mod direct;

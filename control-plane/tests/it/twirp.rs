@@ -185,10 +185,10 @@ async fn what_cannot_be_answered_is_said_in_twirp() {
             "unimplemented",
         ),
         (
-            "/twirp/livekit.AgentDispatchService/ListDispatch",
+            "/twirp/livekit.AgentDispatchService/None",
             "application/json",
-            501,
-            "unimplemented",
+            404,
+            "bad_route",
         ),
         (
             "/twirp/livekit.RoomService/ForwardParticipant",

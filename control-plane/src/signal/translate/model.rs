@@ -86,6 +86,45 @@ pub(crate) fn participant(participant: v1::Participant) -> lk::ParticipantInfo {
     }
 }
 
+/// A job of an agent as workers and backends read it, without what it comes from.
+pub(crate) fn agent_job(job: v1::AgentJob) -> lk::Job {
+    let kind = match job.kind() {
+        v1::JobKind::JobRoom => lk::JobType::JtRoom,
+        v1::JobKind::JobPublisher => lk::JobType::JtPublisher,
+        v1::JobKind::JobParticipant => lk::JobType::JtParticipant,
+    };
+    let status = match job.status() {
+        v1::JobStatus::JobPending => lk::JobStatus::JsPending,
+        v1::JobStatus::JobRunning => lk::JobStatus::JsRunning,
+        v1::JobStatus::JobSucceeded => lk::JobStatus::JsSuccess,
+        v1::JobStatus::JobFailed => lk::JobStatus::JsFailed,
+    };
+    let (started_at, ended_at) = (nanos(job.started_at.as_ref()), nanos(job.ended_at.as_ref()));
+    lk::Job {
+        id: job.id,
+        r#type: kind.into(),
+        state: Some(lk::JobState {
+            status: status.into(),
+            error: job.error,
+            started_at,
+            ended_at,
+            updated_at: started_at.max(ended_at),
+            participant_identity: job.agent_identity,
+            worker_id: job.worker_id,
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// Nanoseconds since the epoch; 0 = not yet.
+pub(crate) fn nanos(at: Option<&Timestamp>) -> i64 {
+    at.map_or(0, |at| {
+        let seconds = at.seconds.saturating_mul(1_000_000_000);
+        seconds.saturating_add(i64::from(at.nanos))
+    })
+}
+
 /// Why a stay ended, as clients read it.
 pub(crate) fn disconnect_reason(reason: CloseReason) -> lk::DisconnectReason {
     use lk::DisconnectReason as To;

@@ -88,6 +88,7 @@ impl Shard {
                         empty_timeout: info.empty_timeout,
                         departure_timeout: info.departure_timeout,
                         max_participants: info.max_participants,
+                        ..v1::RoomConfig::default()
                     }),
                     room_id: info.id,
                 };
