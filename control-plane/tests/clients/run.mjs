@@ -8,6 +8,7 @@
 // PLENUM_URL    an instance that already runs: nothing is started. PLENUM_API_KEY and
 //               PLENUM_API_SECRET go with it.
 // PLENUM_PYTHON the Python with requirements.txt in it; default target/clients-venv/bin/python
+// PLENUM_AGENTS_PYTHON the one with agents/requirements.txt; default target/agents-venv/bin/python
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -39,6 +40,7 @@ const SUITES = {
   'grpc-python': { command: pytest, minutes: 4 },
   'whip-js': { command: node, minutes: 5 },
   'whip-aiortc': { command: pytest, minutes: 4 },
+  agents: { command: pytest, minutes: 4 },
   // Brings up its own processes: `sfu`, `control-plane`, `loadtest`, and etcd.
   cluster: { command: node, minutes: 4 },
 };
