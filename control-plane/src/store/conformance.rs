@@ -2,6 +2,8 @@
 //! installed. A test takes a fresh store and says in its name what it shows.
 
 pub(crate) mod backends;
+mod proxy;
+mod servers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -247,11 +249,77 @@ async fn etcd_goes_on_without_its_leader() {
     };
     let store = etcd.store();
     let begun = revision(&store, Commit::default().put("n/0", "0")).await;
-    etcd.kill_leader().await;
+    etcd.servers.kill_leader().await;
+    goes_on(&store, begun).await;
+}
+
+/// Three members, and the process of the one that leads does nothing for a while, with its connections standing.
+#[tokio::test]
+async fn etcd_goes_on_while_its_leader_is_stopped() {
+    let Some(etcd) = backends::etcd(3).await else {
+        return;
+    };
+    let store = etcd.store_at(etcd.servers.urls(), Duration::from_secs(1));
+    let begun = revision(&store, Commit::default().put("n/0", "0")).await;
+    let stopped = etcd.servers.stop_leader().await;
+    goes_on(&store, begun).await;
+    drop(stopped);
+    goes_on(&store, begun).await;
+}
+
+/// The link to the only member is cut: whoever asks is told so soon, and all goes on when it is whole again.
+#[tokio::test]
+async fn a_link_that_was_cut_is_taken_up_again() {
+    let Some(etcd) = backends::etcd(1).await else {
+        return;
+    };
+    let link = proxy::Link::to(&etcd.servers.urls()[0]).await;
+    let store = etcd.store_at(vec![link.url()], Duration::from_secs(1));
+    is_told_and_goes_on(&store, || link.cut(), || link.heal()).await;
+}
+
+/// The same of a member whose process is stopped.
+#[tokio::test]
+async fn a_server_that_was_stopped_is_taken_up_again() {
+    let Some(etcd) = backends::etcd(1).await else {
+        return;
+    };
+    let store = etcd.store_at(etcd.servers.urls(), Duration::from_secs(1));
+    let begun = revision(&store, Commit::default().put("n/0", "0")).await;
+    let stopped = etcd.servers.stop_leader().await;
+    let asked = Instant::now();
+    store.get("n/0").await.unwrap_err();
+    assert!(asked.elapsed() < TOLD, "{:?}", asked.elapsed());
+    drop(stopped);
+    goes_on(&store, begun).await;
+}
+
+/// By when whoever asks has to know that the store does not answer, by a timeout of a second.
+const TOLD: Duration = Duration::from_secs(4);
+
+async fn is_told_and_goes_on(store: &SharedStore, cut: impl Fn(), heal: impl Fn()) {
+    let begun = revision(store, Commit::default().put("n/0", "0")).await;
+    let mut changes = store.watch("n/", begun).await.unwrap();
+    cut();
+    let asked = Instant::now();
+    store.get("n/0").await.unwrap_err();
+    let commit = Commit::default().put("other", "1");
+    store.commit(commit).await.unwrap_err();
+    assert!(asked.elapsed() < TOLD * 2, "{:?}", asked.elapsed());
+    // A watch ends rather than be silent for ever.
+    let ended = timeout(PATIENCE, changes.next()).await;
+    assert!(!matches!(ended.expect("in time"), Some(Ok(_))));
+    heal();
+    goes_on(store, begun).await;
+}
+
+/// Commits come through again, and a watch can be taken up without a gap.
+async fn goes_on(store: &SharedStore, begun: u64) {
     let mut done = Vec::new();
     let deadline = Instant::now() + PATIENCE;
+    let own = rand::random::<u32>();
     for n in 1..=20 {
-        let key = format!("n/{n}");
+        let key = format!("n/{own}/{n}");
         // A commit whose outcome is not known is looked at before it is tried again.
         loop {
             assert!(Instant::now() < deadline, "no commit in time");
@@ -272,7 +340,7 @@ async fn etcd_goes_on_without_its_leader() {
             }
         }
     }
-    let mut changes = store.watch("n/", begun).await.unwrap();
+    let mut changes = store.watch(&format!("n/{own}/"), begun).await.unwrap();
     for (key, revision) in done {
         let change = next(&mut changes).await;
         assert_eq!((change.key, change.revision), (key, revision));

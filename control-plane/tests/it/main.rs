@@ -11,6 +11,10 @@ mod http;
 mod limits;
 mod moves;
 mod process;
+// As the tests of the store start it.
+#[path = "../../src/store/conformance/servers.rs"]
+#[expect(dead_code, reason = "the tests of the store use more of it")]
+mod servers;
 mod signal;
 mod support;
 mod twirp;

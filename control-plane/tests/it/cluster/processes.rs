@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{admin, channel};
 use crate::{
+    servers::{self, Servers},
     signal::soon,
     support::{PATIENCE, with_token},
 };
@@ -209,61 +210,16 @@ impl Sfu {
 }
 
 /// A real etcd of one member.
-pub(super) struct Etcd {
-    child: Child,
-    folder: PathBuf,
-    url: String,
-}
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
+pub(super) struct Etcd(Servers);
 
 impl Etcd {
-    /// `PLENUM_TEST_ETCD` names the server, or it is in the path; where it is not installed, the test says so.
+    /// None where it is not installed.
     pub(super) async fn start() -> Option<Self> {
-        let named = std::env::var_os("PLENUM_TEST_ETCD").map(PathBuf::from);
-        let found = named.or_else(|| {
-            let path = std::env::var_os("PATH")?;
-            let mut files = std::env::split_paths(&path).map(|folder| folder.join("etcd"));
-            files.find(|file| file.is_file())
-        });
-        let Some(program) = found else {
-            eprintln!("skipped: etcd is not installed (see .ci/run)");
-            return None;
-        };
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let (client, peer) = (free(), free());
-        let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
-        let (url, peer_url) = (url(&client), url(&peer));
-        drop((client, peer));
-        let name = format!("etcd-{:016x}", rand::random::<u64>());
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let child = Command::new(program)
-            .args(["--name", "m0", "--log-level", "error", "--data-dir"])
-            .arg(&folder)
-            .args([
-                "--listen-client-urls",
-                &url,
-                "--advertise-client-urls",
-                &url,
-            ])
-            .args(["--listen-peer-urls", &peer_url])
-            .args(["--initial-advertise-peer-urls", &peer_url])
-            .args(["--initial-cluster", &format!("m0={peer_url}")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { child, folder, url })
+        servers::start(1).await.map(Self)
     }
 
     /// For a control plane.
     pub(super) fn setting(&self) -> String {
-        format!("store.etcd.endpoints={}", self.url)
+        format!("store.etcd.endpoints={}", self.0.urls().join(","))
     }
 }
