@@ -9,7 +9,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 import env
 
-SERVICES = {f"plenum.v1.{name}Service" for name in ("Room", "Participant", "Token", "Event")}
+SERVICES = {f"plenum.v1.{name}Service" for name in ("Room", "Participant", "Token", "Event", "Ingress")}
 
 
 async def is_serving(channel, service):
