@@ -15,6 +15,7 @@ mod media;
 mod network;
 mod oracle;
 mod svc;
+mod trace;
 mod world;
 
 pub use bottleneck::Bottleneck;
@@ -24,6 +25,7 @@ pub use media::{SourceId, SourceKind, VideoCodec, VideoSettings};
 pub use network::{Bursts, LinkSettings};
 pub use oracle::{StreamReport, Violation};
 pub use svc::{LayerFrame, Prediction, Scalability};
+pub use trace::Trace;
 pub use world::{ClientKey, PlainKey, PlainTold, PlainWay, Tapped, World};
 
 /// Shorthand for virtual time.

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
-use sfu_sim::{Bursts, LinkSettings, millis, seconds};
+use sfu_sim::{Bursts, LinkSettings, Trace, millis, seconds};
 
 use super::congestion::Call;
 
@@ -24,12 +24,30 @@ struct Score {
     recovery: f64,
 }
 
-/// A link over time: from when on it is what.
+/// A link over time.
 struct Scenario {
     name: &'static str,
-    links: Vec<(u64, LinkSettings)>,
-    /// When the link is as it was again, and all is expected back.
+    link: Link,
+    /// When the link is as it was again, in seconds, and all is expected back.
     returns: Option<u64>,
+}
+
+enum Link {
+    /// From when on, in seconds, it is what.
+    Steps(Vec<(u64, LinkSettings)>),
+    Trace(Trace),
+}
+
+impl Link {
+    fn at(&self, at: Duration) -> LinkSettings {
+        match self {
+            Self::Steps(steps) => {
+                let begun = steps.iter().rfind(|(from, _)| seconds(*from) <= at);
+                begun.map_or_else(LinkSettings::default, |(_, link)| *link)
+            }
+            Self::Trace(trace) => trace.at(at),
+        }
+    }
 }
 
 fn limited(rate: u64, delay: u64) -> LinkSettings {
@@ -39,29 +57,15 @@ fn limited(rate: u64, delay: u64) -> LinkSettings {
     }
 }
 
-/// A cell that breathes: each second another rate between 1 and 8 Mbit/s, never far from the last one.
-fn cell() -> Vec<(u64, LinkSettings)> {
-    let mut dice = 7_u32;
-    let mut rate = 4e6;
-    (0..60)
-        .map(|second| {
-            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let step = 0.7 + 0.65 * f64::from(dice >> 8) / f64::from(1 << 24);
-            rate = (rate * step).clamp(1e6, 8e6);
-            let link = LinkSettings {
-                jitter: millis(15),
-                loss: 0.002,
-                ..limited(rate as u64, 50)
-            };
-            (second, link)
-        })
-        .collect()
-}
-
 fn scenarios() -> Vec<Scenario> {
     let fixed = |name, link| Scenario {
         name,
-        links: vec![(0, link)],
+        link: Link::Steps(vec![(0, link)]),
+        returns: None,
+    };
+    let traced = |name, make: fn(u64, Duration) -> Trace| Scenario {
+        name,
+        link: Link::Trace(make(7, seconds(SPAN))),
         returns: None,
     };
     vec![
@@ -69,26 +73,16 @@ fn scenarios() -> Vec<Scenario> {
         fixed("1 Mbit/s", limited(1_000_000, 50)),
         Scenario {
             name: "3 to 0.5 and back",
-            links: vec![
+            link: Link::Steps(vec![
                 (0, limited(3_000_000, 20)),
                 (20, limited(500_000, 20)),
                 (40, limited(3_000_000, 20)),
-            ],
+            ]),
             returns: Some(40),
         },
-        fixed(
-            "wifi",
-            LinkSettings {
-                jitter: millis(10),
-                loss: 0.01,
-                ..limited(20_000_000, 5)
-            },
-        ),
-        Scenario {
-            name: "cell",
-            links: cell(),
-            returns: None,
-        },
+        traced("4G", Trace::cell),
+        traced("wifi", Trace::wifi),
+        traced("crowded wifi", Trace::crowded_wifi),
         fixed(
             "5 % lost",
             LinkSettings {
@@ -120,26 +114,25 @@ fn play(scenario: &Scenario) -> Score {
     let mut carriable = 0.0;
     let mut recovery = None;
     let mut at_settled = None;
-    for second in 0..SPAN {
-        for (_, link) in scenario.links.iter().filter(|(at, _)| *at == second) {
-            call.limit(*link);
-        }
-        if second == SETTLED {
+    for tenth in 0..SPAN * 10 {
+        let at = millis(tenth * 100);
+        let link = scenario.link.at(at);
+        call.limit(link);
+        if at == seconds(SETTLED) {
             at_settled = Some((call.world.now(), call.frames(), call.large()));
         }
-        for _ in 0..10 {
-            call.world.run_for(millis(100));
-            let since = call.world.now() - begun;
-            let is_due = scenario.returns.is_some_and(|at| since > seconds(at));
-            if is_due && recovery.is_none() && call.encoding(0) == 2 {
-                recovery = Some(since);
-            }
+        call.world.run_for(millis(100));
+        let since = call.world.now() - begun;
+        let is_due = scenario.returns.is_some_and(|at| since > seconds(at));
+        if is_due && recovery.is_none() && call.encoding(0) == 2 {
+            recovery = Some(since);
         }
-        let link = scenario.links.iter().rfind(|(at, _)| *at <= second);
-        let rate = link
-            .and_then(|(_, link)| link.rate)
-            .map_or(0, |(rate, _)| rate);
-        carriable += if second >= SETTLED { rate as f64 } else { 0.0 };
+        let rate = link.rate.map_or(0, |(rate, _)| rate);
+        carriable += if at_settled.is_some() {
+            rate as f64 / 10.0
+        } else {
+            0.0
+        };
     }
     let (since, frames, large) = at_settled.expect("it is longer than that");
     let span = call.world.now() - since;

@@ -39,6 +39,11 @@ pub(crate) struct StreamCheck {
     decoder: Decoder,
     scalable: ScalableDecoder,
     last_report: Option<(SystemTime, u32)>,
+    /// What waits is looked at now.
+    now: Duration,
+    /// When the newest picture was shown, and how long after its capture pictures are shown.
+    shown: Option<Duration>,
+    playout: Duration,
     /// Sounds that came, as the publisher counts them.
     heard: BTreeSet<u32>,
     pub(crate) report: StreamReport,
@@ -64,6 +69,9 @@ impl StreamCheck {
             decoder: Decoder::new(is_perfect),
             scalable: ScalableDecoder::new(is_perfect),
             last_report: None,
+            now: Duration::ZERO,
+            shown: None,
+            playout: Duration::ZERO,
             heard: BTreeSet::new(),
             report: StreamReport::default(),
             violations: Vec::new(),
@@ -129,6 +137,7 @@ impl StreamCheck {
 
     /// Plays what is in order or was waited for long enough.
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
+        self.now = now;
         while let Some((&sequence, &(at, media))) = self.waiting.first_key_value() {
             let is_next = match self.next {
                 Some(next) => next == sequence,
@@ -201,6 +210,7 @@ impl StreamCheck {
     /// The client holds the picture on purpose: the time until the next frame is no gap.
     pub(crate) fn pause(&mut self) {
         self.report.last_at = None;
+        self.shown = None;
     }
 
     fn play(&mut self, arrival: &Arrival) {
@@ -253,20 +263,36 @@ impl StreamCheck {
         if let Some(last) = report.last_at {
             let gap = arrival.at.saturating_sub(last);
             report.longest_gap = report.longest_gap.max(gap);
-            let mean = report.interval;
-            let is_freeze = !mean.is_zero() && gap > (mean * 3).max(mean + Self::FREEZE);
-            if is_freeze {
-                report.frozen += gap;
-            } else {
-                report.interval = if mean.is_zero() {
-                    gap
-                } else {
-                    (mean * 29 + gap) / 30
-                };
-            }
         }
+        self.note_shown(arrival);
+        let report = &mut self.report;
         report.first_at.get_or_insert(arrival.at);
         report.last_at = Some(arrival.at);
+    }
+
+    /// Shows a picture that is whole now, as browsers do: those that are late make all wait longer, for long.
+    fn note_shown(&mut self, arrival: &Arrival) {
+        /// How fast the wait grows shorter again, of the time that passes.
+        const SHORTER: f64 = 0.01;
+        let since = self
+            .shown
+            .map_or(Duration::ZERO, |at| self.now.saturating_sub(at));
+        let under_way = self.now.saturating_sub(arrival.stamp.captured);
+        let shorter = self.playout.saturating_sub(since.mul_f64(SHORTER));
+        self.playout = under_way.max(shorter);
+        let shown = arrival.stamp.captured + self.playout;
+        let Some(last) = self.shown.replace(shown) else {
+            return;
+        };
+        let gap = shown.saturating_sub(last);
+        let mean = self.report.interval;
+        if !mean.is_zero() && gap > (mean * 3).max(mean + Self::FREEZE) {
+            self.report.frozen += gap;
+        } else if mean.is_zero() {
+            self.report.interval = gap;
+        } else {
+            self.report.interval = (mean * 29 + gap) / 30;
+        }
     }
 
     /// Compares what sender reports say of the time of capture with the truth.
