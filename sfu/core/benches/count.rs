@@ -55,7 +55,7 @@ fn count(name: &str, work: impl FnOnce() -> u64) {
 /// Units: packets forwarded to 50 subscribers, with the handling of their reports, and of the packets
 /// they ask for again.
 fn forwarding() {
-    let mut room = Fanout::new(Stage::untimed(1), Cast::one_to(50), millis(480));
+    let mut room = Fanout::new(Stage::untimed(1), Cast::one_to(50), seconds(3));
     room.stage.loss_one_in = 200;
     room.play(Flow::PACKET, millis(200));
     count("packet", || {

@@ -84,6 +84,9 @@ impl Sample {
 }
 
 impl Fanout {
+    /// Between two turns of the clients, and so about how long a datagram is under way.
+    const STEP: Duration = millis(4);
+
     /// All connected, and media of all cameras flowing for so long.
     pub(crate) fn new(mut stage: Stage, cast: Cast, warm_up: Duration) -> Self {
         let mut join = |count: u32, publishes: Vec<Media>, subscribes: Takes| {
@@ -136,7 +139,10 @@ impl Fanout {
             };
             let frames = self.cameras.iter().take(flow.active).map(frame);
             let frames = frames.collect();
-            self.stage.turn(flow.interval, frames);
+            self.stage.turn(Self::STEP, frames);
+            // So that what was sent is under way for as long, however rarely pictures are taken.
+            self.stage
+                .rest(flow.interval.saturating_sub(Self::STEP), Self::STEP);
         }
         let after = self.stage.shard.stats();
         Sample {
