@@ -59,6 +59,8 @@ impl Call {
         };
         let camera = self.world.publish_video_as(person, settings);
         let track = self.world.track_of(person, camera);
+        // What is said of a track that is not subscribed to yet is not heard.
+        self.world.run_for(millis(200));
         let quality = if self.cameras.is_empty() { High } else { Low };
         for watcher in [self.limited, self.bystander] {
             if watcher != person {
@@ -174,7 +176,7 @@ fn assert_good(seed: u64, drop: &Drop) {
 }
 
 #[test]
-#[ignore = "fails: the full picture is not back in time"]
+#[ignore = "fails: sound has a gap of 0.4 s when the link falls"]
 fn a_receiver_whose_link_falls_keeps_sound_and_picture_and_has_all_back_when_it_returns() {
     for seed in [300, 301] {
         assert_good(seed, &drop_and_return(seed));
@@ -192,5 +194,126 @@ fn the_same_over_twenty_seeds() {
     }
     for (seed, drop) in &drops {
         assert_good(*seed, drop);
+    }
+}
+
+/// One person sees ten cameras whole over a link; what each picture is, and what it was before.
+fn ten_cameras(seed: u64, link: LinkSettings) {
+    let mut world = World::new(seed);
+    let watcher = world.enter_as(ClientOptions::new(ROOM, "watcher").over(link));
+    let cameras: Vec<_> = (0..10)
+        .map(|number| {
+            let mut options = ClientOptions::new(ROOM, &format!("person {number}"));
+            options.join.auto_subscribe = false;
+            let person = world.enter_as(options);
+            world.publish_video_as(person, VideoSettings::camera())
+        })
+        .collect();
+    let seen = |world: &World| -> Vec<StreamReport> {
+        let client = world.client(watcher);
+        cameras
+            .iter()
+            .map(|camera| client.report(*camera))
+            .collect()
+    };
+    world.run_for(seconds(5));
+    let begun = seen(&world);
+    for report in &begun {
+        assert_eq!(report.encoding, 2, "seed {seed}: {report:?}");
+    }
+    world.run_for(seconds(25));
+    for (report, before) in seen(&world).iter().zip(begun) {
+        assert_eq!(report.encoding, 2, "seed {seed}: {report:?}");
+        assert_eq!(report.switches, before.switches, "seed {seed}: {report:?}");
+        let frames = report.frames - before.frames;
+        assert!(frames > 730, "seed {seed}: {frames} frames, {report:?}");
+    }
+}
+
+#[test]
+fn a_fast_link_that_loses_a_little_is_filled_at_once_and_stays_full() {
+    for (seed, delay) in [(310, Duration::ZERO), (311, millis(20))] {
+        let link = LinkSettings {
+            delay,
+            loss: 0.005,
+            ..LinkSettings::limited(1_000_000_000, QUEUE)
+        };
+        ten_cameras(seed, link);
+    }
+}
+
+/// One camera in one encoding and no sound: there is nothing smaller to fall back to, and nothing else that
+/// would show how the link is.
+struct Lone {
+    world: World,
+    watcher: ClientKey,
+    camera: SourceId,
+}
+
+impl Lone {
+    fn new(seed: u64, bitrate: u32, link: LinkSettings) -> Self {
+        let mut world = World::new(seed);
+        let options = ClientOptions::new(ROOM, "watcher").over(link);
+        let watcher = world.enter_as(options);
+        let person = world.enter(ROOM, "person");
+        let settings = VideoSettings {
+            rids: Vec::new(),
+            bitrates: vec![bitrate],
+            ..VideoSettings::default()
+        };
+        let camera = world.publish_video_as(person, settings);
+        world.run_for(seconds(5));
+        Self {
+            world,
+            watcher,
+            camera,
+        }
+    }
+
+    fn report(&self) -> StreamReport {
+        self.world.client(self.watcher).report(self.camera)
+    }
+}
+
+#[test]
+fn a_way_that_becomes_longer_stops_no_picture() {
+    for (seed, longer) in [(320, 20), (321, 35), (322, 100)] {
+        let link = |delay| LinkSettings {
+            delay: millis(delay),
+            loss: 0.005,
+            ..LinkSettings::limited(1_000_000_000, QUEUE)
+        };
+        let mut lone = Lone::new(seed, 2_400_000, link(4));
+        lone.world.set_link(lone.watcher, link(4 + longer));
+        lone.world.run_for(seconds(15));
+        let report = lone.report();
+        assert!(report.longest_gap < millis(500), "{longer} ms: {report:?}");
+    }
+}
+
+#[test]
+fn a_picture_that_was_stopped_returns_with_the_link() {
+    let slow = LinkSettings::limited(300_000, QUEUE);
+    let dead = LinkSettings::lossy(1.0);
+    for (seed, bad, span) in [
+        (323, slow, 20),
+        (324, slow, 20),
+        (325, dead, 8),
+        (326, dead, 8),
+    ] {
+        let fast = LinkSettings::limited(5_000_000, QUEUE);
+        let mut lone = Lone::new(seed, 1_500_000, fast);
+        lone.world.set_downlink(lone.watcher, bad);
+        lone.world.run_for(seconds(span));
+        lone.world.set_downlink(lone.watcher, fast);
+        lone.world.run_for(seconds(5));
+        let before = lone.report().frames;
+        lone.world.run_for(seconds(2));
+        let frames = lone.report().frames - before;
+        assert!(
+            frames > 50,
+            "seed {seed}: {frames} in 2 s, {:?}",
+            lone.report()
+        );
     }
 }

@@ -470,7 +470,10 @@ impl Egress {
             return Ok(lane.send(now, outbox, stream, media));
         }
         // What is about to go anyway is worth more than the hole it would leave.
-        if packet.is_keyframe && lane.pacer.backlog() > BACKLOG_MAX {
+        if packet.is_keyframe
+            && lane.pacer.backlog() > BACKLOG_MAX
+            && !has_waiting_keyframe(lane, stream, media.rewritten.timestamp)
+        {
             supersede(lane, stream, Some(media.rewritten.timestamp));
         }
         if lane.pacer.admits(now) {
@@ -675,6 +678,17 @@ impl Egress {
     pub(crate) fn budget(&self, now: Instant) -> Option<u64> {
         self.lane.congestion.budget(now)
     }
+}
+
+/// A keyframe of a stream waits already, of another picture: if each took the place of the one before, none
+/// would ever go out where the link is slower than the requests.
+fn has_waiting_keyframe(lane: &Lane, stream: &Stream, timestamp: u32) -> bool {
+    lane.pacer.waiting().any(|(queued, _)| match queued {
+        Queued::Media(waiting) => {
+            waiting.ssrc == stream.ssrc && waiting.is_keyframe() && waiting.timestamp() != timestamp
+        }
+        Queued::Again(_) => false,
+    })
 }
 
 /// What waits of a stream is of no use any more: a picture of this timestamp needs none before it, or nobody

@@ -30,6 +30,10 @@ impl<T> Pacer<T> {
     const AHEAD: Duration = Duration::from_millis(10);
     const AHEAD_BYTES: u64 = 20_000;
 
+    /// What goes out without a turn, sound and probes, holds back what waits for no longer than this: more than
+    /// the link takes, it would else keep video away long after the link is well again.
+    const DEBT: Duration = Duration::from_millis(250);
+
     /// Where nothing is known of the link, in bits per second.
     const RATE: f64 = 150e6;
 
@@ -70,7 +74,8 @@ impl<T> Pacer<T> {
     /// A packet went out, whether it waited or not.
     pub(super) fn on_sent(&mut self, now: Instant, bytes: usize) {
         let begin = self.free.map_or(now, |free| free.max(now));
-        self.free = Some(begin + Duration::from_nanos(bytes as u64 * self.nanos_per_byte));
+        let free = begin + Duration::from_nanos(bytes as u64 * self.nanos_per_byte);
+        self.free = Some(free.min(now + self.ahead + Self::DEBT));
     }
 
     /// Lets a packet wait.
@@ -220,6 +225,20 @@ mod tests {
         let left: Vec<_> = std::iter::from_fn(|| pacer.pop(later)).collect();
         assert_eq!(left, [11, 1, 13, 3, 15]);
         assert_eq!(pacer.bytes, 0);
+    }
+
+    #[test]
+    fn sound_that_is_more_than_the_link_takes_holds_video_back_for_a_moment_only() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new();
+        pacer.set_rate(Some(75_000.0));
+        for millis in (0..60_000).step_by(20) {
+            pacer.on_sent(start + Duration::from_millis(millis), 342);
+        }
+        let now = start + Duration::from_secs(60);
+        pacer.push(1, 1_000);
+        pacer.set_rate(Some(3e6));
+        assert!(pacer.deadline().unwrap() < now + Duration::from_millis(300));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl DelayBased {
     const TAKEN_PER_QUEUE: f64 = 1.5;
     /// The least of it that is taken, and how much of our share when the queue is gone: alone, and beside
     /// others that do not give way.
-    const ALONE: (f64, f64) = (0.7, 0.85);
+    const ALONE: (f64, f64) = (0.5, 0.85);
     const BESIDE: (f64, f64) = (0.9, 0.93);
     /// A queue that did not fall to this share of itself within so long is not ours, in microseconds.
     const FELL: f64 = 0.6;
@@ -108,6 +108,12 @@ impl DelayBased {
         const FRESH: u64 = 4_000_000;
         now.saturating_sub(self.learnt) < FRESH
             && self.share.is_some_and(|share| self.estimate < share * 1.1)
+    }
+
+    /// Nothing has been sent for a while: a queue of ours is gone by now.
+    pub(super) fn on_idle(&mut self) {
+        self.is_draining = false;
+        self.trial = None;
     }
 
     /// Something that measured more is to be believed.

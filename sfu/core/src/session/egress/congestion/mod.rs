@@ -48,6 +48,8 @@ pub(crate) struct Congestion {
     response: f64,
     /// When the first packet went out that no report came after.
     unheard: Option<u64>,
+    /// When the newest packet went out.
+    last_sent: u64,
     /// The estimate before reports ceased to come.
     before_silence: Option<f64>,
     sent: SentRate,
@@ -86,6 +88,8 @@ impl Congestion {
     /// Without reports for so long the estimate falls, again each time, in microseconds.
     const SILENCE: u64 = 500_000;
     const SILENCE_FACTOR: f64 = 0.7;
+    /// When nothing was sent for so long, no queue of ours is left, in microseconds.
+    const IDLE: u64 = 500_000;
     /// Who has reported on nothing for so long takes the numbers and knows no reports, in microseconds.
     const MUTE: u64 = 3_000_000;
 
@@ -106,6 +110,7 @@ impl Congestion {
             clock: ClientClock::default(),
             response: 0.2,
             unheard: None,
+            last_sent: 0,
             before_silence: None,
             sent: SentRate::default(),
         }
@@ -117,6 +122,11 @@ impl Congestion {
             return self.reports.on_sent(bytes);
         };
         let now = self.micros(now);
+        if self.is_heard && now.saturating_sub(self.last_sent) >= Self::IDLE {
+            // What was the last before a pause has no say in what comes now.
+            self.unheard = None;
+        }
+        self.last_sent = now;
         let unheard = *self.unheard.get_or_insert(now);
         self.is_transport_wide = self.is_heard || now.saturating_sub(unheard) < Self::MUTE;
         if !self.is_transport_wide {
@@ -225,22 +235,30 @@ impl Congestion {
             return;
         }
         let now = self.micros(now);
+        // What was not reported on because nothing followed it tells nothing of the link.
         if self.is_heard
             && let Some(since) = self.unheard
-            && now.saturating_sub(since) >= Self::SILENCE
+            && self.last_sent.saturating_sub(since) >= Self::SILENCE
         {
             let before = self.estimate();
             self.before_silence.get_or_insert(before);
-            let times =
-                i32::try_from(now.saturating_sub(since) / Self::SILENCE).unwrap_or(i32::MAX);
+            let times = i32::try_from((self.last_sent - since) / Self::SILENCE).unwrap_or(i32::MAX);
             let lowered = before * Self::SILENCE_FACTOR.powi(times);
             self.delay.lower(lowered.max(Self::FLOOR));
             self.unheard = Some(now);
         }
-        let is_blocked = self.before_silence.is_some()
-            || self.delay.is_draining()
-            || self.delay.knows_share(now)
-            || self.trend.usage() != Usage::Normal;
+        let is_idle = now.saturating_sub(self.last_sent) >= Self::IDLE;
+        if is_idle {
+            // No report will come while nothing is sent: what the last ones said must not hold for ever.
+            self.delay.on_idle();
+            self.groups.clear();
+            self.trend.clear();
+        }
+        let is_blocked = !is_idle
+            && (self.before_silence.is_some()
+                || self.delay.is_draining()
+                || self.delay.knows_share(now)
+                || self.trend.usage() != Usage::Normal);
         let estimate = self.estimate();
         self.prober.handle_timeout(now, estimate, is_blocked);
     }
@@ -265,6 +283,7 @@ impl Congestion {
         let silence = self
             .before_silence
             .and(self.unheard)
+            .filter(|since| self.last_sent.saturating_sub(*since) >= Self::SILENCE)
             .map(|since| since + Self::SILENCE);
         let probe = self.prober.deadline(self.estimate());
         let at = silence.into_iter().chain(probe).min()?;
@@ -413,6 +432,27 @@ mod tests {
         report(&mut congestion, now, 100..400);
         let after = congestion.budget(now).unwrap();
         assert!(after >= before / 2, "{after} of {before}");
+    }
+
+    #[test]
+    fn a_last_packet_that_is_lost_says_nothing_of_a_link_on_which_nothing_is_sent() {
+        let start = Instant::now();
+        let mut congestion = Congestion::new(start);
+        let mut now = send(&mut congestion, start, 0..101);
+        report(&mut congestion, now, 0..100);
+        let before = congestion.budget(now);
+        for _ in 0..60 {
+            now += Duration::from_millis(100);
+            congestion.handle_timeout(now);
+        }
+        assert_eq!(
+            (congestion.budget(now), congestion.deadline()),
+            (before, None)
+        );
+        // Nor when it goes on, some reports later.
+        now = send(&mut congestion, now, 101..131);
+        report(&mut congestion, now, 101..131);
+        assert!(congestion.budget(now) >= before);
     }
 
     #[test]

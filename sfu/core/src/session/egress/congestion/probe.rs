@@ -65,9 +65,9 @@ impl Prober {
     const GOES_ON: f64 = 0.7;
     /// Between probes that show nothing, in microseconds; doubled each time up to the second.
     const PAUSE: u64 = 500_000;
-    const PAUSE_MAX: u64 = 4_000_000;
+    const PAUSE_MAX: u64 = 2_000_000;
     /// The same where what was raised did not hold for [`Prober::HOLDS`].
-    const RELAPSE_PAUSE_MAX: u64 = 15_000_000;
+    const RELAPSE_PAUSE_MAX: u64 = 5_000_000;
     const HOLDS: u64 = 8_000_000;
     /// What has not arrived after so long never will, in microseconds.
     const AWAITED: u64 = 1_000_000;
@@ -352,7 +352,7 @@ mod tests {
             pauses.push((prober.next - now) / 1_000 - 200);
             now = prober.next;
         }
-        assert_eq!(pauses, [1_000, 2_000, 4_000, 4_000, 4_000]);
+        assert_eq!(pauses, [1_000, 2_000, 2_000, 2_000, 2_000]);
     }
 
     #[test]
@@ -370,6 +370,6 @@ mod tests {
             pauses.push((prober.next - now - 1_000_000) / 1_000);
             now = prober.next;
         }
-        assert_eq!(pauses, [2_000, 4_000, 8_000]);
+        assert_eq!(pauses, [2_000, 4_000, 5_000]);
     }
 }

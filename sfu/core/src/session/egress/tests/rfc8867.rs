@@ -292,7 +292,7 @@ fn beside_files(seed: u64) -> Vec<Row> {
     vec![
         row(
             "share of the link",
-            Bound::Within(0.05, 0.9),
+            Bound::Within(0.12, 0.9),
             rates.iter().sum::<f64>() / 2e6,
         ),
         row("fairness", Bound::AtLeast(0.75, 0.75), fairness(&rates)),
