@@ -23,6 +23,7 @@ mod tick;
 
 use std::{
     collections::{HashMap, VecDeque},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -146,6 +147,8 @@ impl Shard {
             Ok(owner) => owner,
             Err(reason) => return self.stats.drop(reason),
         };
+        let is_of_another =
+            kind == demux::Kind::Stun && self.is_of_another(now, session, (protocol, source));
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
@@ -163,6 +166,8 @@ impl Shard {
         };
         let taken = transport.handle_datagram(now, protocol, source, destination, bytes);
         match taken {
+            // It is answered, which does no harm, and named again while it lasts.
+            Ok(()) if is_of_another => {}
             Ok(()) if kind == demux::Kind::Stun => {
                 participant.member.heard_at = Some(now);
                 if let Some(forgotten) = participant.session.add_source(role, source) {
@@ -192,6 +197,23 @@ impl Shard {
         if self.has_many_pending() {
             self.flush();
         }
+    }
+
+    /// Whether an address is that of another session, which was heard of lately: who forges checks of their own
+    /// from there does not get what comes from there.
+    fn is_of_another(
+        &self,
+        now: Instant,
+        session: SessionKey,
+        (protocol, source): (Protocol, SocketAddr),
+    ) -> bool {
+        /// Clients check twice in this time (RFC 7675 section 5.1).
+        const LATELY: Duration = Duration::from_secs(10);
+        let owner = self.demux.by_source(protocol, source);
+        owner
+            .filter(|(owner, _)| *owner != session)
+            .and_then(|(owner, _)| self.participants.get(owner)?.member.heard_at)
+            .is_some_and(|heard_at| now.saturating_duration_since(heard_at) < LATELY)
     }
 
     /// STUN without a user name: the sender may ask how we see it, within limits.

@@ -219,6 +219,31 @@ fn a_hello_that_comes_first_from_elsewhere_does_not_win() {
 }
 
 #[test]
+fn who_checks_from_the_address_of_another_does_not_get_what_comes_from_there() {
+    let mut talk = talk(106);
+    let taps = talk.taps();
+    let is_request = |tapped: &&Tapped| tapped.bytes.starts_with(&[0, 1]);
+    let checks: Vec<_> = taps.iter().filter(is_request).collect();
+    let forged: Vec<_> = checks
+        .iter()
+        .flat_map(|own| {
+            checks
+                .iter()
+                .map(|other| (other.source, &own.bytes, own.source))
+        })
+        .filter(|(from, _, source)| from.ip() != source.ip())
+        .collect();
+    assert!(!forged.is_empty());
+    for _ in 0..50 {
+        for (from, bytes, _) in &forged {
+            talk.world.inject(*from, bytes);
+        }
+        talk.world.run_for(millis(50));
+    }
+    talk.assert_undisturbed();
+}
+
+#[test]
 fn a_check_with_a_wrong_password_validates_nothing() {
     let mut talk = talk(105);
     let taps = talk.taps();

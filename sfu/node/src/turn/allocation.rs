@@ -5,7 +5,7 @@
 //! sections 9 to 12.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,7 +31,7 @@ const CHANNEL_LIFE: Duration = Duration::from_secs(600);
 
 /// Permissions and channels of one relay at most: as many peers as a participant has candidates of
 /// others, and more.
-const MAX_PEERS: usize = 64;
+pub(super) const MAX_PEERS: usize = 64;
 
 /// Longest datagram of a peer that is relayed; WebRTC sends what fits a path's MTU.
 const MAX_DATAGRAM: usize = 4096;
@@ -170,6 +170,11 @@ impl Allocation {
         !self.ended.is_cancelled() && now < self.lock().expires
     }
 
+    /// How long it lives if it is not refreshed.
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        self.lock().expires.saturating_duration_since(now)
+    }
+
     /// Ends it.
     pub(super) fn end(&self) {
         self.ended.cancel();
@@ -190,12 +195,9 @@ impl Allocation {
     pub(super) fn permit(&self, now: Instant, peers: &[SocketAddr]) -> Result<(), PeerError> {
         let scopes = peers
             .iter()
-            .map(|&peer| self.admit(peer))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut state = self.lock();
-        scopes
-            .into_iter()
-            .try_for_each(|scope| state.permit(now, scope))
+            .map(|&peer| self.admit(now, peer))
+            .collect::<Result<HashSet<_>, _>>()?;
+        self.lock().permit(now, &scopes)
     }
 
     /// Binds a channel to a peer, and permits the peer.
@@ -205,18 +207,22 @@ impl Allocation {
         channel: u16,
         peer: SocketAddr,
     ) -> Result<(), PeerError> {
-        let scope = self.admit(peer)?;
+        let scope = self.admit(now, peer)?;
         let mut state = self.lock();
-        state.bind(now, channel, peer)?;
-        state.permit(now, scope)
+        state.permit(now, &HashSet::from([scope]))?;
+        state.bind(now, channel, peer)
     }
 
-    fn admit(&self, peer: SocketAddr) -> Result<Scope, PeerError> {
-        let admitted = self.peers.admit(peer)?;
-        if admitted.to.is_ipv4() != self.address.told.is_ipv4() {
+    fn admit(&self, now: Instant, peer: SocketAddr) -> Result<Scope, PeerError> {
+        let found = self.peers.find(peer)?;
+        if found.to.is_ipv4() != self.address.told.is_ipv4() {
             return Err(PeerError::Family);
         }
-        Ok(admitted.scope)
+        // Judged already, which costs a system call.
+        if !self.lock().is_permitted(now, found.scope) {
+            self.peers.admit(peer)?;
+        }
+        Ok(found.scope)
     }
 
     /// Passes channel data of the client on.
@@ -350,14 +356,15 @@ impl Drop for Allocation {
 }
 
 impl State {
-    fn permit(&mut self, now: Instant, scope: Scope) -> Result<(), PeerError> {
-        if self.permissions.len() >= MAX_PEERS && !self.permissions.contains_key(&scope) {
-            self.permissions.retain(|_, until| *until > now);
-            if self.permissions.len() >= MAX_PEERS {
-                return Err(PeerError::Full);
-            }
+    fn permit(&mut self, now: Instant, scopes: &HashSet<Scope>) -> Result<(), PeerError> {
+        self.permissions.retain(|_, until| *until > now);
+        let is_new = |scope: &&Scope| !self.permissions.contains_key(*scope);
+        if self.permissions.len() + scopes.iter().filter(is_new).count() > MAX_PEERS {
+            return Err(PeerError::Full);
         }
-        self.permissions.insert(scope, now + PERMISSION_LIFE);
+        let until = now + PERMISSION_LIFE;
+        self.permissions
+            .extend(scopes.iter().map(|scope| (*scope, until)));
         Ok(())
     }
 
@@ -424,13 +431,20 @@ mod tests {
         let mut state = state(now);
         let scopes: Vec<_> = (1..=65).map(|port| Scope::Port(peer(port))).collect();
         for &scope in &scopes[..64] {
-            assert_eq!(state.permit(now, scope), Ok(()));
+            assert_eq!(state.permit(now, &HashSet::from([scope])), Ok(()));
         }
-        assert_eq!(state.permit(now, scopes[64]), Err(PeerError::Full));
-        assert_eq!(state.permit(now, scopes[0]), Ok(()), "again");
+        assert_eq!(
+            state.permit(now, &HashSet::from([scopes[64]])),
+            Err(PeerError::Full)
+        );
+        assert_eq!(
+            state.permit(now, &HashSet::from([scopes[0]])),
+            Ok(()),
+            "again"
+        );
         let later = now + PERMISSION_LIFE;
         assert!(!state.is_permitted(later, scopes[0]));
-        assert_eq!(state.permit(later, scopes[64]), Ok(()));
+        assert_eq!(state.permit(later, &HashSet::from([scopes[64]])), Ok(()));
         assert_eq!(state.permissions.len(), 1);
     }
 

@@ -173,17 +173,18 @@ pub(super) const OF_REFRESH: &[AttributeType] = &[Lifetime::TYPE, RequestedAddre
 /// Attributes of requests about peers that are understood.
 pub(super) const OF_PEERS: &[AttributeType] = &[XorPeerAddress::TYPE, ChannelNumber::TYPE];
 
-/// All peers that a request names.
-pub(super) fn peers(request: &Message<'_>) -> Result<Vec<SocketAddr>, Code> {
+/// All peers that a request names, which must be at least one and at most `most`.
+pub(super) fn peers(request: &Message<'_>, most: usize) -> Result<Vec<SocketAddr>, Code> {
     let peers = request
         .iter_attributes()
         .filter(|(_, attribute)| attribute.get_type() == XorPeerAddress::TYPE)
+        .take(most + 1)
         .map(|(_, attribute)| {
             let peer = XorPeerAddress::from_raw(attribute).map_err(|_| Code::BadRequest)?;
             Ok(peer.addr(request.transaction_id()))
         })
         .collect::<Result<Vec<_>, Code>>()?;
-    if peers.is_empty() {
+    if !(1..=most).contains(&peers.len()) {
         return Err(Code::BadRequest);
     }
     Ok(peers)

@@ -163,7 +163,7 @@ impl Peers {
 }
 
 /// One form for each address: an IPv4 address hidden in an IPv6 one comes out, a zone goes.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 

@@ -24,11 +24,11 @@ use turn_types::{
 };
 
 use super::{
-    allocation::{Allocation, PeerError, Setup, ToClient},
+    allocation::{Allocation, MAX_PEERS, PeerError, Setup, ToClient},
     credential::{self, TurnSecret, UsernameError},
     message::{self, Code, Success, Wanted},
     nonce::Nonces,
-    peers::{OwnAddress, Peers},
+    peers::{OwnAddress, Peers, canonical},
     stats::{Counters, TurnDrop, TurnRefusal, add},
 };
 use crate::gate::{Gate, Slot};
@@ -365,10 +365,10 @@ impl Server {
             let lifetime = allocation.refresh(now, lifetime(message::lifetime(request)));
             told.lifetime = Some(whole_seconds(lifetime));
         } else if request.has_method(CREATE_PERMISSION) {
-            allocation.permit(now, &message::peers(request)?)?;
+            allocation.permit(now, &message::peers(request, MAX_PEERS)?)?;
         } else {
             let channel = message::channel(request).ok_or(Code::BadRequest)?;
-            let [peer] = message::peers(request)?[..] else {
+            let [peer] = message::peers(request, 1)?[..] else {
                 return Err(Code::BadRequest.into());
             };
             allocation.bind(now, channel, peer)?;
@@ -386,13 +386,13 @@ impl Server {
     ) -> Result<(Success, Option<Arc<Allocation>>), Refused> {
         let told = |address: OwnAddress, lifetime: Duration| Success {
             relayed: Some(address.told),
-            mapped: Some(sender.address),
+            mapped: Some(canonical(sender.address)),
             lifetime: Some(whole_seconds(lifetime)),
         };
         if let Some(allocation) = allocation {
             if allocation.transaction == request.transaction_id() {
                 // The answer was lost on the way.
-                return Ok((told(allocation.address, LIFETIME), None));
+                return Ok((told(allocation.address, allocation.left(now)), None));
             }
             return Err(Code::Mismatch.into());
         }
