@@ -123,6 +123,10 @@ impl RelayPacket {
         let codec = Codec::ALL.get(usize::from(bytes.get_u8()));
         let codec = *codec.ok_or(MalformedRelayPacket)?;
         let (track, sequence) = (bytes.get_u64(), bytes.get_u64());
+        // SRTP has 48 bits of them (RFC 3711 section 3.3.1).
+        if sequence >> 48 != 0 {
+            return Err(MalformedRelayPacket);
+        }
         let timestamp = bytes.get_u32();
         let captured = Duration::from_nanos(bytes.get_u64());
         let clock = if flags & SENDER_REPORT == 0 {

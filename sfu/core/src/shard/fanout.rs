@@ -169,7 +169,7 @@ impl Shard {
                     let published = track.encodings.get(usize::from(encoding));
                     if let (Some(red), Some(published)) = (red, published) {
                         let blocks = published.sound.before(packet);
-                        repeated = Some(Repeated::new(payload_type, blocks, count));
+                        repeated = Some(Repeated::new(payload_type, blocks, count, payload));
                         payload_type = red;
                     }
                 }

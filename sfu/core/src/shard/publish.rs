@@ -21,7 +21,7 @@ use crate::{
         ice_credentials,
         sdp::{self, OpusOptions, Section, SectionWish},
     },
-    track::EncodingInfo,
+    track::{EncodingInfo, plausible_size},
 };
 
 impl Shard {
@@ -403,7 +403,7 @@ fn announce_encodings(track: &mut Track, rids: &[&str]) {
     let (width, height) = (track.info.width, track.info.height);
     let size = |quality: VideoQuality| {
         let layer = layers.iter().find(|layer| layer.quality() == quality);
-        layer.map_or((width, height), |layer| (layer.width, layer.height))
+        plausible_size(layer.map_or((width, height), |layer| (layer.width, layer.height)))
     };
     let mut infos: Vec<EncodingInfo> = rids
         .iter()

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
     subscription::{Forwarder, Wish, select},
-    track::{Layer, wanted_qualities},
+    track::{Layer, plausible_size, wanted_qualities},
 };
 
 impl Shard {
@@ -343,7 +343,7 @@ impl Shard {
                 subscription.wish = Wish {
                     disabled: settings.disabled,
                     quality: (!has_size).then(|| settings.quality()),
-                    size: has_size.then_some((settings.width, settings.height)),
+                    size: has_size.then_some(plausible_size((settings.width, settings.height))),
                     fps: (settings.fps > 0).then_some(settings.fps),
                     cap: subscription.wish.cap,
                 };

@@ -227,6 +227,8 @@ impl TargetFilter {
         let bit = u128::from(is_forwarded);
         self.forwarded = Some(match self.forwarded {
             None => (number, bit),
+            // The count may begin anew, and nothing refers to what was before.
+            Some(_) if frame.restarts => (number, bit),
             Some((newest, known)) => match number.wrapping_sub(newest) {
                 ahead @ 1..0x8000 => (number, known.checked_shl(ahead.into()).unwrap_or(0) | bit),
                 _ => {

@@ -92,6 +92,13 @@ struct Measured {
     rates: Grid<u64>,
 }
 
+/// Width and height as a client tells them, within what a picture can have, so that areas and rates do not overflow.
+pub(crate) fn plausible_size((width, height): (u32, u32)) -> (u32, u32) {
+    /// Level 6.2 of AV1 and of H.265 ends below it.
+    const MOST: u32 = 1 << 14;
+    (width.min(MOST), height.min(MOST))
+}
+
 impl Encoding {
     /// Length of a measurement.
     const WINDOW: Duration = Duration::from_secs(1);

@@ -13,6 +13,6 @@ mod sound;
 pub(crate) use cache::PacketCache;
 pub(crate) use clock::{PublisherClock, SenderClock};
 pub(crate) use demand::{DemandTracker, wanted_qualities};
-pub(crate) use encoding::{Encoding, EncodingInfo, LAYERS, Reported};
+pub(crate) use encoding::{Encoding, EncodingInfo, LAYERS, Reported, plausible_size};
 pub(crate) use layer::Layer;
 pub(crate) use sound::SoundCache;

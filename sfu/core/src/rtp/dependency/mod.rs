@@ -42,6 +42,10 @@ pub(crate) struct DependencyReader {
     told_by: u16,
 }
 
+/// Frames that the last word of targets may lie back, at most: numbers have 16 bits, and what is half of them ahead
+/// looks late.
+const REACH: u16 = 1 << 14;
+
 /// Where the mask of active decode targets stands in a descriptor, or would stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MaskPlace {
@@ -61,6 +65,11 @@ impl DependencyReader {
         let (starts, ends) = (bits.flag()?, bits.flag()?);
         let template = bits.small(6)?;
         let number = u16::try_from(bits.take(16)?).ok()?;
+        // Kept within reach of 16 bits: frames may go on for hours without a word of structure or mask.
+        let ahead = number.wrapping_sub(self.told_by);
+        if (REACH..1 << 15).contains(&ahead) {
+            self.told_by = number.wrapping_sub(REACH);
+        }
         let mut has_structure = false;
         let mut is_custom = [false; 3];
         let mut mask_at = 8 * MANDATORY + 5;

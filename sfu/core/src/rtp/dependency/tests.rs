@@ -154,6 +154,27 @@ fn targets_that_are_not_sent_are_not_chosen() {
 }
 
 #[test]
+fn a_keyframe_after_hours_without_one_is_new() {
+    let mut reader = DependencyReader::default();
+    reader
+        .read(&with_structure("10 000010 0000000000000001 10000", ""))
+        .unwrap();
+    let mut narrow = vec![bytes(&["11 000011 0000000000000100 01000 01"])];
+    // 100,000 frames that tell nothing of targets.
+    narrow.extend((5..100_000_u32).map(|number| {
+        let [.., high, low] = number.to_be_bytes();
+        vec![0b1100_0011, high, low]
+    }));
+    for frame in &narrow {
+        assert_eq!(reader.read(frame).unwrap().targets.choose(7, 7), 0);
+    }
+    let [.., high, low] = 100_000_u32.to_be_bytes();
+    let mut key = with_structure("10 000010 0000000000000001 10000", "");
+    (key[1], key[2]) = (high, low);
+    assert_eq!(reader.read(&key).unwrap().targets.choose(7, 7), 1);
+}
+
+#[test]
 fn a_mask_is_put_where_it_belongs() {
     let whole = with_structure("10 000010 0000000000000001 10000", "");
     let told = with_structure("10 000010 0000000000000001 11000", "01");

@@ -71,7 +71,9 @@ pub(super) fn write(
     head[4..8].copy_from_slice(&fixed.timestamp.to_be_bytes());
     head[8..].copy_from_slice(&fixed.ssrc.to_be_bytes());
     out.extend_from_slice(&head);
-    let two_bytes = elements.is_some_and(Elements::needs_two_byte_form);
+    // Whoever takes the descriptor, the only long element, takes the form that it needs.
+    let takes_long = ids.id(extension_id::DEPENDENCY_DESCRIPTOR).is_some();
+    let two_bytes = takes_long && elements.is_some_and(Elements::needs_two_byte_form);
     let profile: [u8; 4] = if two_bytes {
         [0x10, 0, 0, 0]
     } else {

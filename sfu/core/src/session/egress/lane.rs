@@ -521,16 +521,23 @@ struct Outgoing<'a> {
 }
 
 impl<'a> Repeated<'a> {
-    /// The first `count` of these blocks, the newest first.
+    /// A payload that is longer would be cut in pieces on its way, just where packets get lost.
+    const PAYLOAD_MAX: usize = 1_150;
+
+    /// The first `count` of these blocks, the newest first, as far as they fit beside `newest`.
     pub(crate) fn new(
         payload_type: PayloadType,
         mut blocks: [Option<RedBlock<'a>>; REDUNDANT_MAX],
         count: usize,
+        newest: &[u8],
     ) -> Self {
-        blocks
-            .iter_mut()
-            .skip(count)
-            .for_each(|block| *block = None);
+        let mut length = newest.len();
+        for (index, block) in blocks.iter_mut().enumerate() {
+            length += block.map_or(0, |block| block.payload.len());
+            if index >= count || length > Self::PAYLOAD_MAX {
+                *block = None;
+            }
+        }
         Self {
             payload_type,
             blocks,
@@ -582,6 +589,32 @@ fn abs_send_time(since: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sound_is_repeated_as_far_as_it_fits_into_a_packet() {
+        for (newest, earlier, count, expected) in [
+            (160, [160, 160], 2, [true, true]),
+            (160, [160, 160], 1, [true, false]),
+            (640, [500, 20], 2, [true, false]),
+            (640, [640, 10], 2, [false, false]),
+            (960, [960, 960], 2, [false, false]),
+        ] {
+            let bytes = [0; 1_000];
+            let block = |length| {
+                Some(RedBlock {
+                    age: 960,
+                    payload: &bytes[..length],
+                })
+            };
+            let payload_type = PayloadType {
+                media: 111,
+                repair: None,
+            };
+            let repeated = Repeated::new(payload_type, earlier.map(block), count, &bytes[..newest]);
+            let kept = repeated.blocks.map(|block| block.is_some());
+            assert_eq!(kept, expected, "{newest} beside {earlier:?}");
+        }
+    }
 
     #[test]
     fn send_times_wrap_after_64_seconds() {

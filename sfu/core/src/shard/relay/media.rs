@@ -85,6 +85,11 @@ impl Shard {
         let Some((key, origin)) = found.zip(origin).filter(|_| index < ENCODINGS_MAX) else {
             return self.stats.drop(DropReason::UnknownStream);
         };
+        // Of a beginning before the one that is known: late, and of no use any more.
+        let is_before = |known: u8| (relayed.start.wrapping_sub(known) as i8) < 0;
+        if origin.starts[index].is_some_and(is_before) {
+            return;
+        }
         let before = origin.starts[index].replace(relayed.start);
         let is_restart = before.is_some_and(|before| before != relayed.start);
         if is_restart {

@@ -26,7 +26,7 @@ use crate::{
     room::{Member, MemberText, SubscriptionRule},
     rtp::{Codec, FormatText, Pt, Rid},
     session::Session,
-    track::{EncodingInfo, LAYERS, Reported},
+    track::{EncodingInfo, LAYERS, Reported, plausible_size},
 };
 
 /// What an update changed of the tracks of a participant.
@@ -389,12 +389,13 @@ fn update_track(track: &mut Track, detail: &relay::Track) {
     let is_audio = track.info.kind() == TrackKind::Audio;
     for (index, told) in (0..).zip(detail.encodings.iter().take(ENCODINGS_MAX)) {
         if track.encodings.len() <= usize::from(index) {
+            let (width, height) = plausible_size((told.width, told.height));
             let info = EncodingInfo {
                 index,
                 rid: (!told.rid.is_empty()).then(|| Rid::from(told.rid.as_str())),
                 quality: told.quality(),
-                width: told.width,
-                height: told.height,
+                width,
+                height,
             };
             let published = PublishedEncoding::new(info, is_screen);
             track.encodings.push(published);
@@ -465,13 +466,13 @@ pub(super) fn reported(flow: Option<&EncodingFlow>) -> Reported {
         flowing: flow.flowing,
         bitrate: flow.bitrate,
         fps: flow.fps,
-        temporal_layers: u8::try_from(flow.temporal_layers).unwrap_or(1),
+        temporal_layers: flow.temporal_layers.min(LAYERS as u32) as u8,
         spatial_layers: flow.layers.len().min(LAYERS) as u8,
         ..Reported::default()
     };
     let places = reported.sizes.iter_mut().zip(&mut reported.rates);
     for (told, (size, rates)) in flow.layers.iter().zip(places) {
-        *size = (told.width, told.height);
+        *size = plausible_size((told.width, told.height));
         for (rate, told) in rates.iter_mut().zip(&told.rates) {
             *rate = *told;
         }
