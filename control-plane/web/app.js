@@ -63,7 +63,10 @@ async function join(lobby, wish) {
     return;
   }
   // The person may have gone in before answering the browser's question about devices.
-  lobby.ready.then(() => conference.shareDevices());
+  lobby.ready.then(() => {
+    const hasLeft = conference.state === 'ended' && !(screen instanceof Lobby);
+    return hasLeft ? media.closeAll() : conference.shareDevices();
+  });
   enter(conference, conference.room.name || address.claims?.room || wish.room, wish);
 }
 

@@ -47,6 +47,7 @@ impl Calls {
             by_epoch: request.after,
             of_only: request.after_sequence,
             from_first: request.from_first,
+            skips_gaps: false,
         };
         let events = self.cluster.watch(&request.room, since).await?;
         let left = caller

@@ -48,6 +48,8 @@ pub(crate) struct Since {
     pub(crate) of_only: u64,
     /// Of other epochs, all that is kept.
     pub(crate) from_first: bool,
+    /// Where a node has no longer what comes next, go on with what it has, instead of an error.
+    pub(crate) skips_gaps: bool,
 }
 
 impl Cluster {
@@ -70,6 +72,7 @@ impl Cluster {
                 cluster: Arc::clone(self),
                 room: room.to_owned(),
                 from_first: since.from_first,
+                skips_gaps: since.skips_gaps,
                 to,
                 presence: Arc::default(),
             },
@@ -78,7 +81,7 @@ impl Cluster {
         };
         for member in members {
             let after = since.after(&member).await?;
-            match open(&member, room, after, since.from_first).await {
+            match following.reader.open(&member, after).await {
                 Ok(stream) => following.follow(member, Some(stream), after).await,
                 // It is on its way out, and its end shows in the registry.
                 Err(status) if is_lost(&status) => following.follow(member, None, after).await,
@@ -113,6 +116,7 @@ struct Reader {
     cluster: Arc<Cluster>,
     room: String,
     from_first: bool,
+    skips_gaps: bool,
     to: mpsc::Sender<Result<Event, Status>>,
     presence: Arc<Mutex<Presence>>,
 }
@@ -121,6 +125,22 @@ impl Reader {
     fn presence(&self) -> MutexGuard<'_, Presence> {
         // No method panics half-way through a change.
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what an error says is missing is not to end the stream.
+    fn takes_gap(&self, status: &Status) -> bool {
+        self.skips_gaps && matches!(status.code(), Code::OutOfRange | Code::DataLoss)
+    }
+
+    async fn open(&self, member: &Member, after: u64) -> Result<Streaming<Event>, Status> {
+        match open(member, &self.room, after, self.from_first).await {
+            Err(status) if self.takes_gap(&status) => {
+                let problem = status.message();
+                tracing::error!(node = member.id(), problem, "events were lost");
+                open(member, &self.room, 0, true).await
+            }
+            opened => opened,
+        }
     }
 
     /// A reader that is gone ends the task that tells.
@@ -231,11 +251,10 @@ impl One {
     /// Follows the node until it is gone; the last event that it told.
     async fn run(mut self, mut stream: Option<Streaming<Event>>) -> (String, u64) {
         let cluster = Arc::clone(&self.reader.cluster);
-        let (room, from_first) = (self.reader.room.clone(), self.reader.from_first);
         while let Some(member) = cluster.nodes().find(&self.id) {
             let ended = match stream.take() {
                 Some(stream) => self.pass(stream).await,
-                None => match open(&member, &room, self.after, from_first).await {
+                None => match self.reader.open(&member, self.after).await {
                     Ok(opened) => {
                         self.reader.meet(&member, self.is_back).await;
                         self.is_back = false;
@@ -248,7 +267,7 @@ impl One {
             match ended {
                 // The node stops, and has said all.
                 None if cluster.is_whole() => return (self.id, self.after),
-                Some(status) if !is_lost(&status) => {
+                Some(status) if !is_lost(&status) && !self.reader.takes_gap(&status) => {
                     // The reader has missed something: all of its stream ends.
                     let _ = self.reader.to.send(Err(status)).await;
                     self.reader.to.closed().await;

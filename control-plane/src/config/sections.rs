@@ -153,7 +153,8 @@ settings! {
         max_sessions: u32 = 10_000,
         /// Time for a client from the answer to its offer until its connection stands.
         connect_timeout: Duration = Duration::from_secs(10),
-        /// Sessions of one token that are not connected yet; more are refused.
+        /// Sessions of one token that are not connected yet; more are refused. Of these three limits, those who
+        /// play have forty times as much: a whole audience may share a token.
         max_pending_per_token: u32 = 5,
         /// Sessions that one token may open each second, averaged.
         posts_per_second: u32 = 20,

@@ -15,6 +15,7 @@ pub(crate) mod node;
 mod params;
 pub(crate) mod pending;
 pub(crate) mod rate;
+pub(crate) mod rates;
 mod refusal;
 mod routes;
 pub(crate) mod span;

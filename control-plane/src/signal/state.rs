@@ -14,10 +14,15 @@ use super::{
     node::NodeForRoom,
     pending::{Pending, Waiting},
     rate::Rate,
+    rates::Rates,
     refusal::Refusal,
     translate::{joined::Announced, model},
 };
 use crate::{auth::Keys, ice_servers::IceServers, signal::admission::Admission};
+
+/// Connections that one participant may open: an SDK on a bad network asks once or twice a second.
+const OWN_JOINS_PER_SECOND: u32 = 5;
+const OWN_JOIN_BURST: u32 = 20;
 
 /// Where the gateway reports what happens; every method may be left out. Labels are closed sets.
 pub trait SignalMetrics: Send + Sync + 'static {
@@ -55,6 +60,7 @@ pub(super) struct Shared {
     pending: Pending,
     places: Arc<Semaphore>,
     joins: Mutex<Rate>,
+    own_joins: Rates,
 }
 
 impl SignalState {
@@ -83,6 +89,7 @@ impl SignalState {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             pending: Pending::default(),
+            own_joins: Rates::new(OWN_JOINS_PER_SECOND, OWN_JOIN_BURST),
         };
         Self {
             shared: Arc::new(shared),
@@ -131,19 +138,24 @@ impl Shared {
         if self.closing.is_cancelled() {
             return Err(Refusal::Closing);
         }
+        // First what concerns the participant alone: nobody uses up what is there for all.
+        let now = Instant::now();
+        if !self.own_joins.take(now, &admission.subject()) {
+            return Err(Refusal::TooManyPending);
+        }
+        let waiting = self
+            .pending
+            .enter(admission.subject(), self.config.max_pending_per_participant)
+            .ok_or(Refusal::TooManyPending)?;
         // A bucket is never half changed.
         let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);
-        if !joins.take(Instant::now()) {
+        if !joins.take(now) {
             return Err(Refusal::Crowded);
         }
         drop(joins);
         let permit = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Refusal::Full)?;
-        let waiting = self
-            .pending
-            .enter(admission.subject(), self.config.max_pending_per_participant)
-            .ok_or(Refusal::TooManyPending)?;
         Ok((Place { _permit: permit }, waiting))
     }
 }

@@ -14,6 +14,9 @@ use crate::signal::translate::{
 /// Rooms of which it is remembered that they have begun.
 const MAX_BEGUN: usize = 100_000;
 
+/// Longest body, in bytes: all that goes out of one event is written to the store at once.
+const MAX_BODY: usize = 128 * 1024;
+
 /// Which rooms have been told of, so that one that moves to another node does not begin again.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -79,11 +82,20 @@ impl Told {
         }
         let name = of.name.clone();
         told.room = Some(room(of, &[]));
+        // Plain data: it always can be written.
+        let mut json = serde_json::to_vec(&told).ok()?;
+        if json.len() > MAX_BODY {
+            without_metadata(&mut told);
+            json = serde_json::to_vec(&told).ok()?;
+        }
+        if json.len() > MAX_BODY {
+            tracing::error!(id, room = name, "a webhook is too long and is left out");
+            return None;
+        }
         Some(Body {
             room: name,
             id,
-            // Plain data: it always can be written.
-            json: serde_json::to_vec(&told).ok()?,
+            json,
         })
     }
 
@@ -92,6 +104,17 @@ impl Told {
             self.begun.clear();
         }
         self.begun.insert(id.to_owned())
+    }
+}
+
+/// Takes out what participants and backends write freely, and may have written at length.
+fn without_metadata(told: &mut lk::WebhookEvent) {
+    if let Some(participant) = &mut told.participant {
+        participant.metadata.clear();
+        participant.attributes.clear();
+    }
+    if let Some(room) = &mut told.room {
+        room.metadata.clear();
     }
 }
 
@@ -162,5 +185,20 @@ mod tests {
         assert_eq!(name(started()), None);
         assert_eq!(name(ended(false)), Some("room_finished".into()));
         assert_eq!(name(started()), Some("room_started".into()));
+    }
+
+    #[test]
+    fn what_a_participant_writes_at_length_is_left_out() {
+        let mut told = Told::default();
+        let who = Participant {
+            id: "PA_1".into(),
+            identity: "ann".into(),
+            metadata: "\u{1}".repeat(500 * 1024),
+            ..Participant::default()
+        };
+        let body = told.body(event(Kind::ParticipantJoined(who))).unwrap();
+        assert!(body.json.len() < MAX_BODY, "{}", body.json.len());
+        let told: serde_json::Value = serde_json::from_slice(&body.json).unwrap();
+        assert_eq!(told["participant"]["identity"], "ann");
     }
 }

@@ -49,7 +49,8 @@ type Lane = (String, String);
 #[derive(Default)]
 struct Waiting {
     lanes: HashMap<Lane, VecDeque<Delivery>>,
-    count: usize,
+    /// How many by URL.
+    counts: HashMap<String, usize>,
 }
 
 /// What the lanes of one term share.
@@ -106,6 +107,8 @@ impl Deliverer {
             of_only: 0,
             // What happened before anybody wanted to know is not told.
             from_first: !outbox.is_new() || self.cluster.is_whole(),
+            // A meeting where people only speak for hours leaves the last webhook far behind.
+            skips_gaps: true,
         };
         let mut events = match self.cluster.watch("", since).await {
             Ok(events) => events,
@@ -125,11 +128,17 @@ impl Deliverer {
             };
             // Lanes that have ended.
             while lanes.try_join_next().is_some() {}
-            if work.lock().count >= self.config.max_waiting as usize {
-                self.metrics.ended(WebhookEnd::Dropped);
-                continue;
-            }
-            for delivery in outbox.take(event, &self.config.urls).await? {
+            // A receiver that takes nothing costs the others nothing.
+            let (open, full): (Vec<_>, Vec<_>) = {
+                let waiting = work.lock();
+                let most = self.config.max_waiting as usize;
+                let count = |url: &String| waiting.counts.get(url).copied().unwrap_or_default();
+                let urls = self.config.urls.iter().cloned();
+                urls.partition(|url| count(url) < most)
+            };
+            full.iter()
+                .for_each(|_| self.metrics.ended(WebhookEnd::Dropped));
+            for delivery in outbox.take(event, &open).await? {
                 work.push(delivery, lanes);
             }
         }
@@ -141,7 +150,7 @@ impl Work {
     fn push(self: &Arc<Self>, delivery: Delivery, lanes: &mut JoinSet<()>) {
         let lane = (delivery.url.clone(), delivery.room.clone());
         let mut waiting = self.lock();
-        waiting.count += 1;
+        *waiting.counts.entry(delivery.url.clone()).or_default() += 1;
         let queue = waiting.lanes.entry(lane.clone()).or_default();
         queue.push_back(delivery);
         if queue.len() == 1 {
@@ -180,7 +189,9 @@ impl Work {
     /// The head of a lane is done with; whether it was the last.
     fn pop(&self, lane: &Lane) -> bool {
         let mut waiting = self.lock();
-        waiting.count = waiting.count.saturating_sub(1);
+        if let Some(count) = waiting.counts.get_mut(&lane.0) {
+            *count = count.saturating_sub(1);
+        }
         let Some(queue) = waiting.lanes.get_mut(lane) else {
             return true;
         };

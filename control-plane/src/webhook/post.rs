@@ -4,7 +4,7 @@
 //! RFC 9110, RFC 9112. The signature is LiveKit's: a token (JWT, HS256) of the API key in `Authorization`, whose
 //! claim `sha256` is the hash of the body.
 
-use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -82,13 +82,13 @@ pub(super) enum PostError {
     Url(#[from] BadUrl),
     /// The name leads nowhere.
     #[error("the name is not known: {0}")]
-    Name(std::io::Error),
+    Name(io::Error),
     /// The name leads to a network that webhooks may not go to.
     #[error("it is in a private network, and webhook.allow_private is off")]
     Private,
     /// No connection.
     #[error("no connection: {0}")]
-    Connect(std::io::Error),
+    Connect(io::Error),
     /// The host has no name that a certificate could have.
     #[error("the host cannot be checked")]
     Host,
@@ -175,9 +175,11 @@ impl Post {
             if !self.allow_private && !is_public(address.ip()) {
                 continue;
             }
-            match TcpStream::connect(address).await {
-                Ok(tcp) => return Ok(tcp),
-                Err(error) => problem = PostError::Connect(error),
+            // An address that swallows everything must not use up the time of the next one.
+            match timeout(self.limit / 4, TcpStream::connect(address)).await {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(error)) => problem = PostError::Connect(error),
+                Err(_) => problem = PostError::Connect(io::ErrorKind::TimedOut.into()),
             }
         }
         Err(problem)

@@ -12,7 +12,6 @@ mod links;
 mod offer;
 mod play;
 mod problem;
-mod rates;
 mod routes;
 mod session;
 mod sse;

@@ -131,9 +131,16 @@ async fn open(
     let opened = async {
         let token = token(&headers, in_url.access_token.as_deref())?;
         let (keys, signal) = (&shared.keys, &shared.signal);
-        let admission = Admission::new(keys, signal, &headers, token, room.as_deref(), purpose)?;
+        let admission = Admission::new(
+            keys,
+            signal,
+            &headers,
+            token,
+            room.as_deref(),
+            purpose.clone(),
+        )?;
         let offer = text(&headers, SDP, &body)?;
-        let (place, waiting) = shared.enter(&admission.owner)?;
+        let (place, waiting) = shared.enter(&admission.owner, &purpose)?;
         let opening = Opening {
             admission,
             offer,

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{problem::Problem, rates::Rates, session::Session};
+use super::{admission::Purpose, problem::Problem, session::Session};
 use crate::{
     auth::Keys,
     config::WhipConfig,
@@ -18,6 +18,7 @@ use crate::{
     signal::{
         NodeForRoom, Refusal, SignalConfig,
         pending::{Pending, Subject, Waiting},
+        rates::Rates,
     },
 };
 
@@ -39,8 +40,13 @@ pub(super) struct Shared {
     sessions: Mutex<HashMap<String, Arc<Session>>>,
     pending: Pending,
     rates: Rates,
+    /// Of those who play: a token may be given to a whole audience.
+    audience_rates: Rates,
     places: Arc<Semaphore>,
 }
+
+/// How many times more than one publisher an audience with one token may ask for and leave unconnected.
+const AUDIENCE: u32 = 40;
 
 /// What a session holds of the shared counts.
 pub(super) struct Place {
@@ -66,6 +72,10 @@ impl WhipState {
             sessions: Mutex::default(),
             pending: Pending::default(),
             rates: Rates::new(config.posts_per_second, config.post_burst),
+            audience_rates: Rates::new(
+                config.posts_per_second.saturating_mul(AUDIENCE),
+                config.post_burst.saturating_mul(AUDIENCE),
+            ),
             places: Arc::new(Semaphore::new(config.max_sessions as usize)),
             config,
         };
@@ -89,12 +99,21 @@ impl WhipState {
 }
 
 impl Shared {
-    /// Takes a place among all sessions, and one among those of this participant that are not connected.
-    pub(super) fn enter(&self, owner: &Subject) -> Result<(Place, Waiting), Problem> {
+    /// Takes a place among all sessions, and one among those of this token that are not connected.
+    pub(super) fn enter(
+        &self,
+        owner: &Subject,
+        purpose: &Purpose,
+    ) -> Result<(Place, Waiting), Problem> {
         if self.closing.is_cancelled() {
             return Err(Refusal::Closing.into());
         }
-        if !self.rates.take(Instant::now(), owner) {
+        let most = self.config.max_pending_per_token;
+        let (rates, most) = match purpose {
+            Purpose::Publish => (&self.rates, most),
+            Purpose::Play { .. } => (&self.audience_rates, most.saturating_mul(AUDIENCE)),
+        };
+        if !rates.take(Instant::now(), owner) {
             return Err(Problem::TooFast);
         }
         let permit = Arc::clone(&self.places)
@@ -102,7 +121,7 @@ impl Shared {
             .map_err(|_| Refusal::Full)?;
         let waiting = self
             .pending
-            .enter(owner.clone(), self.config.max_pending_per_token)
+            .enter(owner.clone(), most)
             .ok_or(Refusal::TooManyPending)?;
         Ok((Place { _permit: permit }, waiting))
     }

@@ -170,7 +170,7 @@ function platform() {
 /** A failed WebSocket upgrade tells a page nothing, so the validate endpoint is asked why. */
 export async function explain(path, query) {
   try {
-    const answer = await fetch(`${path}?${query}`);
+    const answer = await fetch(`${path}?${query}`, { signal: AbortSignal.timeout(4000) });
     const text = (await answer.text()).trim();
     return new SignalRefused(answer.ok ? 200 : answer.status, text);
   } catch {

@@ -184,7 +184,10 @@ impl Connection {
                 let (ask, requests) = mpsc::channel(1);
                 ask.try_send(asked)
                     .map_err(|_| Status::internal("a queue of one takes one"))?;
-                let request = self.known(ReceiverStream::new(requests)).await?;
+                let mut request = self.known(ReceiverStream::new(requests)).await?;
+                // A member cut off from its leader ends the watch, where it would say nothing for ever.
+                let required = MetadataValue::from_static("true");
+                request.metadata_mut().insert("hasleader", required);
                 let mut client = WatchClient::new(channel).max_decoding_message_size(MAX_ANSWER);
                 let mut answers = client.watch(request).await?.into_inner();
                 match answers.message().await? {

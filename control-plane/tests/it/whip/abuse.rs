@@ -29,10 +29,12 @@ async fn flood(world: &World, path: &str, offer: &str, posts: usize) -> BTreeMap
 }
 
 #[tokio::test]
-async fn a_flood_of_offers_holds_five_places_for_a_short_time() {
+async fn a_flood_of_offers_holds_few_places_for_a_short_time() {
     let connect_timeout = Duration::from_secs(2);
     let world = World::with(|config| {
         config.whip.connect_timeout = connect_timeout;
+        // Forty of those who play with one token.
+        config.whip.max_pending_per_token = 1;
         // Not what is tested here.
         config.whip.posts_per_second = 10_000;
         config.whip.post_burst = 10_000;
@@ -46,7 +48,7 @@ async fn a_flood_of_offers_holds_five_places_for_a_short_time() {
     assert_eq!(open + refused, 1_000, "{counts:?}");
     // Places come free again while the flood lasts.
     let lives = 1 + usize::try_from(took.as_secs() / connect_timeout.as_secs()).unwrap_or(1_000);
-    assert!(open <= 5 * (lives + 1), "{counts:?} in {took:?}");
+    assert!(open <= 40 * (lives + 1), "{counts:?} in {took:?}");
     // All of them are given back, and the next client is served.
     let another = token("flood");
     let served = async {

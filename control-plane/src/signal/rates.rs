@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::signal::{pending::Subject, rate::Rate};
+use super::{pending::Subject, rate::Rate};
 
 /// Participants whose bucket is known at once. Past it those that are full are forgotten, and if none is,
 /// a newcomer has to wait.
@@ -15,14 +15,14 @@ const MAX_BUCKETS: usize = 10_000;
 
 /// Buckets by participant.
 #[derive(Debug)]
-pub(super) struct Rates {
+pub(crate) struct Rates {
     per_second: u32,
     burst: u32,
     buckets: Mutex<HashMap<Subject, (Rate, Instant)>>,
 }
 
 impl Rates {
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         Self {
             per_second,
             burst,
@@ -32,7 +32,7 @@ impl Rates {
 
     /// Takes one; false when the participant is too fast.
     #[must_use]
-    pub(super) fn take(&self, now: Instant, subject: &Subject) -> bool {
+    pub(crate) fn take(&self, now: Instant, subject: &Subject) -> bool {
         // A bucket cannot be half changed, so a panic elsewhere does not spoil the map.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((rate, used)) = buckets.get_mut(subject) {
