@@ -3,6 +3,7 @@
 
 mod at;
 mod check;
+mod explain;
 mod ingress;
 mod nodes;
 mod token;
@@ -59,6 +60,8 @@ enum Command {
     /// Media nodes of a running cluster.
     #[command(subcommand)]
     Nodes(nodes::Command),
+    /// Tell why a participant sees what it sees: what was asked, what flows, and why these differ.
+    Explain(explain::Explain),
 }
 
 #[derive(Debug, Subcommand)]
@@ -156,6 +159,7 @@ fn execute<C: Configuration>(
         }
         Some(Command::Ingress(command)) => print(&command.run(&front(&config))?),
         Some(Command::Nodes(command)) => print(&command.run(&front(&config))?),
+        Some(Command::Explain(explain)) => print(&explain.run(&front(&config))?),
         None => serve(config),
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Api {
     Grpc,
     /// The Twirp API.
     Twirp,
+    /// The page.
+    Web,
 }
 
 impl Api {
@@ -25,6 +27,7 @@ impl Api {
         match self {
             Self::Grpc => "grpc",
             Self::Twirp => "twirp",
+            Self::Web => "web",
         }
     }
 }

@@ -477,7 +477,7 @@ impl Making<'_> {
             metrics: Arc::clone(self.metrics),
         });
         let parts = Parts {
-            web: web::router(guests),
+            web: web::router(guests, Arc::clone(&calls)),
             health: signs,
             signal: signal::router(self.signal.clone()),
             whip: whip::router(self.whip.clone()),

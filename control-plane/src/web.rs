@@ -1,6 +1,7 @@
 //! The page: every file of `control-plane/web`, built into the binary, with the headers that keep it
 //! safe. Must not know what the page does; who may join as a guest is in `guest`.
 
+mod explain;
 mod guest;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use http::{
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 pub(crate) use guest::Guests;
+
+use crate::api::Calls;
 
 /// Nothing inline, nothing from elsewhere; signalling goes to where the page came from. Older Safari
 /// does not count WebSockets as 'self', so their schemes are named.
@@ -45,7 +48,7 @@ const MAX_JOIN_BODY: usize = 4 * 1024;
 struct Files;
 
 /// The paths of the page.
-pub(crate) fn router(guests: Guests) -> Router {
+pub(crate) fn router(guests: Guests, calls: Arc<Calls>) -> Router {
     let guests = Arc::new(guests);
     Router::new()
         .route("/", get(root))
@@ -57,6 +60,10 @@ pub(crate) fn router(guests: Guests) -> Router {
             post(guest::join).layer(DefaultBodyLimit::max(MAX_JOIN_BODY)),
         )
         .with_state(guests)
+        .route(
+            "/web/subscriptions",
+            get(explain::explain).with_state(calls),
+        )
 }
 
 /// The page for browsers; for everybody else the sign of life that client SDKs and probes look for.

@@ -139,6 +139,8 @@ service! {
         "UpdateSubscriptions";
     send_data: v1::SendDataRequest => v1::SendDataResponse, "SendData";
     move_participant: v1::MoveParticipantRequest => v1::MoveParticipantResponse, "MoveParticipant";
+    explain_subscriptions: v1::ExplainSubscriptionsRequest => v1::ExplainSubscriptionsResponse,
+        "ExplainSubscriptions";
 }
 
 service! {

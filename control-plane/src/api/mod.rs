@@ -5,6 +5,7 @@
 mod agents;
 mod calls;
 mod events;
+mod explain;
 mod grpc;
 mod idempotent;
 mod ingresses;
@@ -13,5 +14,6 @@ mod tokens;
 mod validate;
 
 pub(crate) use calls::{Calls, Settings};
+pub(crate) use explain::{brief, since};
 pub(crate) use grpc::{SERVICES, routes};
 pub(crate) use validate::Limits;

@@ -130,7 +130,7 @@ struct Refusal<'a> {
     error: &'a str,
 }
 
-fn refuse(status: StatusCode, error: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, error: &str) -> Response {
     (status, Json(Refusal { error })).into_response()
 }
 

@@ -355,3 +355,36 @@ async fn a_call_with_a_key_happens_once() {
     assert_eq!(refused.code(), Code::InvalidArgument);
     running.shutdown().await;
 }
+
+#[tokio::test]
+async fn subscriptions_are_explained_to_who_administers_the_room_and_to_oneself() {
+    let running = plenum().await;
+    let mut rooms = RoomServiceClient::new(channel(&running).await);
+    let admin = admin("tea");
+    rooms
+        .create_room(with_token(&admin, create("tea")))
+        .await
+        .unwrap();
+    let mut participants = ParticipantServiceClient::new(channel(&running).await);
+    let guest = token(VideoGrants {
+        room_join: true,
+        room: "tea".into(),
+        ..VideoGrants::default()
+    });
+    for (token, identity, code) in [
+        (&admin, "nobody", Code::NotFound),
+        (&admin, "", Code::InvalidArgument),
+        (&guest, "guest", Code::PermissionDenied),
+    ] {
+        let request = v1::ExplainSubscriptionsRequest {
+            room: "tea".into(),
+            identity: identity.into(),
+        };
+        let refused = participants
+            .explain_subscriptions(with_token(token, request))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), code, "{identity}: {refused:?}");
+    }
+    running.shutdown().await;
+}

@@ -156,6 +156,20 @@ async fn a_guest_gets_a_token_for_the_room() {
 }
 
 #[tokio::test]
+async fn the_page_is_told_why_only_of_who_asks() {
+    let running = plenum().await;
+    let to = running.http_addr();
+    let path = "/web/subscriptions";
+    assert_eq!(get(to, path, &[]).await.status, StatusCode::UNAUTHORIZED);
+    let guest = post_json(to, "/web/join", &json!({"room": "tea", "name": "Ada"})).await;
+    let bearer = format!("Bearer {}", guest.json()["token"].as_str().unwrap());
+    let refused = get(to, path, &[("authorization", &bearer)]).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    assert!(refused.json()["error"].is_string(), "{}", refused.text());
+    running.shutdown().await;
+}
+
+#[tokio::test]
 async fn without_guest_access_nobody_gets_a_token() {
     let mut config = crate::support::config();
     config.web.guest_access = Some(false);

@@ -9,6 +9,7 @@ import { Emitter } from './emitter.js';
 import { Signal, SignalRefused } from './signal.js';
 import { Silence } from './silence.js';
 import { Transport } from './transport.js';
+import { explanation } from './explain.js';
 import { iceServersOf } from './shape.js';
 import { GIVE_UP_MS, delayBefore, pause } from './backoff.js';
 
@@ -50,6 +51,11 @@ export class Connection extends Emitter {
   constructor(syncState) {
     super();
     this.#syncState = syncState;
+  }
+
+  /** Why we are sent what we are sent, as the service knows it; undefined when it does not answer. */
+  explain() {
+    return explanation(this.#token);
   }
 
   /** Joins; rejects with SignalRefused, or with Ended when the room turned us away. */
@@ -110,6 +116,7 @@ export class Connection extends Emitter {
     else if (kind === 'server-leave') this.send('simulate', { serverLeave: true });
     else if (kind === 'leave-full-reconnect') this.send('simulate', { leaveRequestFullReconnect: true });
     else if (kind === 'node-failure') this.send('simulate', { nodeFailure: true });
+    else if (kind === 'narrow') this.send('simulate', { subscriberBandwidth: '200000' });
     else if (kind === 'migration') this.send('simulate', { migration: true });
     else throw new RangeError(`unknown: ${kind}`);
   }

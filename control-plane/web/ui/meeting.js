@@ -11,6 +11,7 @@ import { PeoplePanel } from './people-panel.js';
 import { Shortcuts } from './shortcuts.js';
 import { Stage } from './stage.js';
 import { StatsOverlay } from './stats-overlay.js';
+import { WhyPanel } from './why-panel.js';
 import { closeMenu } from './menu.js';
 import { Playback } from '../media/playback.js';
 
@@ -24,6 +25,7 @@ export class Meeting {
   #bar;
   #banner = new Banner();
   #stats;
+  #why;
   #panels;
   #panel;
   #panelTitle = h('h2', {});
@@ -43,13 +45,14 @@ export class Meeting {
     const sounds = h('div', { hidden: true });
     this.#playback = new Playback(sounds);
     this.#bar = new Bar(conference, actions);
-    this.stage = new Stage(conference, this.#solo(), () => this.#show('people'));
+    this.stage = new Stage(conference, this.#solo(), () => this.#show('people'), (view) => this.#why.open(view));
+    this.#why = new WhyPanel(conference);
     this.#stats = new StatsOverlay(conference, () => actions.stats());
     this.#panels = { chat: new ChatPanel(conference), people: new PeoplePanel(conference, actions.invite) };
     this.#shortcuts = new Shortcuts(actions);
     this.#panel = this.#buildPanel();
     const skip = h('button', { class: 'skip', type: 'button', onclick: () => this.#bar.focus() }, 'Skip to the controls');
-    this.element = h('div', { class: 'meeting', data: { testid: 'meeting' } }, skip, this.stage.element, this.#panel, this.#bar.element, this.#banner.element, this.#stats.element, this.#shortcuts.dialog, sounds);
+    this.element = h('div', { class: 'meeting', data: { testid: 'meeting' } }, skip, this.stage.element, this.#panel, this.#bar.element, this.#banner.element, this.#stats.element, this.#why.element, this.#shortcuts.dialog, sounds);
     this.#listen();
     this.#schedule();
   }
@@ -60,6 +63,7 @@ export class Meeting {
     this.stage.destroy();
     this.#bar.destroy();
     this.#stats.destroy();
+    this.#why.close();
     this.#shortcuts.destroy();
     this.#playback.update(new Map());
     this.element.remove();
@@ -152,7 +156,8 @@ export class Meeting {
       const button = this.#bar.element.querySelector(`[data-testid=${this.#open}-button]`);
       this.#show('');
       button.focus();
-    } else if (this.#stats.isOpen) this.#toggleStats();
+    } else if (this.#why.isOpen) this.#why.close();
+    else if (this.#stats.isOpen) this.#toggleStats();
   }
 
   /** Push-to-talk; true when the microphone was off and is now held open. */

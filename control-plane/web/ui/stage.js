@@ -21,9 +21,12 @@ export class Stage {
   #dismissed = new Set();
   #observer = new ResizeObserver(() => this.render());
 
-  /** `solo` is shown while nobody else is here; `onMore` opens the list of people. */
-  constructor(conference, solo, onMore) {
+  #onWhy;
+
+  /** `solo` is shown while nobody else is here; `onMore` opens the list of people; `onWhy` explains a tile. */
+  constructor(conference, solo, onMore, onWhy) {
     this.#conference = conference;
+    this.#onWhy = onWhy;
     this.#more.addEventListener('click', onMore);
     this.#buildPager();
     this.solo = solo;
@@ -169,7 +172,7 @@ export class Stage {
     }
     for (const { key } of views) {
       if (this.#tiles.has(key)) continue;
-      const tile = new Tile(() => this.togglePin(key));
+      const tile = new Tile(() => this.togglePin(key), () => this.#onWhy(this.views.find((view) => view.key === key)));
       this.#tiles.set(key, tile);
       this.#canvas.insertBefore(tile.element, this.#more);
     }

@@ -16,9 +16,11 @@ export class Tile {
   #hint = h('span', { class: 'tile-hint', hidden: true });
   #pin;
   #pinIcon = icon('pin');
+  #why;
 
-  /** `onPin` is called when the person asks for this tile to be large, or no longer. */
-  constructor(onPin) {
+  /** `onPin` is called when the person asks for this tile to be large, or no longer; `onWhy` when they ask why it looks as it does. */
+  constructor(onPin, onWhy) {
+    this.#why = h('button', { class: 'icon-button tile-pin', type: 'button', onclick: onWhy, data: { testid: 'why-button' } }, icon('help'));
     this.#pin = h('button', { class: 'icon-button tile-pin', type: 'button', onclick: onPin, data: { testid: 'pin-button' } }, this.#pinIcon);
     this.element = h(
       'article',
@@ -26,7 +28,7 @@ export class Tile {
       h('div', { class: 'tile-blank' }, this.#avatar),
       this.#video,
       h('div', { class: 'tile-label' }, this.#micIcon, this.#name),
-      h('div', { class: 'tile-corner' }, this.#pin, this.#bars),
+      h('div', { class: 'tile-corner' }, this.#why, this.#pin, this.#bars),
       this.#hint,
     );
     // A stream's real shape decides whether cropping it is fair.
@@ -59,6 +61,8 @@ export class Tile {
     this.#hint.hidden = !view.hint;
     setIcon(this.#pinIcon, isLarge ? 'unpin' : 'pin');
     setAttribute(this.#pin, 'aria-label', isLarge ? `Unpin ${view.label}` : `Pin ${view.label}`);
+    this.#why.hidden = !view.isExplained;
+    setAttribute(this.#why, 'aria-label', `Why ${view.label} looks like this`);
     setAttribute(element, 'aria-label', describe(view));
   }
 

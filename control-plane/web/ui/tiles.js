@@ -18,7 +18,7 @@ export function hasMicMuted(participant) {
 
 function base(participant, kind, isMe) {
   const { identity, name, quality } = participant;
-  return { key: `${identity}/${kind}`, identity, name, kind, isMe, quality, isSpeaking: false, isMicMuted: false, hint: '', trackSid: '', spokeAt: participant.spokeAt };
+  return { key: `${identity}/${kind}`, identity, name, kind, isMe, quality, isSpeaking: false, isMicMuted: false, hint: '', trackSid: '', isExplained: false, spokeAt: participant.spokeAt };
 }
 
 function myCamera(conference, me) {
@@ -57,11 +57,13 @@ function theirScreen(conference, participant) {
 }
 
 function media(conference, participant, track) {
-  if (!track || track.isMuted) return { track: undefined, trackSid: track?.sid ?? '' };
+  const isExplained = Boolean(track) && !conference.direct.isDirect;
+  if (!track || track.isMuted) return { track: undefined, trackSid: track?.sid ?? '', isExplained };
   const isDenied = participant.denied.has(track.sid);
   return {
     track: isDenied ? undefined : conference.received.get(track.sid)?.track,
     trackSid: track.sid,
+    isExplained,
     hint: isDenied ? 'Not shared with you' : participant.paused.has(track.sid) ? 'Paused: weak connection' : '',
   };
 }

@@ -234,6 +234,8 @@ pub(crate) struct Encoder {
     pub(crate) wants_key: bool,
     /// Switched off at the wish of the node.
     pub(crate) is_off: bool,
+    /// Does not work any more.
+    pub(crate) is_stopped: bool,
 }
 
 impl Encoder {
@@ -258,6 +260,7 @@ impl Encoder {
             dice: rng.random(),
             wants_key: true,
             is_off: false,
+            is_stopped: false,
         }
     }
 

@@ -4,7 +4,7 @@ import pytest
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
-from media import hears_nothing, hears_tone, publish_tone
+from media import hears_nothing, hears_tone, publish_picture, publish_tone
 from member import Member
 from until import until
 
@@ -91,6 +91,30 @@ async def test_participants_are_listed_changed_muted_and_removed(
     await people.RemoveParticipant(request, metadata=auth)
     (reason,) = await alice.told("disconnected")
     assert reason == rtc.DisconnectReason.PARTICIPANT_REMOVED
+
+
+async def test_what_a_participant_sees_is_explained(stub, api, model, allowed, room_name, join):
+    people, auth = stub("Participant"), allowed(roomAdmin=True)
+    alice, bob = await join("alice"), await join("bob")
+    publication = await publish_picture(alice)
+    request = api.ExplainSubscriptionsRequest(room=room_name, identity="bob")
+
+    async def explained():
+        answer = await people.ExplainSubscriptions(request, metadata=auth)
+        return [r for r in answer.subscriptions if r.HasField("flowing")]
+
+    (report,) = await until("a picture flows to bob", explained)
+    assert (report.track_id, report.identity) == (publication.sid, "alice")
+    assert report.asked.step.width >= report.flowing.width > 0
+    assert report.history[0].to.width > 0 and not report.history[0].HasField("from")
+
+    request_mute = api.MuteTrackRequest(
+        room=room_name, identity="alice", track_id=publication.sid, muted=True
+    )
+    await people.MuteTrack(request_mute, metadata=auth)
+    answer = await people.ExplainSubscriptions(request, metadata=auth)
+    (finding,) = answer.subscriptions[0].findings
+    assert (finding.reason, finding.side) == (api.PUBLISHER_MUTED, api.SENDER)
 
 
 async def test_data_of_the_backend_reaches_those_it_is_for(

@@ -9,7 +9,7 @@ use plenum_proto::v1::ConnectionQuality;
 
 /// What was measured of a participant's link over the last seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct LinkReport {
+pub(crate) struct Figures {
     /// Share of packets that never came, 0 to 1.
     pub loss: f32,
     /// Round trip time, zero when not known yet.
@@ -28,7 +28,7 @@ pub(crate) struct Score {
 }
 
 /// Rates a connection.
-pub(crate) fn rate(report: &LinkReport) -> Score {
+pub(crate) fn rate(report: &Figures) -> Score {
     let mos = mean_opinion_score(transmission_rating(report));
     let quality = if mos > EXCELLENT {
         ConnectionQuality::Excellent
@@ -46,7 +46,7 @@ const EXCELLENT: f32 = 4.1;
 const GOOD: f32 = 3.2;
 
 /// The R factor, 0 to 100 (93.2 undisturbed).
-fn transmission_rating(report: &LinkReport) -> f32 {
+fn transmission_rating(report: &Figures) -> f32 {
     const BASE: f32 = 93.2;
     // What packet loss concealment and retransmission bear (Bpl of G.113).
     const ROBUSTNESS: f32 = 20.0;
@@ -97,7 +97,7 @@ mod tests {
             ("less than nothing lost", -1.0, 0, 0, Excellent),
         ] {
             let (rtt, jitter) = (Duration::from_millis(rtt), Duration::from_millis(jitter));
-            let score = rate(&LinkReport { loss, rtt, jitter });
+            let score = rate(&Figures { loss, rtt, jitter });
             assert_eq!(score.quality, expected, "{case}: {}", score.mos);
             assert!((1.0..=4.5).contains(&score.mos), "{case}: {}", score.mos);
         }
@@ -105,19 +105,19 @@ mod tests {
 
     #[test]
     fn more_trouble_is_never_rated_better() {
-        type Trouble = fn(u16) -> LinkReport;
+        type Trouble = fn(u16) -> Figures;
         let troubles: [(&str, Trouble); 3] = [
-            ("loss", |n| LinkReport {
+            ("loss", |n| Figures {
                 loss: f32::from(n) / 300.0,
-                ..LinkReport::default()
+                ..Figures::default()
             }),
-            ("delay", |n| LinkReport {
+            ("delay", |n| Figures {
                 rtt: Duration::from_millis(u64::from(n) * 10),
-                ..LinkReport::default()
+                ..Figures::default()
             }),
-            ("jitter", |n| LinkReport {
+            ("jitter", |n| Figures {
                 jitter: Duration::from_millis(u64::from(n) * 3),
-                ..LinkReport::default()
+                ..Figures::default()
             }),
         ];
         for (name, trouble) in troubles {

@@ -93,6 +93,10 @@ impl Shard {
             Some(Kind::CreateIngress(_) | Kind::ListIngresses(_) | Kind::DeleteIngress(_)) => {
                 return Err(CommandError::NotAllowed("an ingress is the node's affair"));
             }
+            Some(Kind::ExplainSubscriptions(request)) => {
+                let session = self.participant_named(&request.room, &request.identity)?;
+                Reply::Subscriptions(self.explain(now, session))
+            }
             None => {
                 let problem = "names no command".to_owned();
                 return Err(CommandError::Invalid {

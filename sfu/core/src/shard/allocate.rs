@@ -1,6 +1,9 @@
 //! Sharing a participant's bandwidth among its subscriptions. Must not decide; the allocator does.
 
-use std::time::{Duration, Instant};
+use std::{
+    slice,
+    time::{Duration, Instant},
+};
 
 use plenum_proto::{
     node::{self, session_event::Kind as Told},
@@ -9,8 +12,9 @@ use plenum_proto::{
 
 use super::{Shard, state::Track};
 use crate::{
-    allocator::{self, Demand, Kind, Previous},
+    allocator::{self, Demand, Grant, Kind, Previous},
     key::{SessionKey, SubscriptionKey},
+    subscription::Limit,
     track::Layer,
 };
 
@@ -21,6 +25,7 @@ impl Shard {
             return;
         };
         let budget = participant.budget(now);
+        let is_capped = budget.is_some() && budget == participant.bandwidth_cap;
         let keys = participant.subscriptions.clone();
         let demands: Vec<Demand<SubscriptionKey>> = keys
             .iter()
@@ -37,6 +42,11 @@ impl Shard {
                 Some(_) => grant.layer,
                 None => None,
             };
+            let is_less = grant.layer < subscription.wanted;
+            subscription.limit = is_less.then(|| match is_capped {
+                true => Limit::Client,
+                false => limit_of(budget, &demands, &grant),
+            });
             if subscription.wish.cap == cap && subscription.is_paused == grant.paused {
                 continue;
             }
@@ -152,7 +162,11 @@ impl Shard {
     }
 
     /// What a subscription asks of the link; one that asks for nothing makes no demand.
-    fn demand_of(&self, now: Instant, key: SubscriptionKey) -> Option<Demand<SubscriptionKey>> {
+    pub(super) fn demand_of(
+        &self,
+        now: Instant,
+        key: SubscriptionKey,
+    ) -> Option<Demand<SubscriptionKey>> {
         let subscription = self.subscriptions.get(key)?;
         let track = self.tracks.get(subscription.track)?;
         let kind = kind_of(track);
@@ -181,6 +195,24 @@ impl Shard {
             ladder,
             previous,
         })
+    }
+}
+
+/// Whether it is the link or the other demands that a demand got no more.
+fn limit_of(
+    budget: Option<u64>,
+    demands: &[Demand<SubscriptionKey>],
+    grant: &Grant<SubscriptionKey>,
+) -> Limit {
+    let sound = demands.iter().filter(|demand| demand.kind == Kind::Audio);
+    let sound = sound.map(Demand::rate).sum();
+    let left = budget.map(|budget| budget.saturating_sub(sound));
+    let demand = demands.iter().find(|demand| demand.key == grant.key);
+    let alone = demand.map(|demand| allocator::allocate(left, slice::from_ref(demand)));
+    let alone = alone.iter().flatten().map(|alone| alone.layer).next();
+    match Some(grant.layer) < alone {
+        true => Limit::Others,
+        false => Limit::Link,
     }
 }
 

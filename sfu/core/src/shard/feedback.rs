@@ -31,7 +31,7 @@ impl Shard {
                     self.on_keyframe_request(now, subscription);
                 }
                 Feedback::Missing { slot, sequence } => self.repair(now, session, slot, sequence),
-                Feedback::Report(report) => self.on_egress_report(session, &report),
+                Feedback::Report(report) => self.on_egress_report(now, session, &report),
             }
         }
         self.feedback = told;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use super::{Shard, fanout::Pending, state::Format};
+use super::{Shard, fanout::Pending, link::LOSSY, state::Format};
 use crate::{
     DropReason,
     key::{SessionKey, SubscriptionKey, TrackKey},
@@ -242,6 +242,8 @@ impl Shard {
 
     /// An encoding began to flow: who waits for it or for better may switch.
     pub(super) fn on_flow(&mut self, now: Instant, key: TrackKey) {
+        /// Twice as often as this it is looked whether an encoding ceased.
+        const JUST_NOW: Duration = Duration::from_millis(200);
         let Some(track) = self.tracks.get_mut(key) else {
             return;
         };
@@ -250,6 +252,12 @@ impl Shard {
             return;
         }
         track.flowing = flowing;
+        // One that ceased flowed a moment ago.
+        let before = now.checked_sub(JUST_NOW).unwrap_or(now);
+        let is_lossy = track.uplink_loss(before) >= LOSSY;
+        if let Some(publisher) = self.participants.get_mut(track.owner).filter(|_| is_lossy) {
+            publisher.link.lossy_at = Some(now);
+        }
         for subscription in track.subscriptions.clone() {
             self.retarget(now, subscription);
         }

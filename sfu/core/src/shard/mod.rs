@@ -5,10 +5,12 @@ mod admin;
 mod allocate;
 mod deliver;
 mod direct;
+mod explain;
 mod fanout;
 mod feedback;
 mod forward;
 mod join;
+mod link;
 mod notify;
 mod plain;
 mod publish;
@@ -513,7 +515,7 @@ impl Shard {
                     None => self.stats.drop(DropReason::DataRefused),
                 }
             }
-            TransportEvent::IngressReport(report) => self.on_ingress_report(session, &report),
+            TransportEvent::IngressReport(report) => self.on_ingress_report(now, session, &report),
         }
     }
 

@@ -144,7 +144,7 @@ impl Shard {
             }
         }
         for (session, report) in reports {
-            self.on_ingress_report(session, &report);
+            self.on_ingress_report(now, session, &report);
             self.touch(session);
         }
     }

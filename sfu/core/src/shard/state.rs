@@ -16,7 +16,7 @@ use crate::{
     room::{Member, speaker::SpeakerDetector},
     rtp::{Codec, Packet, PayloadParams, Pt, Rid},
     session::{Session, SlotIndex},
-    subscription::{Forwarder, KeyframeThrottle, LayerView, Wish, views},
+    subscription::{Choices, Forwarder, KeyframeThrottle, LayerView, Limit, Wish, views},
     track::{
         DemandTracker, Encoding, EncodingInfo, Layer, PacketCache, PublisherClock, Reported,
         SoundCache,
@@ -78,7 +78,12 @@ pub(super) struct Link {
     pub(super) rtt: Option<Duration>,
     pub(super) egress_loss: f32,
     pub(super) ingress_loss: f32,
-    pub(super) jitter: Duration,
+    pub(super) egress_jitter: Duration,
+    pub(super) ingress_jitter: Duration,
+    /// When packets last got lost on the way to us.
+    pub(super) lossy_at: Option<Instant>,
+    /// What other shards were last told of the way to us, and when.
+    pub(super) spread: Option<(Instant, f32)>,
     /// What its subscriptions share since when, where that is limited; in bits per second.
     pub(super) allocated: Option<(u64, Instant)>,
     pub(super) told: Option<v1::ConnectionQuality>,
@@ -150,10 +155,16 @@ pub(super) struct Subscription {
     pub(super) wanted: Option<Layer>,
     /// The same within the allocator's grant: what the publisher is asked to send.
     pub(super) requested: Option<Layer>,
+    /// Since when that.
+    pub(super) requested_at: Option<Instant>,
     /// The section is negotiated.
     pub(super) is_live: bool,
     /// Paused for want of bandwidth, as the subscriber was told.
     pub(super) is_paused: bool,
+    /// Why less is granted than wanted.
+    pub(super) limit: Option<Limit>,
+    /// What was to flow of late, and why.
+    pub(super) choices: Choices,
     pub(super) told_unsupported: bool,
     /// Of a microphone that is not among the loudest: it is wanted all the same.
     pub(super) is_pinned: bool,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
-    subscription::{Forwarder, Wish, select},
+    subscription::{Choices, Forwarder, Wish, select},
     track::{Layer, plausible_size, wanted_qualities},
 };
 
@@ -255,7 +255,10 @@ impl Shard {
                 forwarder: subscriber.parked.remove(&slot).unwrap_or(fresh),
                 wanted: None,
                 requested: None,
+                requested_at: None,
                 is_paused: false,
+                limit: None,
+                choices: Choices::default(),
                 told_unsupported: false,
                 is_pinned: false,
             }
@@ -380,6 +383,9 @@ impl Shard {
             },
             &every,
         );
+        if before != subscription.requested {
+            subscription.requested_at = Some(now);
+        }
         let subscriber = self.participants.get(subscription.subscriber);
         let is_pinned = track.is_quiet
             && (subscription.priority > 0
@@ -393,7 +399,9 @@ impl Shard {
         let target = select(&subscription.wish, &views)
             .filter(|_| is_ready && !track.info.muted && !subscription.is_paused)
             .filter(|_| !is_left_out);
-        if subscription.forwarder.target() != target {
+        let from = subscription.forwarder.target();
+        let is_new = from != target;
+        if is_new {
             subscription.forwarder.retarget(target);
         }
         let wants = subscription
@@ -403,6 +411,9 @@ impl Shard {
         let (track, changed) = (subscription.track, before != subscription.requested);
         if let Some(track) = self.tracks.get_mut(track) {
             track.is_pinned |= is_pinned;
+        }
+        if is_new {
+            self.note_choice(now, key, from, &views);
         }
         self.mark_want(track);
         if let Some(encoding) = wants

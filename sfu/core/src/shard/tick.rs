@@ -1,22 +1,17 @@
-//! What is looked at ten times a second rather than per packet: speakers, demand, keyframes owed, links,
-//! and stays and rooms whose time is up.
+//! What is looked at ten times a second rather than per packet: speakers, demand, keyframes owed, and stays
+//! and rooms whose time is up.
 
 use std::time::{Duration, Instant};
 
 use plenum_proto::{
-    node::{self, CloseAction},
-    relay::control::Kind as Spread,
+    node::CloseAction,
     v1::{CloseReason, ParticipantState},
 };
 
 use super::{Shard, state::DirectCall};
 use crate::{
     key::{RoomKey, SessionKey},
-    room::{
-        Voice,
-        quality::{self, LinkReport},
-    },
-    session::StreamReport,
+    room::Voice,
 };
 
 /// How often.
@@ -135,56 +130,6 @@ impl Shard {
         for room in over {
             let (reason, action) = (CloseReason::RoomClosed, CloseAction::Disconnect);
             self.end_room(now, room, reason, action, Voice::All);
-        }
-    }
-
-    /// What a participant says of a stream that we send it.
-    pub(super) fn on_egress_report(&mut self, session: SessionKey, stream: &StreamReport) {
-        if let Some(participant) = self.participants.get_mut(session) {
-            let link = &mut participant.link;
-            link.egress_loss = stream.loss.unwrap_or(link.egress_loss);
-            self.on_report(session, stream);
-        }
-    }
-
-    /// What we see of a stream that a participant sends.
-    pub(super) fn on_ingress_report(&mut self, session: SessionKey, stream: &StreamReport) {
-        if let Some(participant) = self.participants.get_mut(session) {
-            let link = &mut participant.link;
-            link.ingress_loss = stream.loss.unwrap_or(link.ingress_loss);
-            self.on_report(session, stream);
-        }
-    }
-
-    /// Rates a participant's link anew.
-    fn on_report(&mut self, session: SessionKey, stream: &StreamReport) {
-        let Some(participant) = self.participants.get_mut(session) else {
-            return;
-        };
-        let link = &mut participant.link;
-        link.rtt = stream.rtt.or(link.rtt);
-        link.jitter = stream.jitter;
-        let score = quality::rate(&LinkReport {
-            loss: link.egress_loss.max(link.ingress_loss),
-            rtt: link.rtt.unwrap_or_default(),
-            jitter: link.jitter,
-        });
-        if link.told == Some(score.quality) {
-            return;
-        }
-        link.told = Some(score.quality);
-        let report = node::QualityReport {
-            qualities: vec![node::ParticipantQuality {
-                participant_id: (&participant.member.id).into(),
-                quality: score.quality.into(),
-                score: score.mos,
-            }],
-        };
-        let room = participant.room;
-        let is_taken = !participant.tracks.is_empty() && !participant.member.permissions.hidden;
-        self.tell_quality(session, &report);
-        if is_taken {
-            self.spread(room, Spread::Quality(report));
         }
     }
 }

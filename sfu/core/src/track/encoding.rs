@@ -47,6 +47,10 @@ pub(crate) struct Reported {
     pub sizes: [(u32, u32); LAYERS],
     /// Bits per second of each layer, 0 when nothing is known.
     pub rates: Grid<u64>,
+    /// Of a thousand packets those that never came.
+    pub missing: u16,
+    /// Of a thousand packets those that came after later ones: they were sent again, mostly.
+    pub late: u16,
 }
 
 /// One RTP stream of a track.
@@ -59,6 +63,7 @@ pub(crate) struct Encoding {
     clock: Option<SenderClock>,
     last_packet: Option<Instant>,
     newest_timestamp: Option<u32>,
+    newest_sequence: Option<u64>,
     window: Option<Window>,
     measured: Measured,
     layers: LayerReader,
@@ -77,6 +82,9 @@ struct Window {
     start: Instant,
     bytes: u64,
     frames: u32,
+    expected: u64,
+    received: u64,
+    late: u64,
     top_temporal: u8,
     top_spatial: u8,
     layer_bytes: Grid<u64>,
@@ -87,6 +95,8 @@ struct Window {
 struct Measured {
     bitrate: u64,
     fps: u32,
+    missing: u16,
+    late: u16,
     top_temporal: u8,
     top_spatial: u8,
     rates: Grid<u64>,
@@ -108,6 +118,9 @@ impl Encoding {
     const SILENCE: Duration = Duration::from_millis(1_500);
     /// The same for a screen, of which a still picture may rarely be repeated.
     const SCREEN_SILENCE: Duration = Duration::from_secs(10);
+    /// After a silence this long the packet that comes is no word on those before it: over a link they may not
+    /// have been wanted.
+    const INTERRUPTION: Duration = Duration::from_millis(500);
     /// RTP header, without extensions.
     const HEADER_BYTES: u64 = 12;
 
@@ -124,6 +137,7 @@ impl Encoding {
             clock: None,
             last_packet: None,
             newest_timestamp: None,
+            newest_sequence: None,
             window: None,
             measured: Measured::default(),
             layers: LayerReader::default(),
@@ -153,6 +167,8 @@ impl Encoding {
             spatial_layers: self.spatial_layers(),
             sizes: self.sizes(),
             rates: self.rates(now),
+            missing: self.missing(),
+            late: self.late(),
         }
     }
 
@@ -171,6 +187,7 @@ impl Encoding {
             self.clock = None;
         }
         self.codec = Some(packet.codec);
+        let expected = self.expected(packet);
         self.last_packet = self.last_packet.max(Some(now));
         let is_new_frame = self
             .newest_timestamp
@@ -183,7 +200,27 @@ impl Encoding {
         let window = self.roll(now);
         window.bytes += bytes;
         window.frames += u32::from(is_new_frame);
+        window.expected += expected;
+        window.received += 1;
+        window.late += u64::from(expected == 0);
         window.count(packet, bytes);
+    }
+
+    /// How many packets there must have been up to this one that were not counted yet.
+    fn expected(&mut self, packet: &Packet) -> u64 {
+        /// A greater step is another numbering.
+        const STEP_MAX: u64 = 10_000;
+        let goes_on = self.last_packet.is_some_and(|last| {
+            packet.arrival.saturating_duration_since(last) < Self::INTERRUPTION
+        });
+        let step = match self.newest_sequence.filter(|_| goes_on) {
+            Some(newest) => packet.sequence.saturating_sub(newest),
+            None => 1,
+        };
+        if step > 0 {
+            self.newest_sequence = Some(packet.sequence);
+        }
+        if step > STEP_MAX { 1 } else { step }
     }
 
     /// Takes what a packet tells of the layers there are.
@@ -216,6 +253,7 @@ impl Encoding {
     pub(crate) fn restart(&mut self) {
         self.clock = None;
         self.newest_timestamp = None;
+        self.newest_sequence = None;
         self.layers.forget();
         self.extent = None;
     }
@@ -278,6 +316,25 @@ impl Encoding {
     pub(crate) fn fps(&self) -> u32 {
         self.reported
             .map_or(self.measured.fps, |reported| reported.fps)
+    }
+
+    /// Of a thousand packets of late those that never came, not even when they were sent again, where the
+    /// track is published.
+    pub(crate) fn missing(&self) -> u16 {
+        self.reported
+            .map_or(self.measured.missing, |reported| reported.missing)
+    }
+
+    /// Of a thousand packets of late those that came behind their turn where the track is published.
+    pub(crate) fn late(&self) -> u16 {
+        self.reported
+            .map_or(self.measured.late, |reported| reported.late)
+    }
+
+    /// Packets missing here, of a track that is published on another shard: what was lost on the way from there.
+    pub(crate) fn missing_since(&self) -> u16 {
+        let origin = self.reported.map_or(u16::MAX, |reported| reported.missing);
+        self.measured.missing.saturating_sub(origin)
     }
 
     /// Number of temporal layers seen lately, at least 1.
@@ -347,6 +404,9 @@ impl Window {
             start,
             bytes: 0,
             frames: 0,
+            expected: 0,
+            received: 0,
+            late: 0,
             top_temporal: 0,
             top_spatial: 0,
             layer_bytes: Grid::default(),
@@ -379,8 +439,11 @@ impl Window {
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
         let fps = (u64::from(self.frames) * 1_000 + millis / 2) / millis;
         let rate = |bytes: u64| bytes.saturating_mul(8_000) / millis;
+        let share = |packets: u64| (packets * 1_000).checked_div(self.expected).unwrap_or(0) as u16;
         Measured {
             bitrate: rate(self.bytes),
+            missing: share(self.expected.saturating_sub(self.received)),
+            late: share(self.late.min(self.expected)),
             fps: u32::try_from(fps).unwrap_or(u32::MAX),
             top_temporal: self.top_temporal,
             top_spatial: self.top_spatial,
@@ -444,6 +507,39 @@ mod tests {
         now += Duration::from_secs(60);
         encoding.on_packet(&packet(120, 1_000_000, 0, now));
         assert_eq!(encoding.bitrate(now), 25 * 2 * 100 * 8);
+    }
+
+    #[test]
+    fn counts_what_never_came_and_not_what_was_not_asked_for() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        let mut encoding = Encoding::new(INFO, false);
+        let mut send = |numbers: &mut dyn Iterator<Item = u64>, from: Instant| {
+            for (step, number) in (0..).zip(numbers) {
+                encoding.on_packet(&packet(number, step, 0, from + ms(u64::from(step) * 10)));
+            }
+            (encoding.missing(), encoding.late())
+        };
+        // Every tenth is lost, and every twentieth is sent again and comes late.
+        let comes = |n: &u64| n % 20 != 10;
+        let order = |n: u64| match n % 20 {
+            0..=3 => n + 1,
+            4 => n - 4,
+            _ => n,
+        };
+        assert_eq!(
+            send(&mut (0..260).filter(comes).map(order), start),
+            (47, 47)
+        );
+        // Nothing was wanted for a while.
+        let later = start + ms(3_000);
+        assert_eq!(send(&mut (1_000..1_130), later), (0, 0));
+        assert_eq!(encoding.missing_since(), 0, "it is published here");
+        encoding.report(Reported {
+            missing: 20,
+            ..Reported::default()
+        });
+        assert_eq!(encoding.missing(), 20);
     }
 
     #[test]

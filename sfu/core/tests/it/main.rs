@@ -7,6 +7,7 @@ mod crowd;
 mod data;
 mod demand;
 mod direct;
+mod explain;
 mod imports;
 mod layers;
 mod limits;

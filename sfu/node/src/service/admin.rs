@@ -124,6 +124,7 @@ fn target(kind: &Kind) -> Target<'_> {
         Kind::CreateIngress(r) => Target::Ingress(&r.room),
         Kind::ListIngresses(r) => Target::Ingress(&r.room),
         Kind::DeleteIngress(r) => Target::Ingress(&r.room),
+        Kind::ExplainSubscriptions(r) => Target::Room(&r.room),
         Kind::SendData(r) => Target::Room(r.request.as_ref().map_or("", |request| &request.room)),
     }
 }

@@ -274,7 +274,7 @@ impl Client {
                 SourceKind::Video => at.saturating_sub(ENCODING_TIME),
             };
             for (number, encoder) in source.encoders.iter_mut().enumerate() {
-                if encoder.is_off {
+                if encoder.is_off || encoder.is_stopped {
                     continue;
                 }
                 let rid = settings

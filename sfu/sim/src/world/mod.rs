@@ -360,6 +360,12 @@ impl World {
         self.note_links();
     }
 
+    /// Changes the way between the shards.
+    pub fn set_relay_link(&mut self, link: LinkSettings) {
+        self.relay_link = link;
+        self.note_links();
+    }
+
     /// How long what was sent to a client since a moment waited at the limited link there.
     pub fn queued(&self, key: ClientKey, since: Duration) -> Vec<Duration> {
         let [address, _] = self.client(key).addresses();

@@ -206,6 +206,13 @@ impl World {
         self.clients[key.0].restart_publisher();
     }
 
+    /// A source ceases to make one of its encodings, whatever is asked of it.
+    pub fn stop_encoding(&mut self, key: ClientKey, source: SourceId, encoding: usize) {
+        let mut sources = self.clients[key.0].sources.iter_mut();
+        let source = sources.find(|known| known.id == source);
+        source.expect("a source of this client").encoders[encoding].is_stopped = true;
+    }
+
     /// Keyframe requests that came to a source.
     pub fn keyframe_requests(&self, key: ClientKey, source: SourceId) -> u64 {
         let sources = &self.client(key).sources;

@@ -261,6 +261,7 @@ fn quality_is_said_as_the_client_understands_it() {
                 participant_id: "PA_x".into(),
                 quality: quality.into(),
                 score: 4.5,
+                uplink: None,
             }],
         });
         let expected = expected.map(|quality| {

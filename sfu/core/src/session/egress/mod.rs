@@ -674,6 +674,11 @@ impl Egress {
         self.lane.deadline()
     }
 
+    /// Bits per second of payload sent of late on a section; `None` when that is not known yet.
+    pub(crate) fn bitrate(&self, now: Instant, slot: SlotIndex) -> Option<u64> {
+        self.slots.get(slot.0)?.stream.as_ref()?.bitrate(now)
+    }
+
     /// Bits per second the link takes; `None` while nothing is known against it.
     pub(crate) fn budget(&self, now: Instant) -> Option<u64> {
         self.lane.congestion.budget(now)

@@ -2,7 +2,7 @@
 //! receiver says of it. A stream lives as long as one subscription uses a section; the next one gets
 //! new SSRCs, so that no key, SSRC and number ever come together twice (RFC 3711 section 9.1).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     header::ElementIds,
@@ -40,6 +40,8 @@ pub(super) struct Stream {
     newest: Option<(u32, Instant, u32)>,
     /// Packets sent when the last report was made.
     reported: u32,
+    /// When the two newest reports were made, and what had been sent by then: octets.
+    samples: [Option<(Instant, u32)>; 2],
     /// Of the receiver's last report: what was expected and lost up to it.
     last_block: Option<(u32, i32)>,
 }
@@ -58,6 +60,7 @@ impl Stream {
             octets: 0,
             newest: None,
             reported: 0,
+            samples: [None; 2],
             last_block: None,
         }
     }
@@ -116,8 +119,9 @@ impl Stream {
     pub(super) fn report(&mut self, now: Instant, wall: NtpTime) -> Option<SenderInfo> {
         let (timestamp, captured, rate) = self.newest?;
         self.reported = self.packets;
-        let ticks =
-            |span: std::time::Duration| (span.as_micros() * u128::from(rate) / 1_000_000) as u32;
+        let [_, newest] = self.samples;
+        self.samples = [newest, Some((now, self.octets))];
+        let ticks = |span: Duration| (span.as_micros() * u128::from(rate) / 1_000_000) as u32;
         // A capture time may lie ahead of us a little: clocks are estimates.
         let rtp = match now.checked_duration_since(captured) {
             Some(later) => timestamp.wrapping_add(ticks(later)),
@@ -130,6 +134,27 @@ impl Stream {
             packets: self.packets,
             octets: self.octets,
         })
+    }
+
+    /// Bits per second of late, of payload: between the newest reports, or since the newest when that is long
+    /// ago. `None` before there is anything to go by.
+    pub(super) fn bitrate(&self, now: Instant) -> Option<u64> {
+        /// Reports of a stream that flows are a second apart.
+        const STALE: Duration = Duration::from_millis(1_500);
+        let [before, newest] = self.samples;
+        let (at, octets) = newest?;
+        let rate = |from: (Instant, u32), to: (Instant, u32)| {
+            let millis = to.0.saturating_duration_since(from.0).as_millis();
+            let bits = u128::from(to.1.wrapping_sub(from.1)) * 8_000;
+            bits.checked_div(millis)
+                .and_then(|rate| u64::try_from(rate).ok())
+        };
+        let is_stale = now.saturating_duration_since(at) > STALE;
+        match before.filter(|_| !is_stale) {
+            Some(before) => rate(before, (at, octets)),
+            None if is_stale => rate((at, octets), (now, self.octets)),
+            None => None,
+        }
     }
 
     /// What a report says of the time since the one before: packets expected, and lost of them.
@@ -179,8 +204,6 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn block(highest_sequence: u32, cumulative_lost: i32) -> ReportBlock {
@@ -215,6 +238,21 @@ mod tests {
         stream.on_sent(24_000, start, 48_000, 50);
         let report = stream.report(start + second, wall).unwrap();
         assert_eq!((report.rtp, report.packets, report.octets), (0, 3, 200));
+    }
+
+    #[test]
+    fn the_rate_is_that_between_reports_and_falls_with_silence() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let wall = NtpTime::from_unix(second);
+        let mut stream = Stream::new(7, None, 0);
+        assert_eq!(stream.bitrate(start), None);
+        for step in 0..3 {
+            stream.on_sent(step, start, 90_000, 1_000 * (step as usize + 1));
+            stream.report(start + step * second, wall);
+        }
+        assert_eq!(stream.bitrate(start + 3 * second), Some(24_000));
+        assert_eq!(stream.bitrate(start + 4 * second), Some(0));
     }
 
     #[test]

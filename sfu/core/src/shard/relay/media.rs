@@ -359,6 +359,8 @@ impl Shard {
             || both.any(|(is, told)| {
                 let layers = |of: &Reported| (of.flowing, of.spatial_layers, of.temporal_layers);
                 layers(&is) != layers(told)
+                    || is.missing.abs_diff(told.missing) > 10
+                    || is.late.abs_diff(told.late) > 10
                     || differs(is.bitrate, told.bitrate)
                     || differs(is.fps.into(), told.fps.into())
             })

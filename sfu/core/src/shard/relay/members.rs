@@ -368,14 +368,22 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_quality(&mut self, room: RoomKey, link: LinkKey, report: node::QualityReport) {
+    pub(super) fn on_quality(
+        &mut self,
+        now: Instant,
+        room: RoomKey,
+        link: LinkKey,
+        report: node::QualityReport,
+    ) {
         let behind = self.members_behind(room, link);
         for quality in report.qualities {
             let about = behind.iter().copied().find(|key| {
                 let found = self.participants.get(*key);
                 found.is_some_and(|p| p.member.id.as_str() == quality.participant_id)
             });
-            if let Some(about) = about {
+            if let Some(about) = about
+                && self.on_uplink(now, about, &quality)
+            {
                 let qualities = vec![quality];
                 self.tell_quality(about, &node::QualityReport { qualities });
             }
@@ -447,6 +455,8 @@ pub(super) fn flow_message(flow: &Reported) -> EncodingFlow {
         bitrate: flow.bitrate,
         fps: flow.fps,
         temporal_layers: flow.temporal_layers.into(),
+        missing: flow.missing.into(),
+        late: flow.late.into(),
         layers: layers
             .take(flow.spatial_layers.into())
             .map(|(&(width, height), rates)| LayerFlow {
@@ -468,6 +478,8 @@ pub(super) fn reported(flow: Option<&EncodingFlow>) -> Reported {
         fps: flow.fps,
         temporal_layers: flow.temporal_layers.min(LAYERS as u32) as u8,
         spatial_layers: flow.layers.len().min(LAYERS) as u8,
+        missing: u16::try_from(flow.missing).unwrap_or(0),
+        late: u16::try_from(flow.late).unwrap_or(0),
         ..Reported::default()
     };
     let places = reported.sizes.iter_mut().zip(&mut reported.rates);

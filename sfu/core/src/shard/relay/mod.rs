@@ -101,7 +101,7 @@ impl Shard {
             Kind::Flow(flow) => self.on_relayed_flow(now, link, &flow),
             Kind::Data(data) => self.on_relayed_data(now, room, data),
             Kind::Levels(levels) => self.on_levels(room, link, &levels),
-            Kind::Quality(report) => self.on_quality(room, link, report),
+            Kind::Quality(report) => self.on_quality(now, room, link, report),
             Kind::Attach(_)
             | Kind::Refused(_)
             | Kind::Snapshot(_)
