@@ -2,7 +2,7 @@
 // Runs the tests with real clients against a `plenum` of their own.
 //
 //   ./setup                      once: packages, virtual environment, browser
-//   node run.mjs [suite…]        all suites, or the named ones
+//   node run.mjs [suite…]        all suites but those by hand, or the named ones
 //
 // PLENUM_BIN    the program to start; default target/debug/plenum
 // PLENUM_URL    an instance that already runs: nothing is started. PLENUM_API_KEY and
@@ -23,7 +23,7 @@ const node = (folder) => {
   const files = readdirSync(`${HERE}${folder}`)
     .filter((name) => /\.test\.m?js$/.test(name))
     .sort();
-  const flags = ['--test-concurrency=1', '--test-timeout=120000', '--test-reporter=spec'];
+  const flags = ['--test-concurrency=1', `--test-timeout=${SUITES[folder].byHand ? 600_000 : 120_000}`, '--test-reporter=spec'];
   return [process.execPath, '--test', ...flags, ...files.map((name) => `${folder}/${name}`)];
 };
 const pytest = (folder) => [PYTHON, '-m', 'pytest', '-q', folder];
@@ -34,6 +34,8 @@ const SUITES = {
   page: { command: node, minutes: 8 },
   // Needs root, and says so where it is skipped.
   network: { command: node, minutes: 6 },
+  // Minutes of real time for each codec, and needs root and the shaper.
+  links: { command: node, minutes: 15, byHand: true },
   direct: { command: node, minutes: 2 },
   'sdk-node': { command: node, minutes: 4 },
   'sdk-python': { command: pytest, minutes: 6 },
@@ -87,7 +89,7 @@ async function main() {
     throw new Error(`no such suite: ${unknown}; there are ${Object.keys(SUITES)}`);
   const wanted = named.length
     ? named
-    : Object.keys(SUITES).filter((name) => existsSync(HERE + name));
+    : Object.keys(SUITES).filter((name) => !SUITES[name].byHand && existsSync(HERE + name));
 
   const started = process.env.PLENUM_URL ? null : await startPlenum(ROOT);
   const environment = {

@@ -32,6 +32,11 @@ impl Bottleneck {
         self.rate = rate;
     }
 
+    /// Changes what the queue holds; what waits already stays.
+    pub fn set_queue(&mut self, queue: Duration) {
+        self.queue = queue;
+    }
+
     /// Bits per second.
     pub fn rate(&self) -> u64 {
         self.rate

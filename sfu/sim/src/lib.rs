@@ -10,20 +10,24 @@
 mod bottleneck;
 mod client;
 mod connection;
+mod line;
 mod live;
 mod media;
 mod network;
 mod oracle;
+mod spec;
 mod svc;
 mod trace;
 mod world;
 
 pub use bottleneck::Bottleneck;
 pub use client::{Client, ClientOptions, DataMessage, DataTo, Stream};
+pub use line::Shaper;
 pub use live::{Live, LiveDatagram};
 pub use media::{SourceId, SourceKind, VideoCodec, VideoSettings};
 pub use network::{Bursts, LinkSettings};
 pub use oracle::{StreamReport, Violation};
+pub use spec::SpecError;
 pub use svc::{LayerFrame, Prediction, Scalability};
 pub use trace::Trace;
 pub use world::{ClientKey, PlainKey, PlainTold, PlainWay, Tapped, World};

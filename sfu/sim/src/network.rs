@@ -12,7 +12,10 @@ use bytes::Bytes;
 use plenum_proto::node::SessionEvent;
 use sfu_core::{Command, RelayFrame};
 
-use crate::{Bottleneck, world::ClientKey};
+use crate::{
+    line::{Fate, Line},
+    world::ClientKey,
+};
 
 /// One direction of the way between a client and the node.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,6 +87,21 @@ impl LinkSettings {
         }
     }
 
+    /// When a datagram that passed the bottleneck arrives. `turn` is when the newest does that keeps its turn.
+    pub(crate) fn arrival(
+        &self,
+        passed: Duration,
+        turn: &mut Duration,
+        fate: &mut Fate,
+    ) -> Duration {
+        let at = (passed + self.delay + fate.part_of(self.jitter)).max(*turn);
+        if fate.chance(self.reordering) {
+            return at + fate.part_of(Self::LATE);
+        }
+        *turn = at;
+        at
+    }
+
     /// Whether all that is sent arrives, in order.
     pub(crate) fn is_perfect(&self) -> bool {
         self.loss <= 0.0 && self.reordering <= 0.0 && self.bursts.is_none() && self.rate.is_none()
@@ -135,22 +153,10 @@ pub(crate) struct Network {
     /// How often a datagram of this kind was sent.
     kinds: BTreeMap<(SocketAddr, SocketAddr, u64), u64>,
     /// The links to and from a client, by its address; true: to the node.
-    links: BTreeMap<(IpAddr, bool), Link>,
+    links: BTreeMap<(IpAddr, bool), Line>,
     /// Datagrams sent from one node to another.
     hops: BTreeMap<(usize, usize), u64>,
     pub(crate) lost: u64,
-}
-
-/// One direction of the way between a client and the node, as it is now.
-#[derive(Debug)]
-struct Link {
-    bottleneck: Option<Bottleneck>,
-    /// Draws of when bursts of losses begin and end.
-    dice: Fate,
-    /// Until when, and whether most is lost meanwhile.
-    spell: (Duration, bool),
-    /// What passed the bottleneck: when it came, how long that took, and its bytes.
-    passed: Vec<(Duration, Duration, usize)>,
 }
 
 /// IPv4 and UDP.
@@ -195,23 +201,20 @@ impl Network {
         let passed = self
             .links
             .entry((client, to_node))
-            .or_insert_with(|| Link::new(seed, client, to_node))
+            .or_insert_with(|| {
+                let which = number_of(client) << 1 ^ u64::from(to_node);
+                Line::recording(seed ^ which)
+            })
             .pass(now, link, letter.bytes.len() + HEADERS, &mut fate);
         let Some(passed) = passed.filter(|_| !fate.chance(link.loss)) else {
             self.lost += 1;
             return;
         };
-        let mut at = passed + link.delay + fate.part_of(link.jitter);
         let turn = self
             .turns
             .entry((letter.source, letter.destination))
             .or_default();
-        at = at.max(*turn);
-        if fate.chance(link.reordering) {
-            at += fate.part_of(LinkSettings::LATE);
-        } else {
-            *turn = at;
-        }
+        let at = link.arrival(passed, turn, &mut fate);
         let cargo = if to_node {
             Cargo::ToNode(letter)
         } else {
@@ -227,7 +230,7 @@ impl Network {
         since: Duration,
     ) -> impl Iterator<Item = (Duration, usize)> {
         let link = self.links.get(&(client, false)).into_iter();
-        link.flat_map(|link| &link.passed)
+        link.flat_map(Line::passed)
             .filter(move |(at, ..)| *at >= since)
             .map(|(_, wait, bytes)| (*wait, *bytes))
     }
@@ -305,95 +308,11 @@ impl Network {
     }
 }
 
-impl Link {
-    fn new(seed: u64, client: IpAddr, to_node: bool) -> Self {
-        Self {
-            bottleneck: None,
-            dice: Fate(mix(seed ^ number_of(client) << 1 ^ u64::from(to_node))),
-            spell: (Duration::ZERO, true),
-            passed: Vec::new(),
-        }
-    }
-
-    /// When a datagram has passed; nothing when it is dropped.
-    fn pass(
-        &mut self,
-        now: Duration,
-        settings: &LinkSettings,
-        bytes: usize,
-        fate: &mut Fate,
-    ) -> Option<Duration> {
-        let loss = self.burst_loss(now, settings.bursts);
-        let Some((rate, queue)) = settings.rate else {
-            self.bottleneck = None;
-            return (loss <= 0.0 || !fate.chance(loss)).then_some(now);
-        };
-        let bottleneck = self
-            .bottleneck
-            .get_or_insert_with(|| Bottleneck::new(rate, queue));
-        if bottleneck.rate() != rate {
-            bottleneck.set_rate(now, rate);
-        }
-        let passed = bottleneck.send(now, bytes)?;
-        self.passed.push((now, passed - now, bytes));
-        (loss <= 0.0 || !fate.chance(loss)).then_some(passed)
-    }
-
-    fn burst_loss(&mut self, now: Duration, bursts: Option<Bursts>) -> f64 {
-        let Some(bursts) = bursts else { return 0.0 };
-        while self.spell.0 <= now {
-            let (until, is_bad) = self.spell;
-            let mean = if is_bad { bursts.every } else { bursts.last };
-            // Exponential, and never of no length at all.
-            let length = mean.mul_f64(-(1.0 - self.dice.draw()).ln() + 1e-3);
-            self.spell = (until + length, !is_bad);
-        }
-        if self.spell.1 { bursts.loss } else { 0.0 }
-    }
-}
-
-/// A few random draws for one datagram.
-#[derive(Debug)]
-struct Fate(u64);
-
-impl Fate {
-    fn of(seed: u64, parts: [u64; 4]) -> Self {
-        Self(
-            parts
-                .into_iter()
-                .fold(seed, |state, part| mix(state ^ part)),
-        )
-    }
-
-    /// From 0 up to 1.
-    fn draw(&mut self) -> f64 {
-        self.0 = mix(self.0);
-        // 53 bits are what the mantissa holds.
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn chance(&mut self, probability: f64) -> bool {
-        self.draw() < probability
-    }
-
-    fn part_of(&mut self, span: Duration) -> Duration {
-        span.mul_f64(self.draw())
-    }
-}
-
 fn number_of(address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(ip) => ip.to_bits().into(),
         IpAddr::V6(_) => 0,
     }
-}
-
-/// A step of the SplitMix64 generator.
-fn mix(state: u64) -> u64 {
-    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let state = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let state = (state ^ state >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    state ^ state >> 31
 }
 
 impl PartialEq for Parcel {

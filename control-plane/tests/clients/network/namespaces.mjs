@@ -7,6 +7,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { cleanEnvironment } from '../lib/plenum.mjs';
+import { Shaper } from './shaper.mjs';
 
 const execute = (tool, args) => promisify(execFile)(tool, args, { env: cleanEnvironment() });
 
@@ -35,9 +36,11 @@ export async function obstacle() {
 const works = (tool, args) => execute(tool, args).then(() => true, () => false);
 
 export class Internet {
-  static async build() {
+  // With `shaper`, the program of sfu/sim/examples, the cable to the client's home can be made bad: see `shaper`
+  // of what is built.
+  static async build({ shaper } = {}) {
     const internet = new Internet();
-    await internet.#build();
+    await internet.#build(shaper);
     return internet;
   }
 
@@ -76,6 +79,7 @@ export class Internet {
   }
 
   async remove() {
+    await this.shaper?.stop();
     for (const where of ['server', 'router', 'client']) await works('ip', ['netns', 'del', this.#name(where)]);
   }
 
@@ -83,13 +87,14 @@ export class Internet {
     return `plenum-${process.pid}-${where}`;
   }
 
-  async #build() {
+  async #build(shaper) {
     for (const where of ['server', 'router', 'client']) {
       await execute('ip', ['netns', 'add', this.#name(where)]);
       await this.run(where, 'ip', 'link', 'set', 'lo', 'up');
     }
     await this.#link('router', 'net', 'server', 'net');
-    await this.#link('router', 'home', 'client', 'home');
+    if (shaper) await this.#shape(shaper);
+    else await this.#link('router', 'home', 'client', 'home');
     const addresses = [
       ['server', 'net', '10.50.0.1/24', '10.50.0.2/24', 'fd50::1/64'],
       ['router', 'net', '10.50.0.254/24', 'fd50::fe/64'],
@@ -107,6 +112,17 @@ export class Internet {
     await this.run('server', 'ip', '-6', 'route', 'add', 'default', 'via', 'fd50::fe');
     await this.run('router', 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
     await this.run('router', 'iptables', '-t', 'nat', '-A', 'POSTROUTING', '-o', 'net', '-j', 'MASQUERADE');
+  }
+
+  // The cable to the client's home, with the shaper in it.
+  async #shape(program) {
+    const ends = { client: `pn${process.pid}`, router: `pf${process.pid}` };
+    this.shaper = await Shaper.start(program, ends.client, ends.router);
+    for (const [where, name] of Object.entries(ends)) {
+      await execute('ip', ['link', 'set', name, 'netns', this.#name(where)]);
+      await this.run(where, 'ip', 'link', 'set', name, 'name', 'home');
+      await this.run(where, 'ip', 'link', 'set', 'home', 'up');
+    }
   }
 
   // A cable between two namespaces.

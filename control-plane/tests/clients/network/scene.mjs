@@ -15,8 +15,8 @@ import { Person } from '../page/person.mjs';
 import { Internet, SERVER, obstacle } from './namespaces.mjs';
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
-const ORIGIN = `http://${SERVER.v4}:443`;
-const KEY = ['network', 'a-secret-of-the-network-tests-only'];
+export const ORIGIN = `http://${SERVER.v4}:443`;
+export const KEY = ['network', 'a-secret-of-the-network-tests-only'];
 export const URLS = {
   udp: `turn:${SERVER.v4}:3478?transport=udp`,
   tcp: `turn:${SERVER.v4}:3478?transport=tcp`,
@@ -97,10 +97,11 @@ export async function inScene(name, declare) {
 }
 
 export class Scene {
-  static async open() {
+  // `options` are those of Internet.build.
+  static async open(options) {
     const scene = new Scene();
     scene.folder = await mkdtemp(join(tmpdir(), 'plenum-network-'));
-    scene.internet = await Internet.build();
+    scene.internet = await Internet.build(options);
     try {
       await scene.#start();
     } catch (error) {
@@ -119,13 +120,18 @@ export class Scene {
     const [command, ...args] = this.internet.within('server', program(ROOT), '--config', `${this.folder}/plenum.toml`);
     const isReady = () => this.internet.run('server', 'curl', '-fsS', `${ORIGIN}/readyz`).then(() => true, () => false);
     this.plenum = await launch(`${this.folder}/plenum.log`, command, args, isReady);
+    this.browser = await this.launch('client');
+    await this.browser.context.addInitScript(`(${instrument})()`);
+  }
+
+  // A browser in a namespace; `more` are flags.
+  async launch(where, more = []) {
     const chromium = process.env.PLENUM_TESTS_CHROMIUM ?? '/usr/bin/chromium';
-    const wrapper = `${this.folder}/chromium`;
-    await writeFile(wrapper, `#!/bin/sh\nexec ${this.internet.within('client', chromium).join(' ')} "$@"\n`, { mode: 0o755 });
+    const wrapper = `${this.folder}/chromium-${where}`;
+    await writeFile(wrapper, `#!/bin/sh\nexec ${this.internet.within(where, chromium).join(' ')} "$@"\n`, { mode: 0o755 });
     // The page is not https here, and the certificate of TURN is nobody's.
     const flags = [`--unsafely-treat-insecure-origin-as-secure=${ORIGIN}`, '--ignore-certificate-errors'];
-    this.browser = await launchBrowser(flags, wrapper);
-    await this.browser.context.addInitScript(`(${instrument})()`);
+    return launchBrowser([...flags, ...more], wrapper);
   }
 
   // Two people in a fresh room; `only` holds their connections to one TURN server's URL. They are gone after `body`.
