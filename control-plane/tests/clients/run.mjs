@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Runs the tests with real clients against a `plenum` of their own.
+// Runs the tests with real clients, each lane of suites against a `plenum` of its own. What a suite says is
+// shown when it is done.
 //
 //   ./setup                      once: packages, virtual environment, browser
 //   node run.mjs [suite…]        all suites but those by hand, or the named ones
@@ -11,7 +12,7 @@
 // PLENUM_AGENTS_PYTHON the one with agents/requirements.txt; default target/agents-venv/bin/python
 
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startPlenum } from './lib/plenum.mjs';
 
@@ -26,38 +27,55 @@ const node = (folder) => {
   const flags = ['--test-concurrency=1', `--test-timeout=${SUITES[folder].byHand ? 600_000 : 120_000}`, '--test-reporter=spec'];
   return [process.execPath, '--test', ...flags, ...files.map((name) => `${folder}/${name}`)];
 };
+// Firefox takes no loopback address for media.
+const inNetwork = (folder) => [`${HERE}${folder}/network`, ...node(folder)];
 const pytest = (folder) => [PYTHON, '-m', 'pytest', '-q', folder];
 
-// In the order in which they tell most.
-const SUITES = {
-  'sdk-js': { command: node, minutes: 12 },
-  page: { command: node, minutes: 8 },
-  // Needs root, and says so where it is skipped.
-  network: { command: node, minutes: 6 },
-  // Minutes of real time for each codec, and needs root and the shaper.
-  links: { command: node, minutes: 15, byHand: true },
-  direct: { command: node, minutes: 2 },
-  'sdk-node': { command: node, minutes: 4 },
-  'sdk-python': { command: pytest, minutes: 6 },
-  'grpc-python': { command: pytest, minutes: 4 },
-  'whip-js': { command: node, minutes: 5 },
-  'whip-aiortc': { command: pytest, minutes: 4 },
-  agents: { command: pytest, minutes: 4 },
-  // Brings up its own processes: `sfu`, `control-plane`, `loadtest`, and etcd.
-  cluster: { command: node, minutes: 4 },
-};
+// Stages follow one another, lanes of a stage go side by side. Beside the long suite of the browser go those
+// that leave it a processor; those that measure times have the machine to themselves.
+const STAGES = [
+  [
+    { 'sdk-js': { command: node, minutes: 12 } },
+    {
+      'sdk-python': { command: pytest, minutes: 6 },
+      'sdk-node': { command: node, minutes: 4 },
+      'grpc-python': { command: pytest, minutes: 4 },
+      'whip-aiortc': { command: pytest, minutes: 4 },
+    },
+  ],
+  [
+    {
+      page: { command: node, minutes: 8 },
+      // Needs root, as does Firefox's, and says so where it is skipped.
+      network: { command: node, minutes: 6 },
+      // Minutes of real time for each codec, and needs root and the shaper.
+      links: { command: node, minutes: 15, byHand: true },
+      firefox: { command: inNetwork, minutes: 3 },
+      direct: { command: node, minutes: 2 },
+      'whip-js': { command: node, minutes: 5 },
+      agents: { command: pytest, minutes: 4 },
+      // Brings up its own processes: `sfu`, `control-plane`, `loadtest`, and etcd.
+      cluster: { command: node, minutes: 4 },
+    },
+  ],
+];
+const SUITES = Object.assign({}, ...STAGES.flat());
 
-// Runs one suite in a process group of its own, so that none of its processes outlives it.
+// Runs one suite in a process group of its own, so that none of its processes outlives it. Resolves to
+// { isGood, said }.
 function run(name, environment) {
   const { command, minutes } = SUITES[name];
   const [program, ...args] = command(name);
   return new Promise((resolve) => {
+    const said = [];
     const child = spawn(program, args, {
       cwd: HERE,
       env: environment,
-      stdio: 'inherit',
+      stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => said.push(text));
+    const finish = (isGood) => resolve({ isGood, said: Buffer.concat(said) });
     const stop = () => {
       try {
         process.kill(-child.pid, 'SIGKILL');
@@ -66,31 +84,27 @@ function run(name, environment) {
       }
     };
     const timer = setTimeout(() => {
-      console.error(`suite ${name}: not done after ${minutes} minutes`);
+      said.push(Buffer.from(`suite ${name}: not done after ${minutes} minutes\n`));
       stop();
     }, minutes * 60_000);
     child.on('error', (error) => {
       clearTimeout(timer);
-      console.error(`suite ${name}: ${error.message}`);
-      resolve(false);
+      said.push(Buffer.from(`suite ${name}: ${error.message}\n`));
+      finish(false);
     });
     child.on('exit', (code) => {
       clearTimeout(timer);
       stop();
-      resolve(code === 0);
+      // Whatever left the group and lives on may keep the output open.
+      setTimeout(finish, 5000, code === 0).unref();
     });
+    child.on('close', (code) => finish(code === 0));
   });
 }
 
-async function main() {
-  const named = process.argv.slice(2);
-  const unknown = named.filter((name) => !(name in SUITES));
-  if (unknown.length)
-    throw new Error(`no such suite: ${unknown}; there are ${Object.keys(SUITES)}`);
-  const wanted = named.length
-    ? named
-    : Object.keys(SUITES).filter((name) => !SUITES[name].byHand && existsSync(HERE + name));
-
+// Runs suites one after the other, against an instance of their own unless there is one already; returns
+// what failed.
+async function runLane(names) {
   const started = process.env.PLENUM_URL ? null : await startPlenum(ROOT);
   const environment = {
     ...process.env,
@@ -98,17 +112,32 @@ async function main() {
     NODE_ENV: 'production',
   };
   const failed = [];
-  for (const name of wanted) {
+  for (const name of names) {
     const since = Date.now();
+    const { isGood, said } = await run(name, environment);
+    if (!isGood) failed.push(name);
     console.log(`\n== real clients: ${name}`);
-    if (!(await run(name, environment))) failed.push(name);
+    process.stdout.write(said);
     console.log(`== real clients: ${name} took ${Math.round((Date.now() - since) / 1000)} s`);
   }
   const complaint = await started?.stop();
   if (complaint) failed.push(complaint);
-  if (!failed.length) return;
-  if (started) console.error(`\nlast lines of ${started.log}:\n${started.tail()}`);
-  throw new Error(`failed: ${failed.join('; ')}`);
+  if (failed.length && started) console.error(`\nlast lines of ${started.log}:\n${started.tail()}`);
+  return failed;
+}
+
+async function main() {
+  const named = process.argv.slice(2);
+  const unknown = named.filter((name) => !(name in SUITES));
+  if (unknown.length)
+    throw new Error(`no such suite: ${unknown}; there are ${Object.keys(SUITES)}`);
+  const failed = [];
+  for (const stage of STAGES) {
+    const lanes = stage.map((lane) => Object.keys(lane).filter((name) => (named.length ? named.includes(name) : !lane[name].byHand)));
+    const results = await Promise.allSettled(lanes.filter((lane) => lane.length).map(runLane));
+    failed.push(...results.flatMap(({ value, reason }) => value ?? reason.message));
+  }
+  if (failed.length) throw new Error(`failed: ${failed.join('; ')}`);
 }
 
 main().catch((error) => {
