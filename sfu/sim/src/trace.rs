@@ -96,7 +96,7 @@ impl Trace {
     /// What the link is at a moment; at the end it stays as it is.
     pub fn at(&self, at: Duration) -> LinkSettings {
         let index = (at.as_micros() / Self::STEP.as_micros()) as usize;
-        let link = self.links.get(index).or(self.links.last());
+        let link = self.links.get(index).or_else(|| self.links.last());
         link.copied().unwrap_or_default()
     }
 
