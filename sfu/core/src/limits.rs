@@ -32,9 +32,11 @@ pub struct Limits {
     pub data_channels: usize,
     /// Bytes of one data message.
     pub data_message_bytes: usize,
-    /// Bytes waiting in one participant's data channel: past it lossy messages are dropped, and a
-    /// reader so slow on the reliable channel is disconnected.
+    /// Bytes that wait for one participant in its transport, and again as many reliable ones before it: past that
+    /// they are dropped, and one that takes nothing for ten seconds has to reconnect.
     pub data_buffer_bytes: usize,
+    /// Bytes of lossy messages that wait for one participant: past it, further ones are dropped.
+    pub data_lossy_buffer_bytes: usize,
     /// Bytes of names and identities.
     pub name_bytes: usize,
     /// Bytes of the metadata of a room or participant.
@@ -63,6 +65,7 @@ impl Default for Limits {
             data_channels: 16,
             data_message_bytes: 256 * 1024,
             data_buffer_bytes: 1024 * 1024,
+            data_lossy_buffer_bytes: 64 * 1024,
             name_bytes: 256,
             metadata_bytes: 512 * 1024,
             attributes_bytes: 64 * 1024,

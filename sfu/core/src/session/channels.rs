@@ -1,9 +1,15 @@
 //! Data channels of one participant. Two labels have a meaning: `_reliable` (ordered) and `_lossy`
 //! (unordered, no retransmission, RFC 8832). The client sends on its own and receives on ours. Owns
-//! the rule for slow readers: a lossy message is dropped when the buffer is full; what waits for the
-//! reliable channel is kept up to a cap, past which the reader is disconnected.
+//! the rule for slow readers. A lossy message is dropped when much of its kind waits already
+//! (`data_lossy_buffer_bytes`), so that what comes is new. Reliable ones wait in the transport and then
+//! in a backlog, both up to a cap (`data_buffer_bytes`), past which they are dropped too: a sender that is
+//! faster than a reader must not cost it its stay. A reader that takes nothing at all for long has to
+//! reconnect.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 
@@ -12,6 +18,9 @@ use crate::Limits;
 
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
+
+/// How long a full backlog may stand still.
+const STALLED: Duration = Duration::from_secs(10);
 
 /// The channels of one participant.
 #[derive(Debug, Default)]
@@ -26,16 +35,18 @@ pub(crate) struct Channels {
     lossy_open: bool,
     backlog: VecDeque<Vec<u8>>,
     backlog_bytes: usize,
+    /// When something last left the backlog, or came to an empty one.
+    moved_at: Option<Instant>,
 }
 
 /// What became of a message to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     Yes,
-    /// Lossy, and the buffer is full or the channel not open.
+    /// Too much waits already, or it is lossy and the channel not open.
     Dropped,
-    /// The reader is too slow for the reliable channel.
-    TooSlow,
+    /// The reader has stopped to take reliable messages.
+    Stalled,
 }
 
 impl Channels {
@@ -106,6 +117,7 @@ impl Channels {
     /// Sends to the client.
     pub(crate) fn send(
         &mut self,
+        now: Instant,
         transport: &mut Transport,
         reliable: bool,
         message: &[u8],
@@ -115,8 +127,10 @@ impl Channels {
             return Sent::Dropped;
         }
         if !reliable {
-            let sent =
-                self.lossy_open && self.lossy.is_some_and(|id| write(transport, id, message));
+            let id = self.lossy.filter(|id| {
+                self.lossy_open && waiting(transport, *id) <= limits.data_lossy_buffer_bytes
+            });
+            let sent = id.is_some_and(|id| write(transport, id, message));
             return if sent { Sent::Yes } else { Sent::Dropped };
         }
         if self.backlog.is_empty()
@@ -128,7 +142,15 @@ impl Channels {
             return Sent::Yes;
         }
         if self.backlog_bytes + message.len() > limits.data_buffer_bytes {
-            return Sent::TooSlow;
+            let stands = self.moved_at.is_some_and(|at| now >= at + STALLED);
+            return if self.reliable_open && stands {
+                Sent::Stalled
+            } else {
+                Sent::Dropped
+            };
+        }
+        if self.backlog.is_empty() {
+            self.moved_at = Some(now);
         }
         self.backlog_bytes += message.len();
         self.backlog.push_back(message.to_vec());
@@ -140,7 +162,7 @@ impl Channels {
     }
 
     /// Sends on what waits, as far as the buffer takes it.
-    pub(crate) fn flush(&mut self, transport: &mut Transport) {
+    pub(crate) fn flush(&mut self, now: Instant, transport: &mut Transport) {
         let Some(id) = self.reliable.filter(|_| self.reliable_open) else {
             return;
         };
@@ -150,8 +172,15 @@ impl Channels {
             }
             self.backlog_bytes -= message.len();
             self.backlog.pop_front();
+            self.moved_at = Some(now);
         }
     }
+}
+
+/// Bytes on a channel that the reader has not acknowledged.
+fn waiting(transport: &mut Transport, id: ChannelId) -> usize {
+    let channel = transport.engine().channel(id);
+    channel.map_or(0, |mut channel| channel.buffered_amount())
 }
 
 fn write(transport: &mut Transport, id: ChannelId, message: &[u8]) -> bool {

@@ -63,7 +63,7 @@ impl Shard {
             .get(room)
             .map(|room| room.members.clone())
             .unwrap_or_default();
-        let mut too_slow = Vec::new();
+        let mut stalled = Vec::new();
         for key in members {
             let Some(receiver) = self.participants.get_mut(key) else {
                 continue;
@@ -82,20 +82,20 @@ impl Shard {
             let Some((_, channels, transport)) = receiver.session.sending() else {
                 continue;
             };
-            match channels.send(transport, reliable, message, &self.config.limits) {
+            match channels.send(now, transport, reliable, message, &self.config.limits) {
                 Sent::Yes => self.stats.data_messages += 1,
                 Sent::Dropped => self.stats.drop(DropReason::DataBufferFull),
-                Sent::TooSlow => too_slow.push(key),
+                Sent::Stalled => stalled.push(key),
             }
             self.dirty.push(key);
         }
-        for key in too_slow {
+        for key in stalled {
             let message = "limit of data_buffer_bytes: the data channel is not read";
             self.end(
                 now,
                 key,
                 CloseReason::LimitExceeded,
-                CloseAction::Disconnect,
+                CloseAction::Reconnect,
                 message,
             );
         }

@@ -415,7 +415,7 @@ impl Shard {
             if is_faulty {
                 self.fault(now, session);
             }
-            self.flush_data(session);
+            self.flush_data(now, session);
             self.fetch_plain(session);
         }
         self.settle_relay(now);
@@ -436,7 +436,7 @@ impl Shard {
     }
 
     /// Sends on data that waited for a slow reader.
-    fn flush_data(&mut self, session: SessionKey) {
+    fn flush_data(&mut self, now: Instant, session: SessionKey) {
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
@@ -444,7 +444,7 @@ impl Shard {
             return;
         };
         if channels.has_backlog() {
-            channels.flush(transport);
+            channels.flush(now, transport);
             // What it tells was told by the drain before; a fault shows at the next input.
             let _ = transport.drain(&mut self.outbox, &mut |_| {});
         }

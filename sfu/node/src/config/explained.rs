@@ -373,7 +373,12 @@ const EXPLAINED: Explained = &[
     ("limits.data_message_bytes", "Bytes of one data message."),
     (
         "limits.data_buffer_bytes",
-        "Bytes that wait in one participant's data channel.",
+        "Bytes that wait for one participant in its transport, and again as many reliable ones before it: past that \
+         they are dropped, and one that takes nothing for ten seconds has to reconnect.",
+    ),
+    (
+        "limits.data_lossy_buffer_bytes",
+        "Bytes of lossy messages that wait for one participant: past it, further ones are dropped.",
     ),
     ("limits.name_bytes", "Bytes of names and identities."),
     (

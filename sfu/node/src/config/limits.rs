@@ -69,8 +69,11 @@ limits! {
     data_channels: usize,
     /// Bytes of one data message.
     data_message_bytes: usize,
-    /// Bytes that wait in one participant's data channel.
+    /// Bytes that wait for one participant in its transport, and again as many reliable ones before it: past that
+    /// they are dropped, and one that takes nothing for ten seconds has to reconnect.
     data_buffer_bytes: usize,
+    /// Bytes of lossy messages that wait for one participant: past it, further ones are dropped.
+    data_lossy_buffer_bytes: usize,
     /// Bytes of names and identities.
     name_bytes: usize,
     /// Bytes of the metadata of a room or participant; may be 0.
