@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::measure::TrackMeasure;
+use crate::measure::{MessageMeasure, MessageTotals, TrackMeasure};
 use crate::media::Codec;
 
 /// Largest latency a histogram tells apart: a minute.
@@ -114,6 +114,18 @@ pub struct TrackTotals {
 pub struct Collector {
     interval: Mutex<Interval>,
     tracks: Mutex<HashMap<String, TrackTotals>>,
+    /// By kind.
+    messages: Mutex<[MessageTotals; 2]>,
+}
+
+impl Default for MessageTotals {
+    fn default() -> Self {
+        Self {
+            measure: MessageMeasure::default(),
+            latency: nanoseconds_histogram(),
+            unsent: 0,
+        }
+    }
 }
 
 impl Collector {
@@ -153,6 +165,26 @@ impl Collector {
         let totals = totals_of(&mut tracks, track, codec);
         // Same bounds on both sides: adding cannot fail.
         let _ = totals.latency.add(latency);
+    }
+
+    /// Adds what receivers got of data messages, by kind, and empties it.
+    pub fn add_messages(&self, more: &mut [MessageTotals; 2]) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        for (total, more) in messages.iter_mut().zip(more) {
+            total.measure.merge(&std::mem::take(&mut more.measure));
+            total.unsent += std::mem::take(&mut more.unsent);
+            if !more.latency.is_empty() {
+                // Same bounds on both sides: adding cannot fail.
+                let _ = total.latency.add(&more.latency);
+                more.latency.reset();
+            }
+        }
+    }
+
+    /// What all receivers got of data messages, by kind; the collector is empty after.
+    #[must_use]
+    pub fn take_messages(&self) -> [MessageTotals; 2] {
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All tracks by the server's id of them; the collector is empty after.

@@ -7,6 +7,7 @@
 //! server's WebSocket, nor know scenarios beyond the media they ask for.
 
 pub mod collect;
+pub mod messages;
 mod pacer;
 mod received;
 mod shaper;
@@ -24,6 +25,7 @@ use crate::media::{Codec, EncodingSpec};
 use crate::scenario::Network;
 
 pub use collect::{Collector, Interval, TrackTotals};
+pub use messages::Messages;
 
 /// Nanoseconds since the Unix epoch: the clock of stamps, of the kernel's receive times, and of all
 /// times handed to meters.
@@ -65,6 +67,8 @@ pub struct ParticipantSetup {
     pub network: Option<Network>,
     /// Everything random of this participant follows from it.
     pub seed: u64,
+    /// Data messages it sends from when it publishes; `None`: none.
+    pub messages: Option<Messages>,
 }
 
 /// A track to publish.
@@ -107,7 +111,7 @@ pub enum Target {
 /// What a participant's driver tells its engine.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Publish these; answered with [`Event::Offer`]. Once per participant.
+    /// Publish these, and the messages of the setup; answered with [`Event::Offer`]. Once per participant.
     Publish(Vec<PublishTrack>),
     /// The server's answer to the publisher's offer.
     Answer {

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::collect::nanoseconds_histogram;
 use super::{Collector, Interval};
-use crate::measure::TrackMeasure;
+use crate::measure::{MessageKind, MessageMeter, MessageTotals, TrackMeasure};
 use crate::media::Codec;
 
 /// What the participants of a thread received, before it goes to the collector.
@@ -19,6 +19,8 @@ pub(super) struct Received {
     interval: Interval,
     tracks: Vec<TrackLatency>,
     by_track: HashMap<String, usize>,
+    /// By kind.
+    messages: [MessageTotals; 2],
 }
 
 struct TrackLatency {
@@ -35,6 +37,7 @@ impl Received {
             interval: Interval::default(),
             tracks: Vec::new(),
             by_track: HashMap::new(),
+            messages: Default::default(),
         }
     }
 
@@ -54,6 +57,36 @@ impl Received {
     /// Counts a packet that was sent.
     pub(super) fn on_sent(&mut self, payload_bytes: usize) {
         self.interval.on_sent(payload_bytes);
+    }
+
+    /// Counts a data message; it is added to what is measured when the measured window is open.
+    pub(super) fn on_message(
+        &mut self,
+        payload_bytes: usize,
+        kind: MessageKind,
+        latency_ns: u64,
+        is_measured: bool,
+    ) {
+        self.interval.on_packet(payload_bytes, Some(latency_ns));
+        if is_measured {
+            self.messages[kind as usize]
+                .latency
+                .saturating_record(latency_ns);
+        }
+    }
+
+    /// Counts a data message that could not be sent.
+    pub(super) fn on_unsent(&mut self, kind: MessageKind) {
+        self.messages[kind as usize].unsent += 1;
+    }
+
+    /// Hands in what one receiver got of data messages.
+    pub(super) fn add_messages(&mut self, meter: &MessageMeter) {
+        for kind in MessageKind::ALL {
+            self.messages[kind as usize]
+                .measure
+                .merge(&meter.measure(kind));
+        }
     }
 
     /// Notes that a frame was made this much too late.
@@ -97,5 +130,6 @@ impl Received {
                 .add_latency(&track.track, track.codec, &track.latency);
             track.latency.reset();
         }
+        self.collector.add_messages(&mut self.messages);
     }
 }

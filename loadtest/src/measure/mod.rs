@@ -1,4 +1,4 @@
-//! What a subscriber got of a track: packets, frames that could be decoded, freezes, delays.
+//! What a subscriber got of a track: packets, frames that could be decoded, freezes, delays; and of data messages.
 //!
 //! Owns the accounting of one subscribed RTP stream and its sums. Pure: time comes as an argument, in
 //! nanoseconds of the clock that stamps are written with, and nothing is allocated per packet. Works
@@ -12,6 +12,7 @@ mod assembler;
 mod descriptor;
 mod freeze;
 mod jitter;
+mod messages;
 mod meter;
 mod missing;
 mod published;
@@ -21,5 +22,6 @@ mod switch;
 mod tests;
 mod track_measure;
 
+pub use messages::{MessageKind, MessageMeasure, MessageMeter, MessageTotals};
 pub use meter::TrackMeter;
 pub use track_measure::TrackMeasure;

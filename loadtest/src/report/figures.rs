@@ -3,7 +3,7 @@
 //! Owns that list: the table, the page and the comparison all show it, so that a number is called the
 //! same everywhere. Must not format.
 
-use super::{Quantiles, Report, format::Unit};
+use super::{Quantiles, Report, format::Unit, model::DataReport};
 
 /// Heading of the times, which the table and the page show as [`spreads`].
 pub const TIME: &str = "Time";
@@ -54,6 +54,7 @@ pub fn figures(report: &Report) -> Vec<Figure> {
     let groups = [
         ("Delivery", delivery(report)),
         ("Video", video(report)),
+        ("Data messages", data(report)),
         (TIME, time(report)),
         ("Server", server(report)),
         ("Load", load(report)),
@@ -200,7 +201,7 @@ pub struct Spread<'a> {
 
 /// The times of a report, those that were not taken too.
 #[must_use]
-pub fn spreads(report: &Report) -> [Spread<'_>; 6] {
+pub fn spreads(report: &Report) -> [Spread<'_>; 8] {
     let spread = |name, key, values, what| Spread {
         name,
         key,
@@ -244,12 +245,33 @@ pub fn spreads(report: &Report) -> [Spread<'_>; 6] {
             &report.rejoin_ms,
             "Of those who were cut off and came back: from that to the first decodable frame.",
         ),
+        spread(
+            "reliable messages",
+            "data.reliable.latency_ms",
+            &report.data.reliable.latency_ms,
+            "From writing a message to its data channel to its arrival, as the kernel stamps it; retransmission and waiting for order included.",
+        ),
+        spread(
+            "lossy messages",
+            "data.lossy.latency_ms",
+            &report.data.lossy.latency_ms,
+            "The same for messages that are sent once, in any order.",
+        ),
     ]
 }
 
 /// The quantiles that are compared.
 fn time(report: &Report) -> Rows {
-    let [latency, jitter, join, first, switch, rejoin] = spreads(report);
+    let [
+        latency,
+        jitter,
+        join,
+        first,
+        switch,
+        rejoin,
+        reliable,
+        lossy,
+    ] = spreads(report);
     let row = |name, key, value, what| (name, key, value, Unit::Millis, Better::Lower, what);
     vec![
         row(
@@ -327,7 +349,102 @@ fn time(report: &Report) -> Rows {
             rejoin.values.p95,
             rejoin.what,
         ),
+        row(
+            "reliable messages p50",
+            "data.reliable.latency_ms.p50",
+            reliable.values.p50,
+            reliable.what,
+        ),
+        row(
+            "reliable messages p99",
+            "data.reliable.latency_ms.p99",
+            reliable.values.p99,
+            reliable.what,
+        ),
+        row(
+            "lossy messages p50",
+            "data.lossy.latency_ms.p50",
+            lossy.values.p50,
+            lossy.what,
+        ),
+        row(
+            "lossy messages p99",
+            "data.lossy.latency_ms.p99",
+            lossy.values.p99,
+            lossy.what,
+        ),
     ]
+}
+
+fn data(report: &Report) -> Rows {
+    let (reliable, lossy) = (&report.data.reliable, &report.data.lossy);
+    let mut rows = data_rows(
+        reliable,
+        [
+            ("reliable messages", "data.reliable.messages_received"),
+            ("reliable, share lost", "data.reliable.messages_lost_ratio"),
+            (
+                "reliable, out of order",
+                "data.reliable.messages_disordered",
+            ),
+            ("reliable, twice", "data.reliable.messages_duplicated"),
+            ("reliable, not sent", "data.reliable.messages_unsent"),
+        ],
+    );
+    rows.extend(data_rows(
+        lossy,
+        [
+            ("lossy messages", "data.lossy.messages_received"),
+            ("lossy, share lost", "data.lossy.messages_lost_ratio"),
+            ("lossy, out of order", "data.lossy.messages_disordered"),
+            ("lossy, twice", "data.lossy.messages_duplicated"),
+            ("lossy, not sent", "data.lossy.messages_unsent"),
+        ],
+    ));
+    rows
+}
+
+fn data_rows(data: &DataReport, names: [(&'static str, &'static str); 5]) -> Rows {
+    use Better::{Lower, Neither};
+    let seen = data.messages_expected > 0;
+    let count = |count: u64| seen.then_some(count as f64);
+    let values = [
+        (
+            count(data.messages_received),
+            Unit::Count,
+            Neither,
+            "Data messages that came, over all pairs of a sender and a receiver.",
+        ),
+        (
+            data.messages_lost_ratio,
+            Unit::Share,
+            Lower,
+            "Numbers of their senders that never came, of those expected.",
+        ),
+        (
+            count(data.messages_disordered),
+            Unit::Count,
+            Lower,
+            "Messages that came after one sent later.",
+        ),
+        (
+            count(data.messages_duplicated),
+            Unit::Count,
+            Lower,
+            "Messages that came twice.",
+        ),
+        (
+            count(data.messages_unsent),
+            Unit::Count,
+            Lower,
+            "Messages that their sender left out, because those before had not left yet.",
+        ),
+    ];
+    names
+        .into_iter()
+        .zip(values)
+        .map(|((name, key), (value, unit, better, what))| (name, key, value, unit, better, what))
+        .collect()
 }
 
 fn server(report: &Report) -> Rows {

@@ -101,6 +101,9 @@ pub struct Report {
     /// The longest time without a packet of one subscription that went on, milliseconds.
     #[serde(default)]
     pub longest_gap_ms: f64,
+    /// Messages over data channels.
+    #[serde(default)]
+    pub data: DataReports,
 
     /// Payload bits per second into the server and out of it.
     pub bitrate_bps: Bitrates,
@@ -169,7 +172,40 @@ pub struct Rss {
     pub max: Option<u64>,
 }
 
-/// Bits per second of RTP payload, seen from the server.
+/// Messages over data channels, by how they were sent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DataReports {
+    /// Retransmitted, in order.
+    pub reliable: DataReport,
+    /// Sent once, in any order.
+    pub lossy: DataReport,
+}
+
+/// Messages of one kind, over all pairs of a sender and a receiver. All 0 when none were sent.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DataReport {
+    /// Pairs between which anything came.
+    pub streams: u64,
+    /// Messages that receivers should have had: from the first to the last that came of each pair, and what a silent
+    /// pair missed.
+    pub messages_expected: u64,
+    /// Messages that came.
+    pub messages_received: u64,
+    /// Expected and not received.
+    pub messages_lost: u64,
+    /// `messages_lost / messages_expected`; `null` when none was expected.
+    pub messages_lost_ratio: Option<f64>,
+    /// Messages that came after one sent later.
+    pub messages_disordered: u64,
+    /// Messages that came twice.
+    pub messages_duplicated: u64,
+    /// Messages that senders had no room for; nobody expects them.
+    pub messages_unsent: u64,
+    /// From writing a message to its channel to its datagram's arrival (the kernel's time stamp), milliseconds.
+    pub latency_ms: Quantiles,
+}
+
+/// Bits per second of payload, seen from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Bitrates {
     /// From publishers.

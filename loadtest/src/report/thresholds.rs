@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::model::{Report, ThresholdResult, ratio};
+use super::model::{DataReport, Report, ThresholdResult, ratio};
 use crate::scenario::{Share, Thresholds};
 
 /// Which side of the limit is good.
@@ -51,6 +51,20 @@ pub fn evaluate(limits: &Thresholds, report: &Report) -> Vec<ThresholdResult> {
             "ms",
         ),
         judge(
+            "max_data_lost",
+            AtMost,
+            percent(limits.max_data_lost),
+            of_ratio(worst(report, |data| data.messages_lost_ratio)),
+            "%",
+        ),
+        judge(
+            "max_data_latency_p99",
+            AtMost,
+            millis(limits.max_data_latency_p99),
+            worst(report, |data| data.latency_ms.p99),
+            "ms",
+        ),
+        judge(
             "max_join_p95",
             AtMost,
             millis(limits.max_join_p95),
@@ -86,6 +100,12 @@ pub fn evaluate(limits: &Thresholds, report: &Report) -> Vec<ThresholdResult> {
     .collect()
 }
 
+/// The larger number of the two kinds of data messages.
+fn worst(report: &Report, number: impl Fn(&DataReport) -> Option<f64>) -> Option<f64> {
+    let both = [&report.data.reliable, &report.data.lossy];
+    both.into_iter().filter_map(number).reduce(f64::max)
+}
+
 /// One limit; nothing when the scenario does not set it.
 fn judge(
     name: &str,
@@ -115,6 +135,8 @@ pub fn title(name: &str) -> &str {
         "min_decodable_frames" => "frames decodable",
         "max_freezes" => "freezes",
         "max_latency_p99" => "forwarding latency p99",
+        "max_data_lost" => "data messages lost",
+        "max_data_latency_p99" => "data messages p99",
         "max_join_p95" => "join p95",
         "max_first_frame_p95" => "first frame p95",
         "max_switch_p95" => "switch of layer p95",

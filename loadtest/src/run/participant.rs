@@ -121,7 +121,11 @@ async fn visit(
         local: world.local,
         network: world.scenario.network,
         seed,
+        messages: seat.messages(&world.scenario, || {
+            world.next_track.fetch_add(1, Ordering::Relaxed)
+        }),
     };
+    let messages = setup.messages;
     let engine = world.engine.open(setup, sender)?;
     let tracks = seat.tracks(&world.scenario, &identity, || {
         world.next_track.fetch_add(1, Ordering::Relaxed)
@@ -132,7 +136,7 @@ async fn visit(
         token,
         attempt,
         own_id: connection.joined.participant.clone(),
-        publisher_needed: !to_publish.is_empty(),
+        publisher_needed: !to_publish.is_empty() || messages.is_some(),
         subscriber_needed: seat.subscribes,
         random: ChaCha8Rng::seed_from_u64(seed),
         to_publish,
@@ -243,6 +247,9 @@ impl Visit {
         }
         if *self.world.phase.borrow() == Phase::Measuring {
             self.engine.handle(Command::Begin);
+        }
+        if self.to_publish.is_empty() && self.publisher_needed {
+            self.engine.handle(Command::Publish(Vec::new()));
         }
         let set_out_ns = self.set_out_ns;
         self.on_participants(&joined.others, set_out_ns).await

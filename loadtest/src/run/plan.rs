@@ -1,8 +1,10 @@
 //! Who takes part: a pure function of the scenario.
 
-use crate::engine::{PublishMedia, PublishTrack};
+use std::time::Duration;
+
+use crate::engine::{Messages, PublishMedia, PublishTrack};
 use crate::media::EncodingSpec;
-use crate::scenario::Scenario;
+use crate::scenario::{DataKinds, Scenario};
 use crate::signal::{Layer, NewTrack};
 
 /// Names of the tracks a publisher has.
@@ -93,6 +95,23 @@ impl Seat {
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             .rotate_left(31)
             .wrapping_mul(0xD6E8_FEB8_6659_FD93)
+    }
+
+    /// Data messages of its participant. `next_number` gives it a number.
+    #[must_use]
+    pub fn messages(
+        &self,
+        scenario: &Scenario,
+        next_number: impl FnOnce() -> u32,
+    ) -> Option<Messages> {
+        let data = scenario.data.filter(|_| self.role == Role::Publisher)?;
+        Some(Messages {
+            sender: next_number(),
+            interval: Duration::from_secs_f64(1.0 / data.rate),
+            size: data.size as usize,
+            reliable: data.kinds != DataKinds::Lossy,
+            lossy: data.kinds != DataKinds::Reliable,
+        })
     }
 
     /// Tracks of its participant: how they are announced and what is sent. `next_number` gives a number

@@ -13,13 +13,14 @@ use super::sampler::Sampler;
 use super::world::Notice;
 use crate::engine::collect::nanoseconds_histogram;
 use crate::engine::{Collector, TrackTotals};
-use crate::measure::TrackMeasure;
+use crate::measure::{MessageTotals, TrackMeasure};
 use crate::process::program_of;
 use crate::report::Quantiles;
 use crate::report::model::{
-    Bitrates, Environment, ErrorCount, Rejoin, Report, Server, TrackReport,
+    Bitrates, DataReport, DataReports, Environment, ErrorCount, Rejoin, Report, Server,
+    TrackReport, ratio,
 };
-use crate::scenario::{EngineKind, Scenario};
+use crate::scenario::{DataKinds, EngineKind, Scenario};
 use crate::signal::Address;
 
 /// A publisher that is further behind than this is worth a note.
@@ -111,12 +112,19 @@ impl Outcome {
         let tracks = collector.take_tracks();
         let window = sampler.totals();
         let total = sum(&tracks);
+        let [reliable, lossy] = collector.take_messages();
+        let data = DataReports {
+            reliable: data_report(&reliable, scenario, DataKinds::Lossy, window.duration),
+            lossy: data_report(&lossy, scenario, DataKinds::Reliable, window.duration),
+        };
         let mut latency = nanoseconds_histogram();
         for track in tracks.values() {
             // Same bounds on both sides: adding cannot fail.
             let _ = latency.add(&track.latency);
         }
-        self.note_what_is_missing(target, sampler, &total, latency.is_empty());
+        let is_data_alone = scenario.video.is_none() && scenario.audio.is_none();
+        let is_data_alone = is_data_alone && scenario.data.is_some();
+        self.note_what_is_missing(target, sampler, &total, latency.is_empty(), is_data_alone);
         let seconds = window.duration.as_secs_f64();
         let rate = |bytes: u64| {
             if seconds > 0.0 {
@@ -161,6 +169,7 @@ impl Outcome {
                 ingress: rate(window.bytes_sent),
                 egress: rate(total.bytes),
             },
+            data,
             joins: crowd.joins(),
             timeline: sampler.timeline().to_vec(),
             ..self.heading(scenario, target, addresses)
@@ -208,6 +217,7 @@ impl Outcome {
         sampler: &Sampler,
         total: &TrackMeasure,
         no_latency: bool,
+        is_data_alone: bool,
     ) {
         if target.server_pid.is_none() {
             self.note("no --server-pid: CPU and memory of the server are unknown");
@@ -217,9 +227,9 @@ impl Outcome {
                 "the server could not be watched to the end: {error}"
             ));
         }
-        if total.packets_received == 0 {
+        if total.packets_received == 0 && !is_data_alone {
             self.note("no media arrived in the measured window");
-        } else if no_latency {
+        } else if no_latency && !is_data_alone {
             self.note("media without stamps: forwarding latency is unknown");
         }
         let late = sampler.totals().late;
@@ -304,6 +314,40 @@ fn track_report(
         jitter_ms: Quantiles::of_samples(jitters).without_buckets(),
         first_frame_ms: Quantiles::of_samples(first_frames_ms.iter().copied()).without_buckets(),
         received_by_encoding: by_encoding(&measure.received_by_encoding),
+    }
+}
+
+/// One kind of data messages; none of it is sent with `without`.
+fn data_report(
+    totals: &MessageTotals,
+    scenario: &Scenario,
+    without: DataKinds,
+    window: Duration,
+) -> DataReport {
+    let measure = &totals.measure;
+    let sent = scenario.data.filter(|data| data.kinds != without);
+    // A pair of which nothing came has no numbers. Who is there how long is not known where people come and go.
+    let pairs = u64::from(scenario.rooms)
+        * u64::from(scenario.publishers)
+        * u64::from(scenario.data_receivers());
+    let silent = match scenario.churn {
+        None => pairs.saturating_sub(measure.streams),
+        Some(_) => 0,
+    };
+    let each = sent.map_or(0.0, |data| data.rate * window.as_secs_f64());
+    let missed = (silent as f64 * each) as u64;
+    let expected = measure.expected + missed;
+    let lost = expected.saturating_sub(measure.received);
+    DataReport {
+        streams: measure.streams,
+        messages_expected: expected,
+        messages_received: measure.received,
+        messages_lost: lost,
+        messages_lost_ratio: ratio(lost, expected),
+        messages_disordered: measure.disordered,
+        messages_duplicated: measure.duplicated,
+        messages_unsent: totals.unsent,
+        latency_ms: Quantiles::of_histogram(&totals.latency, NS_TO_MS),
     }
 }
 

@@ -12,7 +12,7 @@ pub struct BuiltIn {
 }
 
 /// All of them.
-pub const BUILT_IN: [BuiltIn; 5] = [
+pub const BUILT_IN: [BuiltIn; 6] = [
     BuiltIn {
         name: "audio",
         toml: include_str!("../../scenarios/audio.toml"),
@@ -32,6 +32,10 @@ pub const BUILT_IN: [BuiltIn; 5] = [
     BuiltIn {
         name: "large-room",
         toml: include_str!("../../scenarios/large-room.toml"),
+    },
+    BuiltIn {
+        name: "games",
+        toml: include_str!("../../scenarios/games.toml"),
     },
 ];
 

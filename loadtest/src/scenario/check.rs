@@ -4,7 +4,7 @@
 
 use super::{
     mistake::Mistake,
-    model::{ChurnWho, Scenario},
+    model::{ChurnWho, EngineKind, Scenario},
     section::Section,
 };
 
@@ -64,11 +64,15 @@ fn participants(scenario: &Scenario, root: &Section<'_>) {
 }
 
 fn media(scenario: &Scenario, root: &Section<'_>) {
-    if scenario.publishers > 0 && scenario.video.is_none() && scenario.audio.is_none() {
+    let is_silent = scenario.video.is_none() && scenario.audio.is_none();
+    if scenario.publishers > 0 && is_silent && scenario.data.is_none() {
         root.mistake_at(
             "publishers",
-            "have nothing to publish: needs [video] or [audio]",
+            "have nothing to publish: needs [video], [audio] or [data]",
         );
+    }
+    if scenario.data.is_some() && scenario.engine != EngineKind::Str0m {
+        root.mistake_at("engine", "must be \"str0m\" for [data]");
     }
     if scenario.publishers == 0 && scenario.room.is_none() {
         root.mistake_at(
@@ -187,6 +191,20 @@ fn thresholds(scenario: &Scenario, root: &Section<'_>) {
         root.mistake_at(
             &format!("thresholds.{key}"),
             "nobody watches video in this scenario",
+        );
+    }
+    let of_data = [
+        ("max_data_lost", limits.max_data_lost.is_some()),
+        (
+            "max_data_latency_p99",
+            limits.max_data_latency_p99.is_some(),
+        ),
+    ];
+    let no_data = scenario.data.is_none();
+    for (key, _) in of_data.into_iter().filter(|(_, given)| *given && no_data) {
+        root.mistake_at(
+            &format!("thresholds.{key}"),
+            "nobody sends messages: needs [data]",
         );
     }
     if limits.max_switch_p95.is_some() && scenario.layer_changes.is_none() {

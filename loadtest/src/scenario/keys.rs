@@ -120,6 +120,22 @@ pub const KEYS: &[KeyDoc] = &[
         "\"3s\"",
         "How long one talks before the turn of another.",
     ),
+    key(
+        "data",
+        "no messages",
+        "What publishers send over data channels, to all others in the room. Needs the engine `str0m`.",
+    ),
+    key("data.rate", "60", "Messages per second of each kind."),
+    key(
+        "data.size",
+        "\"200B\"",
+        "Payload of a message, 32 B to 15 KiB.",
+    ),
+    key(
+        "data.kinds",
+        "\"both\"",
+        "`reliable` (retransmitted, in order), `lossy` (sent once, in any order), or `both`, each at the full rate.",
+    ),
     key("subscribe.audio", "true", "Subscribe to audio."),
     key(
         "subscribe.video_tracks",
@@ -198,6 +214,16 @@ pub const KEYS: &[KeyDoc] = &[
         "thresholds.max_latency_p99",
         "",
         "99 of 100 packets were forwarded faster.",
+    ),
+    key(
+        "thresholds.max_data_lost",
+        "",
+        "Share of data messages that never came, of those expected; of either kind.",
+    ),
+    key(
+        "thresholds.max_data_latency_p99",
+        "",
+        "99 of 100 data messages were faster; of either kind.",
     ),
     key(
         "thresholds.max_join_p95",

@@ -43,6 +43,8 @@ pub struct Scenario {
     pub video: Option<Video>,
     /// What publishers send as audio; `None`: no audio.
     pub audio: Option<Audio>,
+    /// Messages that publishers send over data channels; `None`: none.
+    pub data: Option<Data>,
     /// What participants subscribe to.
     pub subscribe: Subscribe,
     /// Participants who come and go; `None`: all stay.
@@ -112,6 +114,28 @@ pub struct Audio {
     pub turn: Duration,
 }
 
+/// Messages of each publisher to all others in its room.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Data {
+    /// Messages per second, of each kind.
+    pub rate: f64,
+    /// Bytes of a message's payload.
+    pub size: u32,
+    /// Which kinds are sent.
+    pub kinds: DataKinds,
+}
+
+/// Which kinds of messages are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataKinds {
+    /// Retransmitted, in order.
+    Reliable,
+    /// Sent once, in any order.
+    Lossy,
+    /// Each at the full rate.
+    Both,
+}
+
 /// What a participant subscribes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscribe {
@@ -178,6 +202,10 @@ pub struct Thresholds {
     pub max_freezes: Option<u64>,
     /// 99 of 100 packets were forwarded faster.
     pub max_latency_p99: Option<Duration>,
+    /// Data messages that never reached a receiver, of those expected; of both kinds.
+    pub max_data_lost: Option<Share>,
+    /// 99 of 100 data messages were faster; of both kinds.
+    pub max_data_latency_p99: Option<Duration>,
     /// 95 of 100 joins were faster.
     pub max_join_p95: Option<Duration>,
     /// 95 of 100 first frames were faster.
@@ -211,6 +239,17 @@ impl Scenario {
     #[must_use]
     pub fn participants(&self) -> u32 {
         self.rooms * self.participants_per_room()
+    }
+
+    /// Participants who get the data messages of one publisher: the others in its room that receive anything.
+    #[must_use]
+    pub fn data_receivers(&self) -> u32 {
+        let publishers = if self.publishers_subscribe {
+            self.publishers.saturating_sub(1)
+        } else {
+            0
+        };
+        publishers + self.subscribers
     }
 
     /// Publishers of a room who send video.

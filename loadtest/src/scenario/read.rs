@@ -31,6 +31,14 @@ impl Word for ChurnWho {
     ];
 }
 
+impl Word for DataKinds {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("reliable", Self::Reliable),
+        ("lossy", Self::Lossy),
+        ("both", Self::Both),
+    ];
+}
+
 impl Word for Codec {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("vp8", Self::Vp8),
@@ -60,6 +68,7 @@ pub(super) fn scenario(root: &Entry, name: &str, mistakes: &Mistakes) -> Scenari
         join: join(section.table_or_empty("join")),
         video: section.table("video").map(video),
         audio: section.table("audio").map(audio),
+        data: section.table("data").map(data),
         subscribe: subscribe(section.table_or_empty("subscribe")),
         churn: section.table("churn").map(churn),
         layer_changes: section.table("layer_changes").map(layer_changes),
@@ -135,6 +144,18 @@ fn audio(mut section: Section<'_>) -> Audio {
     audio
 }
 
+fn data(mut section: Section<'_>) -> Data {
+    let bytes = |bytes| ByteSize::from_bytes(bytes);
+    let size = section.value_in("size", bytes(200), bytes(32)..=bytes(15 * 1024));
+    let data = Data {
+        rate: section.value_in("rate", 60.0, 0.1..=1_000.0),
+        size: u32::try_from(size.bytes()).unwrap_or(u32::MAX),
+        kinds: section.value("kinds", DataKinds::Both),
+    };
+    section.finish();
+    data
+}
+
 fn subscribe(mut section: Section<'_>) -> Subscribe {
     let subscribe = Subscribe {
         audio: section.value("audio", true),
@@ -181,6 +202,8 @@ fn thresholds(mut section: Section<'_>) -> Thresholds {
         min_decodable_frames: section.optional("min_decodable_frames"),
         max_freezes: section.optional("max_freezes"),
         max_latency_p99: section.optional("max_latency_p99"),
+        max_data_lost: section.optional("max_data_lost"),
+        max_data_latency_p99: section.optional("max_data_latency_p99"),
         max_join_p95: section.optional("max_join_p95"),
         max_first_frame_p95: section.optional("max_first_frame_p95"),
         max_switch_p95: section.optional("max_switch_p95"),

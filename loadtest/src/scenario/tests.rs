@@ -141,6 +141,9 @@ fn contradictions_are_mistakes() {
         ("publishers = 2\n[audio]\n[churn]\nper_minute = 2\nwho = \"subscribers\"\n".to_owned(), "x.toml:5:1: churn.who: nobody of that kind takes part"),
         ("publishers = 2\n[audio]\n[subscribe]\naudio = false\nvideo_tracks = 0\n".to_owned(), "x.toml:4:1: subscribe.audio: nobody subscribes to anything"),
         ("publishers = 2\n[audio]\n[thresholds]\nmax_freezes = 0\n".to_owned(), "x.toml:4:1: thresholds.max_freezes: nobody watches video"),
+        ("publishers = 2\n[audio]\n[thresholds]\nmax_data_lost = \"1%\"\n".to_owned(), "x.toml:4:1: thresholds.max_data_lost: nobody sends messages"),
+        ("engine = \"webrtc\"\npublishers = 2\n[data]\n".to_owned(), "x.toml:1:1: engine: must be \"str0m\" for [data]"),
+        ("publishers = 2\n[data]\nsize = \"20B\"\n".to_owned(), "x.toml:3:1: data.size: must be between"),
         ("publishers = 2\n[audio]\n[thresholds]\nmax_switch_p95 = \"1s\"\n".to_owned(), "x.toml:4:1: thresholds.max_switch_p95: nobody switches"),
     ];
     for (text, expected) in cases {
@@ -294,7 +297,7 @@ subscribers = 5
 publishers_subscribe = false
 duration = "1m30s"
 warm_up = "1.5s"
-engine = "webrtc"
+engine = "str0m"
 room = "studio"
 room_prefix = "p"
 seed = 7
@@ -322,6 +325,10 @@ temporal_layers = 3
 bitrate = "24k"
 talkers = 2
 turn = "500ms"
+[data]
+rate = 20
+size = "1KiB"
+kinds = "lossy"
 [subscribe]
 audio = true
 video_tracks = 2
@@ -343,6 +350,8 @@ max_lost = "0.1%"
 min_decodable_frames = "99.95%"
 max_freezes = 3
 max_latency_p99 = "50ms"
+max_data_lost = "1%"
+max_data_latency_p99 = "80ms"
 max_join_p95 = "2s"
 max_first_frame_p95 = "3s"
 max_switch_p95 = "1s"
@@ -411,7 +420,7 @@ fn a_name_that_is_neither_built_in_nor_a_file_lists_the_built_ins() {
     let error = Scenario::load("webinra", &[]).expect_err("unknown");
     assert_eq!(
         error.to_string(),
-        "there is no scenario \"webinra\": neither a file nor one of audio, meeting, webinar, churn, large-room"
+        "there is no scenario \"webinra\": neither a file nor one of audio, meeting, webinar, churn, large-room, games"
     );
     let error = Scenario::load("./nowhere.toml", &[]).expect_err("no file");
     assert_eq!(error.to_string(), "cannot read ./nowhere.toml");

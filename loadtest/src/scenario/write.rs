@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{Scenario, Thresholds, VideoLayer, format_duration, section::Word as _};
+use super::{ByteSize, Scenario, Thresholds, VideoLayer, format_duration, section::Word as _};
 
 impl Scenario {
     /// The whole scenario as TOML.
@@ -61,6 +61,12 @@ impl Scenario {
             text.plain("talkers", audio.talkers);
             text.string("turn", format_duration(audio.turn));
         }
+        if let Some(data) = &self.data {
+            text.table("[data]");
+            text.plain("rate", data.rate);
+            text.string("size", ByteSize::from_bytes(data.size.into()));
+            text.string("kinds", data.kinds.word());
+        }
     }
 
     fn write_changes(&self, text: &mut Text) {
@@ -105,6 +111,8 @@ impl Thresholds {
             ("max_lost", share(self.max_lost)),
             ("min_decodable_frames", share(self.min_decodable_frames)),
             ("max_latency_p99", duration(self.max_latency_p99)),
+            ("max_data_lost", share(self.max_data_lost)),
+            ("max_data_latency_p99", duration(self.max_data_latency_p99)),
             ("max_join_p95", duration(self.max_join_p95)),
             ("max_first_frame_p95", duration(self.max_first_frame_p95)),
             ("max_switch_p95", duration(self.max_switch_p95)),

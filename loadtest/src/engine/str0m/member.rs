@@ -221,7 +221,7 @@ impl Member {
         tracks: Vec<PublishTrack>,
     ) -> Result<(), EngineError> {
         let setup = self.transport_setup(Target::Publisher);
-        let (mut publisher, sdp) = Publisher::open(setup, tracks, now)?;
+        let (mut publisher, sdp) = Publisher::open(setup, tracks, self.setup.messages, now)?;
         register(
             registry,
             publisher.transport(),

@@ -6,6 +6,7 @@
 mod member;
 mod provider;
 mod publisher;
+mod sender;
 mod socket;
 mod stream;
 mod subscriber;

@@ -12,13 +12,14 @@ use str0m::media::{Direction, MediaKind};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Event, IceConnectionState, RtcConfig};
 
+use super::sender::MessageSender;
 use super::socket::ReadBuffers;
 use super::stream::{Queued, Source, Stream, payload_type, simulcast, streams_of};
 use super::transport::{Transport, TransportSetup};
 use crate::engine::Event as Told;
 use crate::engine::pacer::Pacer;
 use crate::engine::received::Received;
-use crate::engine::{EngineError, PublishMedia, PublishTrack, Target, unix_ns};
+use crate::engine::{EngineError, Messages, PublishMedia, PublishTrack, Target, unix_ns};
 use crate::media::{AudioSource, Codec, Stamp};
 
 /// See the module.
@@ -28,6 +29,7 @@ pub(super) struct Publisher {
     streams: Vec<Stream>,
     queue: VecDeque<Queued>,
     pacer: Pacer,
+    messages: Option<MessageSender>,
     talking: bool,
     /// When the transport came up; media begins then.
     connected: bool,
@@ -55,6 +57,7 @@ impl Publisher {
     pub(super) fn open(
         setup: TransportSetup,
         tracks: Vec<PublishTrack>,
+        messages: Option<Messages>,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
         let mut transport = Transport::open(setup, Self::config(&tracks), now)?;
@@ -69,15 +72,17 @@ impl Publisher {
             let mid = api.add_media(kind, Direction::SendOnly, cid.clone(), cid, simulcast);
             streams.extend(streams_of(track, mid, setup.seed, now));
         }
+        let messages = messages.map(|messages| MessageSender::declare(&mut api, messages, now));
         let (offer, pending) = api
             .apply()
-            .ok_or_else(|| EngineError::Stack("an offer without tracks".to_owned()))?;
+            .ok_or_else(|| EngineError::Stack("an offer of nothing".to_owned()))?;
         let publisher = Self {
             transport,
             pending: Some(pending),
             pacer: Pacer::new(now),
             streams,
             queue: VecDeque::new(),
+            messages,
             talking: false,
             connected: false,
             told: Vec::new(),
@@ -134,6 +139,8 @@ impl Publisher {
         if self.connected {
             let wanted = self.streams.iter().filter(|stream| stream.wanted);
             due = wanted.map(|stream| stream.due).fold(due, Instant::min);
+            let messages = self.messages.as_ref().and_then(MessageSender::due);
+            due = messages.map_or(due, |at| due.min(at));
             if !self.queue.is_empty() {
                 due = due.min(self.pacer.due());
             }
@@ -174,6 +181,12 @@ impl Publisher {
         if self.connected {
             self.make_frames(now, now_ns, received)?;
             self.send_paced(now, now_ns, received)?;
+            if let Some(messages) = &mut self.messages
+                && messages.send(now, self.transport.rtc(), received)
+            {
+                self.transport.advance(now)?;
+                self.drain(now, now_ns)?;
+            }
         }
         Ok(())
     }
@@ -205,6 +218,11 @@ impl Publisher {
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) | Event::Closed => {
                 self.connected = false;
                 self.told.push(Told::Disconnected { target });
+            }
+            Event::ChannelOpen(id, _) => {
+                if let Some(messages) = &mut self.messages {
+                    messages.on_open(now, *id);
+                }
             }
             Event::KeyframeRequest(request) => {
                 for stream in &mut self.streams {

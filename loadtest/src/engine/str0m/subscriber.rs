@@ -16,8 +16,9 @@ use super::transport::{Transport, TransportSetup};
 use crate::engine::EngineError;
 use crate::engine::Event as Told;
 use crate::engine::Target;
+use crate::engine::messages::MessageStamp;
 use crate::engine::received::Received;
-use crate::measure::TrackMeter;
+use crate::measure::{MessageMeter, TrackMeter};
 use crate::media::Codec;
 use crate::signal::sdp;
 
@@ -65,6 +66,8 @@ struct Tracks {
     slots: Vec<Slot>,
     /// SSRC and index of the slot, sorted.
     by_ssrc: Vec<(u32, usize)>,
+    /// Data messages in the measured window.
+    messages: MessageMeter,
     /// Whether the measured window is open.
     measuring: bool,
     told: Vec<Told>,
@@ -219,6 +222,7 @@ impl Subscriber {
         for slot in &mut self.tracks.slots {
             slot.finish(now_ns, received, self.tracks.measuring);
         }
+        received.add_messages(&std::mem::take(&mut self.tracks.messages));
         self.tracks.measuring = false;
     }
 }
@@ -227,6 +231,7 @@ impl Tracks {
     fn handle_event(&mut self, rtc: &mut Rtc, at_ns: u64, received: &mut Received, event: Event) {
         match event {
             Event::RtpPacket(packet) => self.handle_packet(rtc, at_ns, received, &packet),
+            Event::ChannelData(message) => self.handle_message(at_ns, received, &message.data),
             Event::Connected => self.told.push(Told::Connected {
                 target: Target::Subscriber,
                 at_ns,
@@ -237,6 +242,18 @@ impl Tracks {
                 });
             }
             _ => {}
+        }
+    }
+
+    fn handle_message(&mut self, at_ns: u64, received: &mut Received, message: &[u8]) {
+        let Some((stamp, size)) = MessageStamp::read(message) else {
+            return;
+        };
+        let latency_ns = at_ns.saturating_sub(stamp.sent_ns);
+        received.on_message(size, stamp.kind, latency_ns, self.measuring);
+        if self.measuring {
+            self.messages
+                .on_message(stamp.sender, stamp.kind, stamp.number);
         }
     }
 

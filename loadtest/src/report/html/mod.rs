@@ -218,7 +218,7 @@ fn times(report: &Report) -> String {
                 ("p99", values.p99),
             ],
             // Latency has a long tail; the others come as single values in buckets of one width.
-            logarithmic: spread.key == "forward_latency_ms",
+            logarithmic: spread.key.ends_with("latency_ms"),
         };
         plots.push_str(&bars.draw());
     }
