@@ -189,6 +189,8 @@ fn who_is_slow_with_reliable_data_misses_some_and_nobody_else_notices() {
         send_numbered(&mut world, ann, number, 10_000, true);
         world.run_for(millis(16));
     }
+    // The last are on their way.
+    world.run_for(millis(200));
     assert!(
         world.closed(bob).is_none(),
         "nobody is thrown out by others"
