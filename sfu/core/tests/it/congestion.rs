@@ -306,7 +306,7 @@ fn a_picture_that_was_stopped_returns_with_the_link() {
         lone.world.set_downlink(lone.watcher, bad);
         lone.world.run_for(seconds(span));
         lone.world.set_downlink(lone.watcher, fast);
-        lone.world.run_for(seconds(5));
+        lone.world.run_for(seconds(7));
         let before = lone.report().frames;
         lone.world.run_for(seconds(2));
         let frames = lone.report().frames - before;

@@ -13,6 +13,7 @@ use super::{
     history::Sent,
     pacer::Pacer,
     redundancy::Redundancy,
+    share::Share,
     stream::{PayloadType, Stream},
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(crate) struct Lane {
     pub(super) rtt: Option<Duration>,
     pub(crate) redundancy: Redundancy,
     pub(super) congestion: Congestion,
+    pub(super) share: Share,
     pub(super) pacer: Pacer<Queued>,
     report_at: Option<Instant>,
 }
@@ -155,6 +157,7 @@ impl Lane {
             origin: now,
             rtt: None,
             congestion: Congestion::new(now),
+            share: Share::new(),
             redundancy: Redundancy::default(),
             pacer: Pacer::new(),
             report_at: None,
@@ -219,6 +222,7 @@ impl Lane {
         if bytes == 0 {
             return false;
         }
+        self.share.on_sent(media.payload.len(), bytes);
         self.spare = (self.spare + bytes as u32 / Self::SPARE_SHARE).min(Self::SPARE_MAX);
         let rate = media.packet.codec.clock_rate();
         let is_first = !stream.has_sent();
@@ -287,6 +291,7 @@ impl Lane {
         let is_sent = self.send_again(now, outbox, stream, (repair_type, sent), packet);
         if is_sent {
             self.spare = left;
+            self.share.on_sent(0, packet.payload.len());
         }
         is_sent
     }

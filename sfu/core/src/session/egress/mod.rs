@@ -10,6 +10,7 @@ mod lane;
 mod pacer;
 mod padding;
 mod redundancy;
+mod share;
 mod stream;
 
 use std::{
@@ -679,9 +680,10 @@ impl Egress {
         self.slots.get(slot.0)?.stream.as_ref()?.bitrate(now)
     }
 
-    /// Bits per second the link takes; `None` while nothing is known against it.
+    /// Bits per second of media that the link takes; `None` while nothing is known against it.
     pub(crate) fn budget(&self, now: Instant) -> Option<u64> {
-        self.lane.congestion.budget(now)
+        let budget = self.lane.congestion.budget(now)?;
+        Some((budget as f64 * self.lane.share.of_media()) as u64)
     }
 }
 

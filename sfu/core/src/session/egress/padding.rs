@@ -15,6 +15,8 @@ impl Egress {
     /// not known to take it, it is probed.
     pub(crate) fn set_wanted(&mut self, wanted: u64) {
         let can_pad = self.padding_slot().is_some();
+        // With headers, and with what is sent again.
+        let wanted = (wanted as f64 / self.lane.share.of_media()) as u64;
         let congestion = &mut self.lane.congestion;
         congestion.set_can_pad(can_pad);
         congestion.set_wanted(wanted);

@@ -69,7 +69,7 @@ impl DelayBased {
     const TAKEN_PER_QUEUE: f64 = 1.5;
     /// The least of it that is taken, and how much of our share when the queue is gone: alone, and beside
     /// others that do not give way.
-    const ALONE: (f64, f64) = (0.5, 0.85);
+    const ALONE: (f64, f64) = (0.7, 0.85);
     const BESIDE: (f64, f64) = (0.9, 0.93);
     /// A queue that did not fall to this share of itself within so long is not ours, in microseconds.
     const FELL: f64 = 0.6;

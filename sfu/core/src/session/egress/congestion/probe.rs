@@ -65,7 +65,7 @@ impl Prober {
     const GOES_ON: f64 = 0.7;
     /// Between probes that show nothing, in microseconds; doubled each time up to the second.
     const PAUSE: u64 = 500_000;
-    const PAUSE_MAX: u64 = 2_000_000;
+    const PAUSE_MAX: u64 = 4_000_000;
     /// The same where what was raised did not hold for [`Prober::HOLDS`].
     const RELAPSE_PAUSE_MAX: u64 = 5_000_000;
     const HOLDS: u64 = 8_000_000;
@@ -352,7 +352,7 @@ mod tests {
             pauses.push((prober.next - now) / 1_000 - 200);
             now = prober.next;
         }
-        assert_eq!(pauses, [1_000, 2_000, 2_000, 2_000, 2_000]);
+        assert_eq!(pauses, [1_000, 2_000, 4_000, 4_000, 4_000]);
     }
 
     #[test]
