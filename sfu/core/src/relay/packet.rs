@@ -8,7 +8,7 @@
 //! | 1 | version |
 //! | 1 | flags: marker, sender report given, origin given |
 //! | 1, 1, 1, 1 | encoding, format, start of the encoding, codec |
-//! | 8, 8, 4 | track, sequence number, timestamp |
+//! | 8, 8, 4 | track, sequence number (48 bits), timestamp |
 //! | 8 | capture time, nanoseconds since 1970 on the clock of the shard that sends it |
 //! | 8, 4 | of the sender report, if given: wall time in nanoseconds since 1970, timestamp |
 //! | 8 | link to the shard on which the track is published, if given; else it is the sender |
@@ -205,7 +205,7 @@ mod tests {
     prop_compose! {
         fn packet()(
             codec in prop::sample::select(&Codec::ALL[..]),
-            numbers in any::<(u64, u64, u32, u64)>(),
+            numbers in (any::<u64>(), 0..1_u64 << 48, any::<u32>(), any::<u64>()),
             origin in any::<Option<u64>>(),
             small in any::<(u8, u8, u8, bool)>(),
             report in any::<Option<(u64, u32)>>(),
