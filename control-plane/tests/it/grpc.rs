@@ -263,6 +263,7 @@ async fn it_describes_itself_and_says_that_it_serves() {
     let expected = [
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
+        "plenum.v1.AgentService",
         "plenum.v1.EventService",
         "plenum.v1.IngressService",
         "plenum.v1.NodeService",
