@@ -100,9 +100,12 @@ fn who_gets_the_best_there_is_is_told_so() {
     let history = &report.history;
     assert_eq!(history.first().and_then(|d| d.from.clone()), None);
     let last = history.last().expect("decisions");
-    assert_eq!(
-        (last.to.as_ref().map(|s| s.quality()), last.reason()),
-        (Some(High), ServedInFull)
+    assert_eq!(last.to.as_ref().map(|s| s.quality()), Some(High));
+    // When it was chosen its keyframe may have been under way still.
+    let reason = last.reason();
+    assert!(
+        matches!(reason, ServedInFull | AwaitingKeyframe),
+        "{reason:?}"
     );
 }
 
