@@ -6,13 +6,13 @@ const MAX_TRACKS = 16;
 export class DirectTracks {
   mine = [];
   theirs = [];
-  /** Received media whose announcement is missing, by stream and kind. */
-  #unnamed = new Map();
+  /** Received media by stream and kind, each with the sid it goes by: "" while it has none. */
+  #received = new Map();
 
   clear() {
     this.mine = [];
     this.theirs = [];
-    this.#unnamed.clear();
+    this.#received.clear();
   }
 
   /** Announces a track of ours; returns it with its new sid. */
@@ -30,24 +30,29 @@ export class DirectTracks {
     this.mine = this.mine.filter((track) => track.sid !== sid);
   }
 
-  /** Takes all that the other one announces; returns the media that waited for it. */
+  /** Takes all that the other one announces; returns the media that goes by a new sid from now on. */
   take(tracks) {
     this.theirs = Array.isArray(tracks) ? tracks.slice(0, MAX_TRACKS).map(known) : [];
-    return [...this.#unnamed.values()];
+    const named = [...this.#received].filter(([key, { sid }]) => ![sid, ''].includes(this.#announced(key)));
+    return named.map(([, { event }]) => event);
   }
 
   /** The sid of received media; "" while it is not announced. */
   sidOf(event) {
     const key = keyOf(event);
-    const track = this.theirs.find(({ stream, type }) => `${stream} ${type.toLowerCase()}` === key);
-    if (track) this.#unnamed.delete(key);
-    else this.#unnamed.set(key, event);
-    return track?.sid ?? '';
+    const sid = this.#announced(key);
+    this.#received.set(key, { event, sid });
+    return sid;
+  }
+
+  #announced(key) {
+    return this.theirs.find(({ stream, type }) => `${stream} ${type.toLowerCase()}` === key)?.sid ?? '';
   }
 
   /** Another client of the direct API announces nothing: what comes is a microphone or a camera. */
   guess(event) {
-    if (this.#unnamed.get(keyOf(event)) !== event) return false;
+    const received = this.#received.get(keyOf(event));
+    if (received?.event !== event || received.sid) return false;
     const stream = streamOf(event);
     const isVideo = event.track.kind === 'video';
     this.theirs.push(known({ sid: `TR_${event.transceiver.mid}`, stream, type: isVideo ? 'VIDEO' : 'AUDIO', source: isVideo ? 'CAMERA' : 'MICROPHONE' }));

@@ -2,11 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openPage } from './browser.mjs';
 import { DIRECT, assertByServer, assertDirect, dropCandidates, say, texts } from './direct.mjs';
 import { Person, together } from './person.mjs';
-import { url } from '../lib/env.mjs';
-import { uniqueRoom } from '../lib/room.mjs';
 import { until } from '../lib/until.mjs';
 
 test('when a third joins all three see each other, within 3 s and without a new page', async () => {
@@ -35,15 +32,7 @@ test('when a third joins all three see each other, within 3 s and without a new 
 });
 
 test('where no way is found they meet by the server', async () => {
-  const room = uniqueRoom('page');
-  const people = [];
-  for (const name of ['Ada', 'Ben']) {
-    const page = await openPage();
-    await dropCandidates(page);
-    await page.goto(`${url}/?room=${room}${DIRECT}`);
-    people.push(new Person(page, name));
-  }
-  for (const person of people) await person.enter();
+  const people = await two(dropCandidates);
   await assertByServer(...people);
   await Promise.all(people.map((person) => person.close()));
 });

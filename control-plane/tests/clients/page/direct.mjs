@@ -1,21 +1,44 @@
 // What the tests of calls for two share.
 
 import assert from 'node:assert/strict';
+import { openPage } from './browser.mjs';
+import { Person } from './person.mjs';
+import { url } from '../lib/env.mjs';
+import { uniqueRoom } from '../lib/room.mjs';
 import { until } from '../lib/until.mjs';
 
 export const DIRECT = '&direct';
 
 // Nothing of one page's addresses reaches the other: neither trickled nor in a description.
-export async function dropCandidates(page) {
+export const dropCandidates = (page) => withCandidates(page, () => {});
+
+// They come so many milliseconds late.
+export const delayCandidates = (page, ms) => withCandidates(page, (send) => setTimeout(send, ms));
+
+async function withCandidates(page, onCandidate) {
   await page.routeWebSocket(/\/direct\?/, (socket) => {
     const server = socket.connectToServer();
     socket.onMessage((text) => {
       const message = JSON.parse(text);
-      if (message.type === 'candidate') return;
+      if (message.type === 'candidate') return onCandidate(() => server.send(text));
       if (message.sdp) message.sdp = message.sdp.replace(/^a=candidate:.*\r\n/gm, '');
       server.send(JSON.stringify(message));
     });
   });
+}
+
+// Two in a room of their own, after something was done to their pages.
+export async function two(prepare) {
+  const room = uniqueRoom('page');
+  const people = [];
+  for (const name of ['Ada', 'Ben']) {
+    const page = await openPage();
+    await prepare(page);
+    await page.goto(`${url}/?room=${room}${DIRECT}`);
+    people.push(new Person(page, name));
+  }
+  for (const person of people) await person.enter();
+  return people;
 }
 
 export async function assertDirect(...people) {
