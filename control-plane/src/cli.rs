@@ -150,18 +150,32 @@ fn execute<C: Configuration>(
     match arguments.command {
         Some(Command::Token(TokenCommand::Create(create))) => print(&create.text(&front(&config))?),
         Some(Command::Check(check)) => {
-            let (text, status) = check.run(&front(&config))?;
+            let (text, status) = wait(check.ask(&front(&config)))?;
             print(&text)?;
             if status != 0 {
                 std::process::exit(status);
             }
             Ok(())
         }
-        Some(Command::Ingress(command)) => print(&command.run(&front(&config))?),
-        Some(Command::Nodes(command)) => print(&command.run(&front(&config))?),
-        Some(Command::Explain(explain)) => print(&explain.run(&front(&config))?),
+        Some(Command::Ingress(command)) => print(&wait(command.ask(&front(&config)))?),
+        Some(Command::Nodes(command)) => print(&wait(command.ask(&front(&config)))?),
+        Some(Command::Explain(explain)) => print(&wait(explain.ask(&front(&config)))?),
         None => serve(config),
     }
+}
+
+/// Waits for the answer to a question; a refusal of the API is told in its words alone.
+fn wait<T>(asked: impl Future<Output = Result<T, AnyError>>) -> Result<T, AnyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime
+        .block_on(asked)
+        .map_err(|error| match error.downcast::<tonic::Status>() {
+            Ok(status) if !status.message().is_empty() => AnyError::from(status.message()),
+            Ok(status) => status,
+            Err(error) => error,
+        })
 }
 
 /// Serves until `serve` returns, with log and traces.

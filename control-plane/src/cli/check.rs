@@ -40,7 +40,7 @@ pub(super) struct Check {
 
 impl Check {
     /// Asks; what to print, and the exit status.
-    pub(super) fn run(self, config: &Front) -> Result<(String, i32), AnyError> {
+    pub(super) async fn ask(self, config: &Front) -> Result<(String, i32), AnyError> {
         let token = match self.token.clone() {
             Some(token) => token,
             None => self.make_token(config)?,
@@ -50,10 +50,7 @@ impl Check {
             token,
             authorities: self.authorities,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        Ok(match runtime.block_on(check::run(&question)) {
+        Ok(match check::run(&question).await {
             Ok(report) => {
                 let status = match report.verdict() {
                     Verdict::Everything => 0,

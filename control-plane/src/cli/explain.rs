@@ -30,14 +30,7 @@ pub(super) struct Explain {
 
 impl Explain {
     /// Asks the API; what there is to show.
-    pub(super) fn run(self, config: &Front) -> Result<String, AnyError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(self.ask(config))
-    }
-
-    async fn ask(self, config: &Front) -> Result<String, AnyError> {
+    pub(super) async fn ask(self, config: &Front) -> Result<String, AnyError> {
         let grants = VideoGrants {
             room_admin: true,
             room: self.room.clone(),

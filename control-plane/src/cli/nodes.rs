@@ -48,14 +48,7 @@ fn spread(text: &str) -> Result<Duration, String> {
 
 impl Command {
     /// Asks the API; what there is to show.
-    pub(super) fn run(self, config: &Front) -> Result<String, AnyError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(self.ask(config))
-    }
-
-    async fn ask(self, config: &Front) -> Result<String, AnyError> {
+    pub(super) async fn ask(self, config: &Front) -> Result<String, AnyError> {
         let at = match &self {
             Self::List(at) => at,
             Self::Cordon(which) | Self::Uncordon(which) => &which.at,
