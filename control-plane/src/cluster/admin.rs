@@ -137,16 +137,8 @@ impl Cluster {
         &self,
         request: v1::ListIngressesRequest,
     ) -> Result<v1::ListIngressesResponse, CallError> {
-        let mut ingresses: Vec<v1::Ingress> = Vec::new();
-        for member in self.nodes().all() {
-            match ask_node(&member, Command::ListIngresses(request.clone())).await {
-                Ok(Reply::Ingresses(listed)) => ingresses.extend(listed.ingresses),
-                Ok(_) => return Err(CallError::UnexpectedReply),
-                // With a node that is gone went what came in there.
-                Err(_) if self.nodes().suspect(&member).await => {}
-                Err(status) => return Err(status.into()),
-            }
-        }
+        let command = Command::ListIngresses(request);
+        let mut ingresses = self.of_all_nodes(&command, ingresses).await?;
         ingresses.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(v1::ListIngressesResponse { ingresses })
     }
@@ -156,22 +148,46 @@ impl Cluster {
         &self,
         request: v1::ListRoomsRequest,
     ) -> Result<v1::ListRoomsResponse, CallError> {
-        let mut rooms: Vec<v1::Room> = Vec::new();
+        let command = Command::ListRooms(request);
+        let mut rooms = self.of_all_nodes(&command, rooms).await?;
+        rooms.sort_by(|a, b| age(a).cmp(&age(b)));
+        Ok(v1::ListRoomsResponse { rooms })
+    }
+
+    /// What all nodes list, asked one after the other; a node that is gone has nothing.
+    async fn of_all_nodes<T>(
+        &self,
+        command: &Command,
+        of: fn(Reply) -> Option<Vec<T>>,
+    ) -> Result<Vec<T>, CallError> {
+        let mut all = Vec::new();
         for member in self.nodes().all() {
-            match list(&member, &request).await {
-                Ok(listed) => rooms.extend(listed),
-                // A node that is gone holds no room.
+            match ask_node(&member, command.clone()).await {
+                Ok(reply) => all.extend(of(reply).ok_or(CallError::UnexpectedReply)?),
                 Err(_) if self.nodes().suspect(&member).await => {}
                 Err(status) => return Err(status.into()),
             }
         }
-        rooms.sort_by(|a, b| age(a).cmp(&age(b)));
-        Ok(v1::ListRoomsResponse { rooms })
+        Ok(all)
+    }
+}
+
+fn rooms(reply: Reply) -> Option<Vec<v1::Room>> {
+    match reply {
+        Reply::Rooms(listed) => Some(listed.rooms),
+        _ => None,
+    }
+}
+
+fn ingresses(reply: Reply) -> Option<Vec<v1::Ingress>> {
+    match reply {
+        Reply::Ingresses(listed) => Some(listed.ingresses),
+        _ => None,
     }
 }
 
 /// Asks one node, whatever room it is about.
-async fn ask_node(member: &Member, command: Command) -> Result<Reply, Status> {
+pub(super) async fn ask_node(member: &Member, command: Command) -> Result<Reply, Status> {
     let request = AdminRequest {
         kind: Some(command),
         ..AdminRequest::default()
@@ -186,10 +202,8 @@ pub(super) async fn list(
     member: &Member,
     request: &v1::ListRoomsRequest,
 ) -> Result<Vec<v1::Room>, Status> {
-    match ask_node(member, Command::ListRooms(request.clone())).await? {
-        Reply::Rooms(rooms) => Ok(rooms.rooms),
-        _ => Err(Status::internal("an answer to another question")),
-    }
+    let reply = ask_node(member, Command::ListRooms(request.clone())).await?;
+    rooms(reply).ok_or_else(|| Status::internal("an answer to another question"))
 }
 
 fn age(room: &v1::Room) -> ((i64, i32), &str) {

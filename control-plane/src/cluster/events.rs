@@ -11,7 +11,7 @@ use std::{
 use futures_util::{StreamExt as _, stream::BoxStream};
 use plenum_proto::{
     node::{
-        AdminRequest, ListPresent, Present, StatusRequest, admin_reply::Kind as Reply,
+        ListPresent, Present, StatusRequest, admin_reply::Kind as Reply,
         admin_request::Kind as Command,
     },
     v1::{Event, WatchEventsRequest},
@@ -25,7 +25,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::{Cluster, Member, presence::Presence};
+use super::{Cluster, Member, admin::ask_node, presence::Presence};
 
 /// Events on their way to one reader; past it the nodes wait.
 const QUEUE: usize = 64;
@@ -309,14 +309,8 @@ async fn present(member: &Member, room: &str) -> Result<Present, Status> {
     let list = ListPresent {
         room: room.to_owned(),
     };
-    let request = AdminRequest {
-        kind: Some(Command::ListPresent(list)),
-        ..AdminRequest::default()
-    };
-    let answer = member.client.clone().admin(request).await?;
-    match answer.into_inner().kind {
-        Some(Reply::Present(present)) => Ok(present),
-        // One of a version that does not know the question.
+    match ask_node(member, Command::ListPresent(list)).await? {
+        Reply::Present(present) => Ok(present),
         _ => Ok(Present::default()),
     }
 }

@@ -139,13 +139,13 @@ impl Shared {
             return Err(Refusal::Closing);
         }
         // First what concerns the participant alone: nobody uses up what is there for all.
-        let now = Instant::now();
-        if !self.own_joins.take(now, &admission.subject()) {
+        let (now, subject) = (Instant::now(), admission.subject());
+        if !self.own_joins.take(now, &subject) {
             return Err(Refusal::TooManyPending);
         }
         let waiting = self
             .pending
-            .enter(admission.subject(), self.config.max_pending_per_participant)
+            .enter(subject, self.config.max_pending_per_participant)
             .ok_or(Refusal::TooManyPending)?;
         // A bucket is never half changed.
         let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);

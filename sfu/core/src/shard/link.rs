@@ -44,11 +44,7 @@ impl Shard {
     ) {
         if let Some(participant) = self.participants.get_mut(session) {
             let link = &mut participant.link;
-            link.ingress_loss = stream.loss.unwrap_or(link.ingress_loss);
-            link.ingress_jitter = stream.jitter;
-            if link.ingress_loss >= LOSSY {
-                link.lossy_at = Some(now);
-            }
+            link.take_uplink(now, stream.loss.unwrap_or(link.ingress_loss), stream.jitter);
             self.on_report(now, session, stream);
         }
     }
@@ -103,12 +99,8 @@ impl Shard {
         let link = &mut participant.link;
         if let Some(uplink) = &told.uplink {
             let span = |told: Option<prost_types::Duration>| Duration::try_from(told?).ok();
-            link.ingress_loss = uplink.loss;
-            link.ingress_jitter = span(uplink.jitter).unwrap_or_default();
+            link.take_uplink(now, uplink.loss, span(uplink.jitter).unwrap_or_default());
             link.rtt = span(uplink.round_trip);
-            if link.ingress_loss >= LOSSY {
-                link.lossy_at = Some(now);
-            }
         }
         let quality = ConnectionQuality::try_from(told.quality).ok();
         let is_new = link.told != quality;
@@ -118,6 +110,14 @@ impl Shard {
 }
 
 impl Link {
+    fn take_uplink(&mut self, now: Instant, loss: f32, jitter: Duration) {
+        self.ingress_loss = loss;
+        self.ingress_jitter = jitter;
+        if loss >= LOSSY {
+            self.lossy_at = Some(now);
+        }
+    }
+
     /// The way to us. Repairs hide what got lost from the reports of streams; `late` is the share of a track's packets
     /// that had to be sent again.
     pub(super) fn uplink(&self, late: f32) -> LinkReport {

@@ -104,7 +104,7 @@ struct Measured {
 
 /// Width and height as a client tells them, within what a picture can have, so that areas and rates do not overflow.
 pub(crate) fn plausible_size((width, height): (u32, u32)) -> (u32, u32) {
-    /// Level 6.2 of AV1 and of H.265 ends below it.
+    /// The widest picture of AV1 (level 6.2).
     const MOST: u32 = 1 << 14;
     (width.min(MOST), height.min(MOST))
 }
