@@ -66,10 +66,11 @@ test('participants are moved from node to node while they see each other', async
     await alice.publishCamera();
     const both = () => Promise.all([alice.sees('bob'), bob.sees('alice')]);
     await both();
-    for (const region of ['eu', 'us']) {
-      const metrics = await (await fetch(`${cluster.node(region).url}/metrics`)).text();
-      assert.match(metrics, /plenum_node_participants(\{[^}]*\})? [1-9]/, `${region} serves one`);
-    }
+    // Nodes count once a second.
+    for (const region of ['eu', 'us'])
+      await until(`${region} serves one`, async () =>
+        /plenum_node_participants(\{[^}]*\})? [1-9]/.test(await (await fetch(`${cluster.node(region).url}/metrics`)).text()),
+      );
     for (const region of ['us', 'eu']) {
       assert.equal(await cluster.replace(region), null);
       await both();
