@@ -9,7 +9,7 @@ document.querySelector('#mine').srcObject = media;
 
 const socket = new WebSocket(`${server.replace(/^http/, 'ws')}/direct?access_token=${given.get('token')}`);
 const send = (message) => socket.send(JSON.stringify(message));
-let pc, polite, isOffering, ignored, iceServers;
+let pc, polite, isOffering, ignored, iceServers, handled;
 
 function connect() {
   pc = new RTCPeerConnection({ iceServers });
@@ -55,5 +55,6 @@ const on = {
   },
   closed: ({ reason }) => show(`Over: ${reason}`),
 };
-socket.onmessage = ({ data }) => on[JSON.parse(data).type]?.(JSON.parse(data));
+const handle = async (message) => (await handled, on[message.type]?.(message)); // in turn, or an offer overtakes an answer
+socket.onmessage = ({ data }) => (handled = handle(JSON.parse(data)).catch(console.error));
 socket.onclose = () => show('The server has gone');

@@ -21,6 +21,7 @@ export class DirectLink extends Emitter {
   #hasBegun = false;
   #isOffering = false;
   #ignoresOffer = false;
+  #handled = Promise.resolve();
   #connectedAt = 0;
 
   /** `send(message)` reaches the other page by way of the room. */
@@ -58,7 +59,12 @@ export class DirectLink extends Emitter {
     else this.pc.restartIce();
   }
 
-  async handle(message) {
+  /** One after the other: an offer behind an answer that is still being taken in must not look like a collision. */
+  handle(message) {
+    this.#handled = this.#handled.then(() => this.#handle(message));
+  }
+
+  async #handle(message) {
     try {
       if (message.type === 'candidate') await this.#onCandidate(message);
       else if (message.type === 'restart') this.pc.restartIce();

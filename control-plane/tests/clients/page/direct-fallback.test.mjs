@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DIRECT, assertByServer, assertDirect, dropCandidates, say, texts } from './direct.mjs';
+import { DIRECT, assertByServer, assertDirect, dropCandidates, say, texts, two } from './direct.mjs';
 import { Person, together } from './person.mjs';
 import { until } from '../lib/until.mjs';
 

@@ -68,6 +68,21 @@ test('two whose way takes longer than their offers see and hear each other', asy
   await Promise.all([ada, ben].map((person) => person.close()));
 });
 
+test('an offer behind an answer that takes long is not lost', async () => {
+  const [ada, ben] = await two((page) =>
+    page.addInitScript(() => {
+      const { setRemoteDescription } = RTCPeerConnection.prototype;
+      RTCPeerConnection.prototype.setRemoteDescription = async function (description) {
+        if (description.type === 'answer') await new Promise((resolve) => setTimeout(resolve, 500));
+        return setRemoteDescription.call(this, description);
+      };
+    }),
+  );
+  await ada.sees(ben);
+  await ben.sees(ada);
+  await Promise.all([ada, ben].map((person) => person.close()));
+});
+
 test('one leaves, and the next one is met directly', async () => {
   await together(['Ada', 'Ben'], async (ada, ben) => {
     await ada.sees(ben);
