@@ -53,6 +53,7 @@ const STAGES = [
       firefox: { command: inNetwork, minutes: 3 },
       direct: { command: node, minutes: 2 },
       'whip-js': { command: node, minutes: 5 },
+      'whip-libdatachannel': { command: node, minutes: 2 },
       agents: { command: pytest, minutes: 4 },
       // Brings up its own processes: `sfu`, `control-plane`, `loadtest`, and etcd.
       cluster: { command: node, minutes: 4 },
