@@ -1,6 +1,9 @@
 //! The DTLS of a transport (RFC 5764): the engine runs the handshake, and we keep a copy of the keys
-//! that it exports, for the egress lane. One configuration of the DTLS library serves the process: each
-//! that is made tests all its cryptography anew, which costs more than a handshake.
+//! that it exports, for the egress lane. One configuration of the DTLS library for each role serves the
+//! process: each that is made tests all its cryptography anew, which costs more than a handshake.
+
+mod request;
+mod rsa;
 
 use std::{
     cell::Cell,
@@ -9,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dimpl::{Config, Dtls};
+use dimpl::{Config, Dtls, crypto::aws_lc_rs};
 use str0m::{
     Rtc, RtcConfig,
     config::{CryptoProvider, DtlsCert, DtlsVersion},
@@ -118,15 +121,46 @@ impl DtlsProvider for SharedConfig {
         dtls_version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let config = shared_config(mtu)?;
-        let dtls = match dtls_version {
-            DtlsVersion::Dtls12 => Dtls::new_12(config, cert.clone(), now),
-            DtlsVersion::Dtls13 => Dtls::new_13(config, cert.clone(), now),
-            DtlsVersion::Auto => Dtls::new_auto(config, cert.clone(), now),
-            other => return Err(CryptoError::Other(format!("no support for {other}"))),
+        let recipe = Recipe {
+            cert: cert.clone(),
+            now,
+            version: dtls_version,
+            mtu,
         };
-        let slot = NEXT.take();
-        Ok(Box::new(Tapped { dtls, slot }))
+        Ok(Box::new(Tapped {
+            dtls: recipe.make(Role::Server)?,
+            recipe: Some(recipe),
+            request: Some(Vec::new()),
+            slot: NEXT.take(),
+        }))
+    }
+}
+
+/// Which end of a handshake is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Takes keys of RSA too.
+    Server,
+    Client,
+}
+
+/// What an instance of the library is made of.
+struct Recipe {
+    cert: DtlsCert,
+    now: Instant,
+    version: DtlsVersion,
+    mtu: Option<usize>,
+}
+
+impl Recipe {
+    fn make(&self, role: Role) -> Result<Dtls, CryptoError> {
+        let (config, cert) = (shared_config(self.mtu, role)?, self.cert.clone());
+        Ok(match self.version {
+            DtlsVersion::Dtls12 => Dtls::new_12(config, cert, self.now),
+            DtlsVersion::Dtls13 => Dtls::new_13(config, cert, self.now),
+            DtlsVersion::Auto => Dtls::new_auto(config, cert, self.now),
+            other => return Err(CryptoError::Other(format!("no support for {other}"))),
+        })
     }
 }
 
@@ -139,40 +173,58 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// connect.
 const RETRIES: usize = 8;
 
-/// Sizes of datagrams for which a configuration is kept. A process has one, from its settings.
-const CONFIGS: usize = 4;
+/// Configurations that are kept, one for each role and size of datagrams. A process has one size, from its
+/// settings.
+const CONFIGS: usize = 8;
 
-/// The configuration for a size of datagrams; only the first call for a size is slow.
-fn shared_config(mtu: Option<usize>) -> Result<Arc<Config>, CryptoError> {
-    type Kept = (Option<usize>, Result<Arc<Config>, String>);
+/// Room for a server's first flight, so that each of its messages is in one piece.
+const MTU_MIN: usize = 900;
+
+/// The configuration for a role and a size of datagrams; only the first call for both is slow.
+fn shared_config(mtu: Option<usize>, role: Role) -> Result<Arc<Config>, CryptoError> {
+    type Kept = (Option<usize>, Role, Result<Arc<Config>, String>);
     static KEPT: [OnceLock<Kept>; CONFIGS] = [const { OnceLock::new() }; CONFIGS];
     let kept = KEPT
         .iter()
-        .map(|place| place.get_or_init(|| (mtu, new_config(mtu))))
-        .find(|(size, _)| *size == mtu);
+        .map(|place| place.get_or_init(|| (mtu, role, new_config(mtu, role))))
+        .find(|(its_mtu, its_role, _)| (*its_mtu, *its_role) == (mtu, role));
     match kept {
-        Some((_, config)) => config.clone(),
-        None => new_config(mtu),
+        Some((.., config)) => config.clone(),
+        None => new_config(mtu, role),
     }
     .map_err(CryptoError::Other)
 }
 
-fn new_config(mtu: Option<usize>) -> Result<Arc<Config>, String> {
+fn new_config(mtu: Option<usize>, role: Role) -> Result<Arc<Config>, String> {
     // ICE has shown that whoever shakes hands owns the address, so no cookie has to.
     let mut builder = Config::builder()
-        .with_crypto_provider(dimpl::crypto::aws_lc_rs::default_provider())
         .use_server_cookie(false)
         .flight_start_rto(FIRST_RETRY)
         .flight_retries(RETRIES);
+    builder = match role {
+        Role::Server => builder.with_crypto_provider(rsa::provider()),
+        Role::Client => builder.with_crypto_provider(aws_lc_rs::default_provider()),
+    };
     if let Some(mtu) = mtu {
-        builder = builder.mtu(mtu);
+        if mtu < MTU_MIN {
+            return Err(format!(
+                "datagrams of {mtu} bytes, and a handshake takes {MTU_MIN}"
+            ));
+        }
+        builder = builder.mtu(mtu - request::GROWTH);
     }
     builder.build().map(Arc::new).map_err(|e| e.to_string())
 }
 
 /// A DTLS instance of whose keys a copy is taken.
 struct Tapped {
+    /// A server, until its role is set.
     dtls: Dtls,
+    /// For a client; none once the role is set.
+    recipe: Option<Recipe>,
+    /// Where a server's datagrams are before its request for a certificate is widened; none for a client,
+    /// and once the handshake is over.
+    request: Option<Vec<u8>>,
     /// Where the copy goes; none once it is there.
     slot: Option<Slot>,
 }
@@ -191,6 +243,34 @@ impl Tapped {
     }
 }
 
+/// As the library's, but that a request for a certificate is widened.
+fn poll_server<'a>(dtls: &mut Dtls, scratch: &mut Vec<u8>, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+    scratch.resize(buf.len().saturating_sub(request::GROWTH), 0);
+    let copy = |bytes: &[u8], buf: &'a mut [u8]| {
+        let place = &mut buf[..bytes.len()];
+        place.copy_from_slice(bytes);
+        &*place
+    };
+    match dtls.poll_output(scratch) {
+        DtlsOutput::Packet(packet) => {
+            let length = request::write(packet, buf);
+            DtlsOutput::Packet(&buf[..length])
+        }
+        DtlsOutput::BufferTooSmall { needed } => DtlsOutput::BufferTooSmall {
+            needed: needed + request::GROWTH,
+        },
+        DtlsOutput::PeerCert(bytes) => DtlsOutput::PeerCert(copy(bytes, buf)),
+        DtlsOutput::ApplicationData(bytes) => DtlsOutput::ApplicationData(copy(bytes, buf)),
+        DtlsOutput::KeyingMaterial(material, profile) => {
+            DtlsOutput::KeyingMaterial(material, profile)
+        }
+        DtlsOutput::Timeout(at) => DtlsOutput::Timeout(at),
+        DtlsOutput::Connected => DtlsOutput::Connected,
+        // The last that there is.
+        _ => DtlsOutput::CloseNotify,
+    }
+}
+
 impl fmt::Debug for Tapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tapped(…)")
@@ -199,6 +279,14 @@ impl fmt::Debug for Tapped {
 
 impl DtlsInstance for Tapped {
     fn set_active(&mut self, active: bool) {
+        let recipe = self.recipe.take();
+        if active {
+            // The same recipe has made a server.
+            if let Some(Ok(client)) = recipe.map(|recipe| recipe.make(Role::Client)) {
+                self.dtls = client;
+            }
+            self.request = None;
+        }
         self.dtls.set_active(active);
     }
 
@@ -207,9 +295,16 @@ impl DtlsInstance for Tapped {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        let output = self.dtls.poll_output(buf);
-        if let DtlsOutput::KeyingMaterial(material, negotiated) = &output {
-            self.on_keying(material, *negotiated);
+        let output = match &mut self.request {
+            Some(scratch) => poll_server(&mut self.dtls, scratch, buf),
+            None => self.dtls.poll_output(buf),
+        };
+        match &output {
+            DtlsOutput::KeyingMaterial(material, negotiated) => {
+                self.on_keying(material, *negotiated)
+            }
+            DtlsOutput::Connected => self.request = None,
+            _ => {}
         }
         output
     }

@@ -370,7 +370,7 @@ fn a_handshake_hands_both_ends_the_same_keys() {
     }
 }
 
-/// An engine of the library's own making, as clients have it, gets on with ours.
+/// An engine of the library's own making, as others have it, gets on with ours at either end.
 #[test]
 fn the_shared_configuration_speaks_with_others() {
     let now = Instant::now();
@@ -381,6 +381,16 @@ fn the_shared_configuration_speaks_with_others() {
     pair.expect_stream();
     pair.deliver(&rtp(&sender, 5, b"through"));
     assert_eq!(pair.received(), [(5, b"through".to_vec(), None)]);
+
+    for version in [DtlsVersion::Dtls12, DtlsVersion::Dtls13] {
+        let (client, mut keys) = build(config().set_dtls_version(DtlsVersion::Auto), now);
+        let server = config()
+            .set_ice_lite(true)
+            .set_dtls_version(version)
+            .build(now);
+        Pair::new(now, client, server).run(Duration::from_secs(2));
+        assert!(keys.take().expect("keys").is_client, "{version}");
+    }
 }
 
 #[test]
@@ -395,23 +405,20 @@ fn each_engine_has_its_own_slot() {
 }
 
 #[test]
-fn a_configuration_is_made_once_per_size() {
-    let same = |a, b| {
-        let (a, b) = (
-            shared_config(a).expect("valid"),
-            shared_config(b).expect("valid"),
-        );
-        Arc::ptr_eq(&a, &b)
-    };
-    assert!(same(None, None));
-    assert!(same(Some(1_200), Some(1_200)));
-    assert!(!same(Some(1_100), Some(1_200)));
-    // More sizes than are kept still work.
-    for mtu in 1_300..1_305 {
-        assert_eq!(shared_config(Some(mtu)).expect("valid").mtu(), mtu);
+fn a_configuration_is_made_once_per_size_and_role() {
+    let config = |mtu, role| shared_config(mtu, role).expect("valid");
+    for role in [Role::Server, Role::Client] {
+        let same = |a, b| Arc::ptr_eq(&config(a, role), &config(b, role));
+        assert!(same(None, None));
+        assert!(same(Some(1_200), Some(1_200)));
+        assert!(!same(Some(1_100), Some(1_200)));
     }
-    assert!(
-        shared_config(Some(10)).is_err(),
-        "too small for a handshake"
-    );
+    for role in [Role::Server, Role::Client] {
+        // More sizes than are kept still work, and leave room for what is added to a request.
+        for mtu in 1_300..1_305 {
+            assert_eq!(config(Some(mtu), role).mtu() + request::GROWTH, mtu);
+        }
+        let too_small = shared_config(Some(500), role).expect_err("a flight is more");
+        assert!(too_small.to_string().contains("500"), "{too_small}");
+    }
 }
