@@ -3,6 +3,7 @@
 
 mod at;
 mod check;
+mod egress;
 mod explain;
 mod ingress;
 mod nodes;
@@ -57,6 +58,9 @@ enum Command {
     /// Media without WebRTC: plain RTP, and cameras over RTSP.
     #[command(subcommand)]
     Ingress(ingress::Command),
+    /// A participant's media out as plain RTP.
+    #[command(subcommand)]
+    Egress(egress::Command),
     /// Media nodes of a running cluster.
     #[command(subcommand)]
     Nodes(nodes::Command),
@@ -158,6 +162,7 @@ fn execute<C: Configuration>(
             Ok(())
         }
         Some(Command::Ingress(command)) => print(&wait(command.ask(&front(&config)))?),
+        Some(Command::Egress(command)) => print(&wait(command.ask(&front(&config)))?),
         Some(Command::Nodes(command)) => print(&wait(command.ask(&front(&config)))?),
         Some(Command::Explain(explain)) => print(&wait(explain.ask(&front(&config)))?),
         None => serve(config),

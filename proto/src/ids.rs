@@ -114,6 +114,11 @@ id!(
     "IN_"
 );
 id!(
+    /// One sink of media that goes out without WebRTC.
+    EgressId,
+    "EG_"
+);
+id!(
     /// One running media node.
     NodeId,
     "ND_"

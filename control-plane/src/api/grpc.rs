@@ -6,6 +6,7 @@ use std::sync::Arc;
 use plenum_proto::v1::{
     self,
     agent_service_server::{AgentService, AgentServiceServer},
+    egress_service_server::{EgressService, EgressServiceServer},
     event_service_server::{EventService, EventServiceServer},
     ingress_service_server::{IngressService, IngressServiceServer},
     node_service_server::{NodeService, NodeServiceServer},
@@ -50,6 +51,7 @@ pub(crate) fn routes(
         .add_service(EventServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(AgentServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(NodeServiceServer::new(grpc()).max_decoding_message_size(max_request))
+        .add_service(EgressServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(IngressServiceServer::new(grpc()).max_decoding_message_size(max_request))
         .add_service(tonic_health::pb::health_server::HealthServer::new(
             HealthService::from_health_reporter(health),
@@ -61,7 +63,7 @@ pub(crate) fn routes(
 }
 
 /// Names of our services.
-pub(crate) const SERVICES: [&str; 7] = [
+pub(crate) const SERVICES: [&str; 8] = [
     RoomServiceServer::<Grpc>::NAME,
     ParticipantServiceServer::<Grpc>::NAME,
     TokenServiceServer::<Grpc>::NAME,
@@ -69,6 +71,7 @@ pub(crate) const SERVICES: [&str; 7] = [
     AgentServiceServer::<Grpc>::NAME,
     NodeServiceServer::<Grpc>::NAME,
     IngressServiceServer::<Grpc>::NAME,
+    EgressServiceServer::<Grpc>::NAME,
 ];
 
 /// Names of the services that are not ours, of which only types without a name are public.
@@ -160,6 +163,13 @@ service! {
     create_dispatch: v1::CreateDispatchRequest => v1::Dispatch, "CreateDispatch";
     delete_dispatch: v1::DeleteDispatchRequest => v1::Dispatch, "DeleteDispatch";
     list_dispatches: v1::ListDispatchesRequest => v1::ListDispatchesResponse, "ListDispatches";
+}
+
+service! {
+    EgressService,
+    create_egress: v1::CreateEgressRequest => v1::Egress, "CreateEgress";
+    list_egresses: v1::ListEgressesRequest => v1::ListEgressesResponse, "ListEgresses";
+    delete_egress: v1::DeleteEgressRequest => v1::DeleteEgressResponse, "DeleteEgress";
 }
 
 service! {

@@ -4,6 +4,7 @@
 
 mod agents;
 mod calls;
+mod egresses;
 mod events;
 mod explain;
 mod grpc;

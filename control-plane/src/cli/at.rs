@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use plenum_service::cli::AnyError;
+use plenum_service::{cli::AnyError, config::parse_duration};
 use tonic::{
     Request, Status,
     metadata::AsciiMetadataValue,
@@ -73,4 +73,9 @@ impl At {
         };
         Ok(keys.mint(self.key.as_deref().unwrap_or(first), request)?)
     }
+}
+
+/// Reads a duration.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "must be a duration such as 30s".to_owned())
 }

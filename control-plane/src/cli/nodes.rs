@@ -8,9 +8,9 @@ use plenum_proto::v1::{
     CordonNodeRequest, DrainNodeRequest, ListNodesRequest, Node,
     node_service_client::NodeServiceClient,
 };
-use plenum_service::{cli::AnyError, config::parse_duration};
+use plenum_service::cli::AnyError;
 
-use super::at::At;
+use super::at::{At, duration};
 use crate::{auth::VideoGrants, config::Front};
 
 #[derive(Debug, Subcommand)]
@@ -38,12 +38,8 @@ pub(super) struct Drain {
     #[command(flatten)]
     which: Which,
     /// Over which the rooms are moved; the node's own setting unless given.
-    #[arg(long, value_parser = spread)]
+    #[arg(long, value_parser = duration)]
     spread: Option<Duration>,
-}
-
-fn spread(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "must be a duration such as 30s".to_owned())
 }
 
 impl Command {

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Create {
     /// Room it is for.
-    #[arg(long, required_unless_present_any = ["create_rooms", "list_rooms", "manage_nodes", "manage_ingress"])]
+    #[arg(long, required_unless_present_any = ["create_rooms", "list_rooms", "manage_nodes", "manage_ingress", "manage_egress"])]
     room: Option<String>,
     /// Participant it admits; without one it is a token for a backend.
     #[arg(long, requires = "room")]
@@ -50,6 +50,9 @@ pub(super) struct Create {
     /// May have media taken in that comes without WebRTC.
     #[arg(long)]
     manage_ingress: bool,
+    /// May have media sent out without WebRTC.
+    #[arg(long)]
+    manage_egress: bool,
     /// May not publish audio and video.
     #[arg(long)]
     no_publish: bool,
@@ -130,6 +133,7 @@ impl Create {
             token_create: self.create_tokens,
             node_admin: self.manage_nodes,
             ingress_admin: self.manage_ingress,
+            room_record: self.manage_egress,
             ..VideoGrants::default()
         };
         MintRequest {

@@ -143,6 +143,17 @@ impl Cluster {
         Ok(v1::ListIngressesResponse { ingresses })
     }
 
+    /// Media that goes out without WebRTC on all nodes, by id.
+    pub(crate) async fn list_egresses(
+        &self,
+        request: v1::ListEgressesRequest,
+    ) -> Result<v1::ListEgressesResponse, CallError> {
+        let command = Command::ListEgresses(request);
+        let mut egresses = self.of_all_nodes(&command, egresses).await?;
+        egresses.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(v1::ListEgressesResponse { egresses })
+    }
+
     /// The rooms of all nodes, oldest first.
     pub(crate) async fn list_rooms(
         &self,
@@ -182,6 +193,13 @@ fn rooms(reply: Reply) -> Option<Vec<v1::Room>> {
 fn ingresses(reply: Reply) -> Option<Vec<v1::Ingress>> {
     match reply {
         Reply::Ingresses(listed) => Some(listed.ingresses),
+        _ => None,
+    }
+}
+
+fn egresses(reply: Reply) -> Option<Vec<v1::Egress>> {
+    match reply {
+        Reply::Egresses(listed) => Some(listed.egresses),
         _ => None,
     }
 }

@@ -264,6 +264,7 @@ async fn it_describes_itself_and_says_that_it_serves() {
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "plenum.v1.AgentService",
+        "plenum.v1.EgressService",
         "plenum.v1.EventService",
         "plenum.v1.IngressService",
         "plenum.v1.NodeService",

@@ -1,6 +1,6 @@
 //! What goes into a shard: datagrams and commands. Must not hold behaviour.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use plenum_proto::{
     node::{AdminReply, AdminRequest, Join, SessionRequest},
@@ -44,6 +44,17 @@ pub struct PlainSection {
     pub formats: Vec<PlainFormat>,
 }
 
+/// Where a medium goes as plain RTP. Whoever names it answers for its wanting to be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlainSink {
+    /// Video or audio.
+    pub is_video: bool,
+    /// Where media goes.
+    pub rtp: SocketAddr,
+    /// Where reports go, and feedback comes from; the same, or another port.
+    pub rtcp: SocketAddr,
+}
+
 /// What the control plane wants of a shard.
 #[derive(Debug)]
 #[expect(
@@ -74,6 +85,17 @@ pub enum Command {
         control: ControlId,
         /// One for each track, 16 at most.
         sections: Vec<PlainSection>,
+    },
+    /// Names where subscriptions of a participant go whose join had the shape `PLAIN`, once: each serves one
+    /// subscription of its kind after the other, under one SSRC.
+    SendPlain {
+        /// Its control connection.
+        control: ControlId,
+        /// One for each subscription at a time, 8 at most.
+        sinks: Vec<PlainSink>,
+        /// How often there is to be a keyframe at least, for receivers that come late and do not ask; none = when one
+        /// is asked for.
+        keyframes: Option<Duration>,
     },
     /// The control connection broke without a leave: the stay is kept for the resume window.
     ControlLost {

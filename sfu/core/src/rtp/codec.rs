@@ -97,6 +97,22 @@ impl Codec {
         }
     }
 
+    /// The payload type under which plain RTP of ours has it: those of RFC 3551 where there are any.
+    pub(crate) fn plain_type(self) -> u8 {
+        match self {
+            Self::Pcmu => 0,
+            Self::Pcma => 8,
+            Self::G722 => 9,
+            Self::Vp8 => 96,
+            Self::Vp9 => 97,
+            Self::H264 => 98,
+            Self::H265 => 99,
+            Self::Av1 => 100,
+            Self::Opus => 101,
+            Self::Red => 102,
+        }
+    }
+
     /// Ticks of the RTP timestamp per second.
     pub(crate) fn clock_rate(self) -> u32 {
         match self {

@@ -17,11 +17,13 @@ use std::{net::SocketAddr, time::Instant};
 
 pub use certificate::{Certificate, CertificateError};
 pub(crate) use channels::{Channels, Sent};
-pub(crate) use egress::{Egress, Feedback, Media, Repair, Repeated, SlotIndex, Unsent};
+pub(crate) use egress::{
+    Egress, Feedback, Media, PlainRoutes, Repair, Repeated, SlotIndex, Unsent,
+};
 pub(crate) use ingress::{Ingress, Stream};
 pub(crate) use negotiate::{NegotiateError, Offer};
 pub use plain::PlainFormat;
-pub(crate) use plain::{BadPacket, FORMATS_MAX, Plain, SECTIONS_MAX};
+pub(crate) use plain::{BadPacket, FORMATS_MAX, Plain, SECTIONS_MAX, SINKS_MAX};
 pub(crate) use transport::{
     IngressPacket, Refused, StreamReport, Transport, TransportEvent, TransportOptions,
 };
@@ -103,7 +105,7 @@ impl Session {
             publish: publishes.then(|| transport(false)),
             subscribe: subscribes.then(|| transport(true)),
         };
-        let is_fixed = shape == Shape::SubscribeOnly;
+        let is_fixed = matches!(shape, Shape::SubscribeOnly | Shape::Plain);
         let plain = (shape == Shape::Plain).then(|| Box::new(Plain::new(rng.random())));
         Self {
             transports,
@@ -175,6 +177,12 @@ impl Session {
                 .transport_mut(Role::Publish)
                 .is_some_and(|transport| transport.request_keyframe(ssrc)),
         }
+    }
+
+    /// What sends media, with the transport it sends on; plain RTP has none.
+    pub(crate) fn sending_media(&mut self) -> Option<(&mut Egress, Option<&Transport>)> {
+        let transport = self.transports.subscribe.as_deref();
+        (transport.is_some() || self.plain.is_some()).then_some((&mut self.egress, transport))
     }
 
     /// What sends, with the transport it sends on.

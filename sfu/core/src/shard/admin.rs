@@ -90,8 +90,16 @@ impl Shard {
                 self.api_send_data(now, request)?;
                 Reply::Done(Done {})
             }
-            Some(Kind::CreateIngress(_) | Kind::ListIngresses(_) | Kind::DeleteIngress(_)) => {
-                return Err(CommandError::NotAllowed("an ingress is the node's affair"));
+            Some(
+                Kind::CreateIngress(_)
+                | Kind::ListIngresses(_)
+                | Kind::DeleteIngress(_)
+                | Kind::CreateEgress(_)
+                | Kind::ListEgresses(_)
+                | Kind::DeleteEgress(_),
+            ) => {
+                let what = "ingress and egress are the node's affair";
+                return Err(CommandError::NotAllowed(what));
             }
             Some(Kind::ExplainSubscriptions(request)) => {
                 let session = self.participant_named(&request.room, &request.identity)?;

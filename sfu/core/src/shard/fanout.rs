@@ -126,9 +126,9 @@ impl Shard {
             let subscriber = participants.get_mut(subscription.subscriber);
             // Before the forwarder is asked: what it lets through counts as sent.
             let ready = subscriber
-                .and_then(|subscriber| subscriber.session.sending())
-                .filter(|(egress, ..)| subscription.is_live && egress.lane.is_ready());
-            let Some((egress, _, transport)) = ready else {
+                .and_then(|subscriber| subscriber.session.sending_media())
+                .filter(|(egress, _)| subscription.is_live && egress.lane.is_ready());
+            let Some((egress, transport)) = ready else {
                 stats.drop_many(DropReason::NotConnected, packets.len());
                 continue;
             };

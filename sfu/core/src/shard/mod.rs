@@ -261,6 +261,13 @@ impl Shard {
             Command::DescribePlain { control, sections } => self
                 .describe_plain(now, control, sections)
                 .map(|()| Reply::Accepted),
+            Command::SendPlain {
+                control,
+                sinks,
+                keyframes,
+            } => self
+                .send_plain(now, control, &sinks, keyframes)
+                .map(|()| Reply::Accepted),
             Command::ControlLost { control } => {
                 self.control_lost(now, control);
                 Ok(Reply::Accepted)
@@ -560,7 +567,7 @@ impl Shard {
     }
 
     /// Media can go out to a participant.
-    fn on_lane_ready(&mut self, now: Instant, session: SessionKey) {
+    pub(super) fn on_lane_ready(&mut self, now: Instant, session: SessionKey) {
         let subscriptions = self
             .participants
             .get(session)

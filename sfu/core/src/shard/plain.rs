@@ -1,16 +1,18 @@
 //! Participants whose media is plain RTP: from the description of what they send to published tracks, and from
 //! datagrams to packets. They have no transports; everything behind is as for others. Must not know sockets.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plenum_proto::node::AddTrack;
 
 use super::Shard;
 use crate::{
-    CommandError, ControlId, DropReason, PlainDatagram, PlainSection, PlainTransmit,
+    CommandError, ControlId, DropReason, PlainDatagram, PlainSection, PlainSink, PlainTransmit,
+    Protocol,
     key::{SessionKey, TrackKey},
+    outbox::Route,
     rtp::Mid,
-    session::{BadPacket, FORMATS_MAX, Role, SECTIONS_MAX, sdp::Section},
+    session::{BadPacket, FORMATS_MAX, PlainRoutes, Role, SECTIONS_MAX, SINKS_MAX, sdp::Section},
 };
 
 /// RTCP that waits to be fetched; the oldest goes first.
@@ -62,14 +64,7 @@ impl Shard {
         control: ControlId,
         sections: Vec<PlainSection>,
     ) -> Result<(), CommandError> {
-        let session = self.controls.get(&control).copied();
-        let session = session.filter(|session| {
-            let participant = self.participants.get(*session);
-            participant.is_some_and(|p| p.session.plain.is_some() && p.tracks.is_empty())
-        });
-        let session = session.ok_or(CommandError::NotAllowed(
-            "a description of a session that is not plain, or has one",
-        ))?;
+        let session = self.fresh_plain(control)?;
         check(&sections)?;
         let mut bound: Vec<(String, TrackKey)> = Vec::new();
         for section in sections {
@@ -83,6 +78,79 @@ impl Shard {
         self.settle_published(now, session, &bound);
         self.touch(session);
         Ok(())
+    }
+
+    /// A plain session of which nothing is described yet.
+    fn fresh_plain(&self, control: ControlId) -> Result<SessionKey, CommandError> {
+        let session = self.controls.get(&control).copied();
+        let session = session.filter(|session| {
+            let participant = self.participants.get(*session);
+            participant.is_some_and(|p| {
+                let is_plain = p.session.plain.is_some();
+                is_plain && p.tracks.is_empty() && !p.session.egress.has_sections()
+            })
+        });
+        session.ok_or(CommandError::NotAllowed(
+            "a description of a session that is not plain, or has one",
+        ))
+    }
+
+    /// A participant's subscriptions go to these addresses.
+    pub(super) fn send_plain(
+        &mut self,
+        now: Instant,
+        control: ControlId,
+        sinks: &[PlainSink],
+        keyframes: Option<Duration>,
+    ) -> Result<(), CommandError> {
+        let session = self.fresh_plain(control)?;
+        check_count("sinks", sinks.len(), SINKS_MAX)?;
+        let sections: Result<Vec<_>, _> =
+            sinks.iter().map(|sink| self.plain_routes(sink)).collect();
+        let sections = sections?;
+        let Some(participant) = self.participants.get_mut(session) else {
+            return Ok(());
+        };
+        participant.session.egress.fix_plain(&sections);
+        if let Some(plain) = &mut participant.session.plain {
+            plain.keyframes = keyframes;
+        }
+        for source in sinks.iter().flat_map(|sink| [sink.rtp, sink.rtcp]) {
+            // Feedback is taken from where reports go.
+            participant.session.add_source(Role::Subscribe, source);
+            self.demux
+                .add_source(Protocol::Udp, source, session, Role::Subscribe);
+        }
+        self.on_connected(now, session, Role::Publish);
+        self.on_lane_ready(now, session);
+        self.touch(session);
+        Ok(())
+    }
+
+    fn plain_routes(&self, sink: &PlainSink) -> Result<(bool, PlainRoutes), CommandError> {
+        let mut candidates = self.config.candidates.iter();
+        let ours = candidates.find(|candidate| {
+            let is_family = candidate.local.is_ipv4() == sink.rtp.is_ipv4();
+            candidate.protocol == Protocol::Udp && is_family
+        });
+        let source = ours.map(|candidate| candidate.local);
+        let source = source.ok_or(CommandError::NotAllowed("an address of another family"))?;
+        let is_taken = |address| self.demux.by_source(Protocol::Udp, address).is_some();
+        if is_taken(sink.rtp) || is_taken(sink.rtcp) {
+            return Err(CommandError::NotAllowed(
+                "an address that is in use already",
+            ));
+        }
+        let route = |destination| Route {
+            source,
+            destination,
+            protocol: Protocol::Udp,
+        };
+        let routes = PlainRoutes {
+            rtp: route(sink.rtp),
+            rtcp: route(sink.rtcp),
+        };
+        Ok((sink.is_video, routes))
     }
 
     fn publish_plain(
@@ -134,6 +202,29 @@ impl Shard {
         }
     }
 
+    /// Asks for keyframes where who is sent to had none for long.
+    pub(super) fn refresh_plain(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for participant in self.participants.values() {
+            let plain = participant.session.plain.as_ref();
+            let Some(span) = plain.and_then(|plain| plain.keyframes) else {
+                continue;
+            };
+            let flowing = participant.subscriptions.iter().filter_map(|key| {
+                let subscription = self.subscriptions.get(*key)?;
+                let encoding = subscription.forwarder.current()?.encoding;
+                let track = self.tracks.get(subscription.track)?;
+                let published = track.encodings.get(usize::from(encoding))?;
+                let is_due = track.is_video() && published.throttle.is_without(now, span);
+                is_due.then_some((subscription.track, encoding))
+            });
+            due.extend(flowing);
+        }
+        for (track, encoding) in due {
+            self.want_keyframe(now, track, encoding);
+        }
+    }
+
     /// Tells sources how they are received, where it is time.
     pub(super) fn report_plain(&mut self, now: Instant) {
         let mut reports = Vec::new();
@@ -150,20 +241,20 @@ impl Shard {
     }
 }
 
-fn check(sections: &[PlainSection]) -> Result<(), CommandError> {
-    let problem = match sections.len() {
+fn check_count(field: &'static str, count: usize, most: usize) -> Result<(), CommandError> {
+    let problem = match count {
         0 => Some("must not be empty".to_owned()),
-        1..=SECTIONS_MAX => None,
-        count => Some(format!(
-            "has {count} entries, at most {SECTIONS_MAX} are taken"
-        )),
+        count if count <= most => None,
+        count => Some(format!("has {count} entries, at most {most} are taken")),
     };
-    if let Some(problem) = problem {
-        return Err(CommandError::Invalid {
-            field: "sections",
-            problem,
-        });
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(CommandError::Invalid { field, problem }),
     }
+}
+
+fn check(sections: &[PlainSection]) -> Result<(), CommandError> {
+    check_count("sections", sections.len(), SECTIONS_MAX)?;
     match sections.iter().find(|s| s.formats.len() > FORMATS_MAX) {
         None => Ok(()),
         Some(_) => Err(CommandError::Limit {

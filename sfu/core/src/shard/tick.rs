@@ -74,6 +74,7 @@ impl Shard {
         }
         self.tell_rosters(now);
         self.report_plain(now);
+        self.refresh_plain(now);
         self.tick_relay(now);
         let limited = self.participants.keys();
         let limited: Vec<_> = limited

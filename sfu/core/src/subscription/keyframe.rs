@@ -11,6 +11,8 @@ pub(crate) struct KeyframeThrottle {
     sent: Option<(Instant, Instant)>,
     /// A request that came meanwhile, to be sent unless a keyframe comes first.
     is_pending: bool,
+    /// When the newest keyframe came.
+    came: Option<Instant>,
 }
 
 impl KeyframeThrottle {
@@ -38,8 +40,15 @@ impl KeyframeThrottle {
 
     /// A keyframe came in: nothing is owed. The interval stays, so that a keyframe somebody just
     /// missed is not asked for again at once.
-    pub(crate) fn on_keyframe(&mut self, _now: Instant) {
+    pub(crate) fn on_keyframe(&mut self, now: Instant) {
         self.is_pending = false;
+        self.came = Some(now);
+    }
+
+    /// Whether no keyframe came for so long.
+    pub(crate) fn is_without(&self, now: Instant, span: Duration) -> bool {
+        self.came
+            .is_none_or(|came| now.saturating_duration_since(came) >= span)
     }
 
     /// Lets time pass. Says whether to ask now for a keyframe that was requested earlier.
@@ -92,7 +101,12 @@ mod tests {
         for (millis, action, waits) in table {
             match action {
                 Request(sent) => assert_eq!(throttle.request(at(millis), None), sent, "{millis}"),
-                Keyframe => throttle.on_keyframe(at(millis)),
+                Keyframe => {
+                    throttle.on_keyframe(at(millis));
+                    let span = Duration::from_millis(100);
+                    assert!(!throttle.is_without(at(millis + 99), span), "{millis}");
+                    assert!(throttle.is_without(at(millis + 100), span), "{millis}");
+                }
                 Timeout(sent) => assert_eq!(throttle.handle_timeout(at(millis)), sent, "{millis}"),
             }
             assert_eq!(throttle.is_pending, waits, "{millis}");

@@ -1,13 +1,19 @@
 //! Encoders that send plain RTP are seen and heard like anybody else.
 
+use std::net::SocketAddr;
+
 use plenum_proto::{
-    node::{SessionShape, session_event::Kind as Told},
-    v1::ParticipantKind,
+    node::{
+        Join, SessionRequest, SessionShape, Subscribe, session_event::Kind as Told,
+        session_request::Kind,
+    },
+    v1::{ParticipantKind, Permissions, RoomConfig},
 };
 use sfu_core::{
     Command, CommandError, ControlId, DropReason, PlainDatagram, PlainFormat, PlainSection,
+    PlainSink,
 };
-use sfu_sim::{ClientOptions, PlainWay, World, millis, seconds};
+use sfu_sim::{ClientOptions, PlainWay, VideoSettings, World, millis, seconds};
 
 #[test]
 fn an_encoder_is_seen_and_heard_and_asked_for_keyframes() {
@@ -187,4 +193,141 @@ fn only_what_is_described_is_taken() {
         .told()
         .any(|told| matches!(told, Told::Closed(_)));
     assert!(!ended);
+}
+
+/// A participant to whom nothing is connected: what it subscribes to goes to these addresses.
+fn enter_sink(
+    world: &mut World,
+    number: u64,
+    sinks: Vec<PlainSink>,
+) -> Result<ControlId, CommandError> {
+    let control = ControlId(number);
+    let join = Join {
+        room: Some(RoomConfig {
+            name: "room".to_owned(),
+            ..RoomConfig::default()
+        }),
+        identity: "sink".to_owned(),
+        kind: ParticipantKind::Egress.into(),
+        permissions: Some(Permissions {
+            can_subscribe: true,
+            ..Permissions::default()
+        }),
+        shape: SessionShape::Plain.into(),
+        ..Join::default()
+    };
+    let (join, home) = (Box::new(join), None);
+    world.command(Command::Join {
+        control,
+        join,
+        home,
+    })?;
+    world.command(Command::SendPlain {
+        control,
+        sinks,
+        keyframes: Some(seconds(2)),
+    })?;
+    Ok(control)
+}
+
+#[test]
+fn what_a_sink_subscribes_to_is_sent_as_plain_rtp_and_its_feedback_is_taken() {
+    let mut world = World::new(96);
+    let ann = world.enter("room", "ann");
+    let settings = VideoSettings {
+        rids: Vec::new(),
+        temporal_layers: false,
+        ..VideoSettings::default()
+    };
+    let camera = world.publish_video_as(ann, settings);
+    let voice = world.publish_audio(ann);
+    world.run_for(seconds(2));
+    let tracks = [camera, voice].map(|source| world.track_of(ann, source));
+    let [video, sound, feedback]: [SocketAddr; 3] =
+        ["10.9.0.1:5004", "10.9.0.1:5006", "10.9.0.1:5005"].map(|a| a.parse().expect("an address"));
+    world.open_sink(video.ip());
+    let sink = |rtp: SocketAddr, is_video| PlainSink {
+        is_video,
+        rtp,
+        rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1),
+    };
+    let control =
+        enter_sink(&mut world, 900, vec![sink(video, true), sink(sound, false)]).expect("sinks");
+    let subscribe = Subscribe {
+        track_ids: tracks.to_vec(),
+        subscribe: true,
+        ..Subscribe::default()
+    };
+    let request = SessionRequest {
+        kind: Some(Kind::Subscribe(subscribe)),
+    };
+    world
+        .command(Command::Session { control, request })
+        .expect("a request");
+    world.run_for(seconds(5));
+
+    let header = |packet: &[u8]| -> (u8, u8, u16, u32) {
+        let ssrc = packet[8..12]
+            .try_into()
+            .map(u32::from_be_bytes)
+            .expect("a header");
+        (
+            packet[0],
+            packet[1] & 0x7f,
+            u16::from_be_bytes([packet[2], packet[3]]),
+            ssrc,
+        )
+    };
+    for (to, payload_type, least) in [(video, 96, 140), (sound, 101, 240)] {
+        let packets: Vec<_> = world
+            .sunk()
+            .filter(|(port, _)| *port == to.port())
+            .map(|(_, bytes)| header(bytes))
+            .collect();
+        assert!(packets.len() > least, "{to}: {}", packets.len());
+        let (_, _, _, ssrc) = packets[0];
+        for pair in packets.windows(2) {
+            let ((first, kind, number, name), (_, _, next, _)) = (pair[0], pair[1]);
+            // Without extensions, which nothing describes.
+            assert_eq!((first, kind, name), (0x80, payload_type, ssrc), "{to}");
+            assert_eq!(next, number.wrapping_add(1), "{to}");
+        }
+        let reports = world.sunk().filter(|(port, _)| *port == to.port() + 1);
+        assert!(reports.count() > 0, "{to}");
+    }
+
+    let (_, first) = world
+        .sunk()
+        .find(|(port, _)| *port == video.port())
+        .expect("a packet");
+    let (.., ssrc) = header(first);
+    let before = world.keyframe_requests(ann, camera);
+    let mut pli = vec![0x81, 206, 0, 2, 0, 0, 0, 1];
+    pli.extend_from_slice(&ssrc.to_be_bytes());
+    world.inject("10.9.0.9:5005".parse().expect("an address"), &pli);
+    world.run_for(seconds(1));
+    assert_eq!(
+        world.keyframe_requests(ann, camera),
+        before,
+        "of a stranger"
+    );
+    world.inject(feedback, &pli);
+    world.run_for(seconds(1));
+    assert_eq!(world.keyframe_requests(ann, camera), before + 1);
+
+    let refused = enter_sink(&mut world, 901, vec![sink(video, true)]);
+    assert!(refused.is_ok(), "it replaces the one before: {refused:?}");
+    world.open_tap();
+    world.run_for(millis(200));
+    let client = world.close_tap().first().expect("a datagram").source;
+    let refused = enter_sink(&mut world, 902, vec![sink(client, true)]);
+    assert!(
+        matches!(refused, Err(CommandError::NotAllowed(_))),
+        "{refused:?}"
+    );
+    let refused = enter_sink(&mut world, 903, Vec::new());
+    assert!(
+        matches!(refused, Err(CommandError::Invalid { field: "sinks", .. })),
+        "{refused:?}"
+    );
 }

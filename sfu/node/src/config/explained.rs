@@ -284,6 +284,16 @@ const EXPLAINED: Explained = &[
         "ingress.idle_timeout",
         "A source of which nothing comes for so long is given up: its participant leaves.",
     ),
+    (
+        "egress",
+        "Media that goes out without WebRTC, as plain RTP. It is asked for by the API alone.",
+    ),
+    (
+        "egress.allowed_targets",
+        "Networks (\"192.168.7.0/24\") to which plain RTP may be sent; on a node whose media is bound to loopback its \
+         own machine, too. Nothing else is: whoever may ask for it could flood others with it.",
+    ),
+    ("egress.max_sinks", "Sinks at a time."),
     ("timeouts", "How long things may take or last."),
     (
         "timeouts.join",

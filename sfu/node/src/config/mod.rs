@@ -5,6 +5,7 @@
 
 mod advertise;
 mod discover;
+mod egress;
 mod explained;
 mod ingress;
 mod limits;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use advertise::Advertise;
 pub use discover::{DiscoverConfig, StunServer};
+pub use egress::EgressConfig;
 pub use ingress::IngressConfig;
 pub use limits::LimitsConfig;
 pub use network::{InvalidNetwork, Network};
@@ -63,6 +65,8 @@ pub struct NodeConfig {
     pub relay: RelayConfig,
     /// Media that comes in without WebRTC.
     pub ingress: IngressConfig,
+    /// Media that goes out without WebRTC.
+    pub egress: EgressConfig,
     /// How long things may take or last.
     pub timeouts: TimeoutsConfig,
     /// What is kept of room events for readers that come back.
@@ -198,6 +202,7 @@ impl Default for NodeConfig {
             turn: TurnConfig::default(),
             relay: RelayConfig::default(),
             ingress: IngressConfig::default(),
+            egress: EgressConfig::default(),
             timeouts: TimeoutsConfig::default(),
             events: EventsConfig::default(),
             limits: LimitsConfig::default(),

@@ -246,6 +246,7 @@ impl NodeConfig {
         problems.positive("ingress.ports", usize::from(ingress.ports));
         problems.positive("ingress.max_sources", ingress.max_sources);
         problems.duration("ingress.idle_timeout", ingress.idle_timeout);
+        problems.positive("egress.max_sinks", self.egress.max_sinks);
     }
 
     fn check_relay(&self, problems: &mut Problems) {

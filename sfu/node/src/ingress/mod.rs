@@ -7,9 +7,9 @@ mod pin;
 mod ports;
 mod rtp;
 mod rtsp;
-mod sdp;
-mod seat;
-mod targets;
+pub(crate) mod sdp;
+pub(crate) mod seat;
+pub(crate) mod targets;
 
 use std::{
     collections::BTreeMap,
@@ -35,7 +35,7 @@ use self::{
     ports::{Pair, Ports},
     rtp::Sockets,
     sdp::Medium,
-    seat::{Seat, Who},
+    seat::{Part, Seat, Who},
     targets::{TargetProblem, Targets},
 };
 pub(crate) use self::{ports::PortProblem, sdp::DescriptionProblem};
@@ -127,7 +127,7 @@ impl Ingresses {
     pub(crate) fn new(config: IngressConfig, is_local: bool) -> Self {
         Self {
             ports: Ports::new(&config),
-            targets: Targets::new(config.allowed_targets.clone(), is_local),
+            targets: Targets::with_public(config.allowed_targets.clone(), is_local),
             entries: Mutex::default(),
             config,
         }
@@ -152,7 +152,6 @@ impl Ingresses {
         };
         let source = request.source.ok_or(IngressProblem::NoSource)?;
         let place = this.hold(&who)?;
-        // Also when the caller gives up meanwhile.
         let mut beginning = Beginning {
             ingresses: this,
             place: &place,
@@ -263,7 +262,7 @@ impl Ingresses {
         let ports = ports.map_err(IngressProblem::from)?;
         let pin = Pin::new(given, Sockets::count(pairs.len()));
         let sockets = Sockets::new(pairs, pin, by_payload_type);
-        let seat = Seat::take(shared, who, sections(&media)).await?;
+        let seat = Seat::take(shared, who, Part::Source(sections(&media))).await?;
         let address = self.told_address();
         {
             let mut info = place.info();

@@ -21,7 +21,7 @@ use url::Url;
 
 use super::{
     IngressProblem, Place, sdp,
-    seat::{self, Seat, Who},
+    seat::{self, Part, Seat, Who},
     sections,
     targets::{TargetProblem, Targets},
 };
@@ -304,7 +304,7 @@ impl Running {
             if let Some((_, before)) = room.seat.take() {
                 before.leave().await;
             }
-            let taken = Seat::take(&self.shared, &self.who, sections.clone()).await;
+            let taken = Seat::take(&self.shared, &self.who, Part::Source(sections.clone())).await;
             let seat = taken.map_err(|error: CallError| Over(error.to_string()))?;
             self.place.set_participant(&seat.participant_id);
             room.seat = Some((sections, seat));
@@ -338,7 +338,7 @@ mod tests {
             username: username.to_owned(),
             password: "told".to_owned(),
         };
-        Camera::new(source, Targets::new(Vec::new(), true))
+        Camera::new(source, Targets::with_public(Vec::new(), true))
     }
 
     #[test]

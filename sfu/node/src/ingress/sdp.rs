@@ -15,16 +15,16 @@ pub(super) const MEDIA_MAX: usize = 16;
 
 /// One medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Medium {
+pub(crate) struct Medium {
     /// Its place among all media of the description.
-    pub(super) index: usize,
-    pub(super) kind: TrackKind,
+    pub(crate) index: usize,
+    pub(crate) kind: TrackKind,
     /// To which it is sent; absent where that is left open.
-    pub(super) port: Option<u16>,
+    pub(crate) port: Option<u16>,
     /// To which RTCP is sent, where that is not the next one.
-    pub(super) rtcp_port: Option<u16>,
+    pub(crate) rtcp_port: Option<u16>,
     /// What is forwarded of what it may carry; the usual one first.
-    pub(super) formats: Vec<PlainFormat>,
+    pub(crate) formats: Vec<PlainFormat>,
 }
 
 /// Why media cannot be taken in as described.
@@ -206,13 +206,20 @@ pub(super) fn by_payload_type(media: &[Medium]) -> Result<Vec<(u8, u8)>, Descrip
     Ok(known)
 }
 
-/// The SDP file that tells a sender to send media to these ports for RTP and RTCP.
-pub(super) fn write(address: IpAddr, media: &[Medium], ports: &[(u16, u16)]) -> String {
+/// The SDP file by which media goes to these ports for RTP and RTCP.
+pub(crate) fn write(address: IpAddr, media: &[Medium], ports: &[(u16, u16)]) -> String {
     let family = if address.is_ipv4() { "IP4" } else { "IP6" };
     let mut text = format!(
         "v=0\r\no=- 0 0 IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\nt=0 0\r\n"
     );
-    for (medium, (port, rtcp_port)) in media.iter().zip(ports) {
+    // Media on one port are told apart by payload types (RFC 9143).
+    let first = ports.first().map(|(port, _)| *port);
+    let is_bundled = ports.len() > 1 && ports.iter().all(|(port, _)| Some(*port) == first);
+    if is_bundled {
+        let mids: Vec<String> = (0..media.len()).map(|mid| mid.to_string()).collect();
+        let _ = write!(text, "a=group:BUNDLE {}\r\n", mids.join(" "));
+    }
+    for (mid, (medium, (port, rtcp_port))) in media.iter().zip(ports).enumerate() {
         let kind = match medium.kind {
             TrackKind::Audio => "audio",
             TrackKind::Video => "video",
@@ -228,6 +235,9 @@ pub(super) fn write(address: IpAddr, media: &[Medium], ports: &[(u16, u16)]) -> 
             true => write!(text, "a=rtcp-mux\r\n"),
             false => write!(text, "a=rtcp:{rtcp_port}\r\n"),
         };
+        if is_bundled {
+            let _ = write!(text, "a=mid:{mid}\r\n");
+        }
         for format in &medium.formats {
             let (number, map) = (format.payload_type, map_of(format));
             let _ = write!(text, "a=rtpmap:{number} {map}\r\n");
@@ -314,6 +324,14 @@ mod tests {
         let formats =
             |media: &[Medium]| -> Vec<_> { media.iter().map(|m| m.formats.clone()).collect() };
         assert_eq!(formats(&again), formats(&media));
+        assert!(!text.contains("BUNDLE"));
+        let on_one = write(
+            "192.0.2.7".parse().unwrap(),
+            &media,
+            &[(20_000, 20_000), (20_000, 20_000)],
+        );
+        assert!(on_one.contains("a=group:BUNDLE 0 1\r\n") && on_one.contains("a=mid:1\r\n"));
+        assert_eq!(formats(&read(&on_one).unwrap()), formats(&media));
     }
 
     #[test]

@@ -1,15 +1,16 @@
-//! The place of a source in its room: a participant of kind INGRESS whose control connection is held here, and the way
-//! of its packets to its worker. Must not know where packets come from.
+//! The place of a source or sink in its room: a participant whose control connection is held here, and the way of its
+//! packets to its worker. Must not know where packets come from or go.
 
 use std::time::Duration;
 
 use plenum_proto::{
     node::{
-        Join, Leave, SessionEvent, SessionRequest, SessionShape, session_event, session_request,
+        Join, Joined, Leave, SessionEvent, SessionRequest, SessionShape, session_event,
+        session_request,
     },
     v1::{CloseReason, ParticipantKind, Permissions, RoomConfig},
 };
-use sfu_core::{ControlId, PlainSection};
+use sfu_core::{ControlId, PlainSection, PlainSink};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
@@ -27,13 +28,21 @@ const RTCP_QUEUE: usize = 64;
 /// How long a join may take: one that waits for another shard is answered in less.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who a source is in its room.
+/// What a participant does in its room.
+pub(crate) enum Part {
+    /// It publishes what comes.
+    Source(Vec<PlainSection>),
+    /// What it subscribes to is sent there, with a keyframe at least so often where that is said.
+    Sink(Vec<PlainSink>, Option<Duration>),
+}
+
+/// Who a participant is in its room.
 #[derive(Debug, Clone)]
-pub(super) struct Who {
-    pub(super) room: String,
-    pub(super) identity: String,
-    pub(super) name: String,
-    pub(super) metadata: String,
+pub(crate) struct Who {
+    pub(crate) room: String,
+    pub(crate) identity: String,
+    pub(crate) name: String,
+    pub(crate) metadata: String,
 }
 
 /// The way of packets to a worker.
@@ -56,21 +65,24 @@ impl Way {
 }
 
 /// A participant.
-pub(super) struct Seat {
-    pub(super) participant_id: String,
+pub(crate) struct Seat {
+    pub(crate) participant_id: String,
+    /// What it was told when it joined.
+    pub(crate) joined: Joined,
     pub(super) way: Way,
-    pub(super) events: mpsc::Receiver<SessionEvent>,
+    pub(crate) events: mpsc::Receiver<SessionEvent>,
     pub(super) rtcp: mpsc::Receiver<(u8, Vec<u8>)>,
     worker: WorkerHandle,
 }
 
 impl Seat {
-    /// Joins a room that is there, and publishes what the sections describe.
-    pub(super) async fn take(
-        shared: &Shared,
-        who: &Who,
-        sections: Vec<PlainSection>,
-    ) -> Result<Self, CallError> {
+    /// Joins a room that is there, and does its part.
+    pub(crate) async fn take(shared: &Shared, who: &Who, part: Part) -> Result<Self, CallError> {
+        let is_source = matches!(part, Part::Source(_));
+        let kind = match is_source {
+            true => ParticipantKind::Ingress,
+            false => ParticipantKind::Egress,
+        };
         let join = Join {
             room: Some(RoomConfig {
                 name: who.room.clone(),
@@ -80,9 +92,10 @@ impl Seat {
             identity: who.identity.clone(),
             name: who.name.clone(),
             metadata: who.metadata.clone(),
-            kind: ParticipantKind::Ingress.into(),
+            kind: kind.into(),
             permissions: Some(Permissions {
-                can_publish: true,
+                can_publish: is_source,
+                can_subscribe: !is_source,
                 ..Permissions::default()
             }),
             shape: SessionShape::Plain.into(),
@@ -95,8 +108,8 @@ impl Seat {
         worker.join(control, join, 0, held.home(), events).await?;
         drop(held);
         let first = timeout(JOIN_TIMEOUT, incoming.recv()).await;
-        let participant_id = match first.ok().flatten().and_then(|event| event.kind) {
-            Some(session_event::Kind::Joined(joined)) => joined.participant.unwrap_or_default().id,
+        let joined = match first.ok().flatten().and_then(|event| event.kind) {
+            Some(session_event::Kind::Joined(joined)) => joined,
             Some(session_event::Kind::Closed(closed)) => {
                 return Err(CallError::NoSeat(closed.message));
             }
@@ -107,7 +120,12 @@ impl Seat {
         };
         let (rtcp, outgoing) = mpsc::channel(RTCP_QUEUE);
         let seat = Self {
-            participant_id,
+            participant_id: joined
+                .participant
+                .as_ref()
+                .map(|p| p.id.clone())
+                .unwrap_or_default(),
+            joined,
             way: Way {
                 control,
                 plain: worker.plain(),
@@ -116,7 +134,14 @@ impl Seat {
             rtcp: outgoing,
             worker,
         };
-        match seat.worker.describe(control, sections, rtcp).await {
+        let done = match part {
+            Part::Source(sections) => seat.worker.describe(control, sections, rtcp).await,
+            Part::Sink(sinks, keyframes) => {
+                let worker = &seat.worker;
+                worker.send_plain(control, sinks, keyframes).await
+            }
+        };
+        match done {
             Ok(()) => Ok(seat),
             Err(error) => {
                 seat.leave().await;
@@ -125,16 +150,19 @@ impl Seat {
         }
     }
 
+    /// Asks something of the room.
+    pub(crate) async fn ask(&self, kind: session_request::Kind) {
+        let request = SessionRequest { kind: Some(kind) };
+        // A worker that gives no answer has nobody left.
+        let _ = self.worker.session(self.way.control, request).await;
+    }
+
     /// Leaves the room.
-    pub(super) async fn leave(&self) {
+    pub(crate) async fn leave(&self) {
         let leave = Leave {
             reason: CloseReason::ClientInitiated.into(),
         };
-        let request = SessionRequest {
-            kind: Some(session_request::Kind::Leave(leave)),
-        };
-        // A worker that gives no answer has nobody left.
-        let _ = self.worker.session(self.way.control, request).await;
+        self.ask(session_request::Kind::Leave(leave)).await;
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which addresses the node may connect to at a caller's word: without a rule anybody with a token would look around
-//! in the network behind us. Must not connect.
+//! Which addresses the node may connect or send to at a caller's word: without a rule anybody with a token would look around
+//! in the network behind us, or flood somebody else's. Must not connect.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,8 +9,10 @@ use crate::{config::Network, turn::is_public};
 
 /// What may be reached.
 #[derive(Debug, Clone)]
-pub(super) struct Targets {
+pub(crate) struct Targets {
     allowed: Vec<Network>,
+    /// What is public may be reached.
+    has_public: bool,
     /// This node is for development: it serves its own machine alone.
     is_local: bool,
 }
@@ -22,20 +24,35 @@ pub(crate) enum TargetProblem {
     #[error("the host has no address")]
     Unknown,
     /// None of its addresses may be reached.
-    #[error("{0} is not public, and not in node.ingress.allowed_targets")]
+    #[error("{0} is not among the networks that this node may reach (allowed_targets)")]
     Forbidden(IpAddr),
 }
 
 impl Targets {
     /// The networks of the settings, what is public, and on a node that is bound to loopback the machine itself.
-    pub(super) fn new(allowed: Vec<Network>, is_local: bool) -> Self {
-        Self { allowed, is_local }
+    pub(crate) fn with_public(allowed: Vec<Network>, is_local: bool) -> Self {
+        Self {
+            allowed,
+            has_public: true,
+            is_local,
+        }
     }
 
-    fn may_reach(&self, ip: IpAddr) -> bool {
+    /// The same without what is public.
+    pub(crate) fn new(allowed: Vec<Network>, is_local: bool) -> Self {
+        Self {
+            allowed,
+            has_public: false,
+            is_local,
+        }
+    }
+
+    /// Whether it is one of them.
+    pub(crate) fn may_reach(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         let is_own = self.is_local && ip.is_loopback();
-        is_own || is_public(ip) || self.allowed.iter().any(|network| network.contains(ip))
+        let is_public = self.has_public && is_public(ip);
+        is_own || is_public || self.allowed.iter().any(|network| network.contains(ip))
     }
 
     /// An address of a host that may be reached.
@@ -59,8 +76,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_is_public_or_allowed_is_reached() {
-        let cameras = Targets::new(vec!["192.168.7.0/24".parse().unwrap()], false);
-        let local = Targets::new(Vec::new(), true);
+        let cameras = Targets::with_public(vec!["192.168.7.0/24".parse().unwrap()], false);
+        let local = Targets::with_public(Vec::new(), true);
         for (host, by_cameras, by_local) in [
             ("1.1.1.1", true, true),
             ("192.168.7.20", true, false),
@@ -77,6 +94,21 @@ mod tests {
         ] {
             assert_eq!(cameras.find(host, 554).await.is_ok(), by_cameras, "{host}");
             assert_eq!(local.find(host, 554).await.is_ok(), by_local, "{host}");
+        }
+    }
+
+    #[test]
+    fn what_is_public_is_not_sent_to_unless_it_is_allowed() {
+        let sinks = Targets::new(vec!["9.9.9.0/24".parse().unwrap()], false);
+        for (ip, expected) in [
+            ("9.9.9.9", true),
+            ("1.1.1.1", false),
+            ("10.0.0.1", false),
+            ("127.0.0.1", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+        ] {
+            assert_eq!(sinks.may_reach(ip.parse().unwrap()), expected, "{ip}");
         }
     }
 }

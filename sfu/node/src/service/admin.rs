@@ -14,6 +14,7 @@ use sfu_core::CommandError;
 
 use super::Shared;
 use crate::{
+    egress::Egresses,
     error::CallError,
     ingress::Ingresses,
     worker::{RequestError, WorkerHandle},
@@ -22,8 +23,8 @@ use crate::{
 /// What a command is about.
 #[derive(Clone, Copy)]
 enum Target<'a> {
-    /// Media that comes into a room without WebRTC: the node's own affair.
-    Ingress(&'a str),
+    /// Media that comes into a room or goes out without WebRTC: the node's own affair.
+    Plain(&'a str),
     /// A room that should exist.
     Room(&'a str),
     /// A room that comes to life unless it exists.
@@ -47,28 +48,51 @@ pub(super) async fn call(
             reply
         }
         Target::All => all(shared, &request).await,
-        Target::Ingress(room) => {
+        Target::Plain(room) => {
             let stale = shared.directory.admit(room, request.epoch);
             stale.map_err(RequestError::from)?;
-            ingress(shared, request).await
+            plain(shared, request).await
         }
     }
 }
 
-async fn ingress(shared: &Arc<Shared>, request: AdminRequest) -> Result<AdminReply, CallError> {
+async fn plain(shared: &Arc<Shared>, request: AdminRequest) -> Result<AdminReply, CallError> {
     let kind = match request.kind {
-        Some(Kind::CreateIngress(_)) if shared.is_draining() => return Err(shared.going()),
+        Some(Kind::CreateIngress(_) | Kind::CreateEgress(_)) if shared.is_draining() => {
+            return Err(shared.going());
+        }
         Some(Kind::CreateIngress(create)) => {
-            Reply::Ingress(Ingresses::create(shared, create).await?)
+            let this = Arc::clone(shared);
+            let made = async move { Ingresses::create(&this, create).await };
+            Reply::Ingress(whole(shared, made).await?)
         }
         Some(Kind::ListIngresses(list)) => Reply::Ingresses(shared.ingresses.list(&list.room)),
         Some(Kind::DeleteIngress(delete)) => {
             shared.ingresses.delete(&delete)?;
             Reply::Done(Done {})
         }
+        Some(Kind::CreateEgress(create)) => {
+            let this = Arc::clone(shared);
+            let made = async move { Egresses::create(&this, create).await };
+            Reply::Egress(whole(shared, made).await?)
+        }
+        Some(Kind::ListEgresses(list)) => Reply::Egresses(shared.egresses.list(&list.room)),
+        Some(Kind::DeleteEgress(delete)) => {
+            shared.egresses.delete(&delete)?;
+            Reply::Done(Done {})
+        }
         _ => return Err(CallError::Empty),
     };
     Ok(AdminReply { kind: Some(kind) })
+}
+
+/// Makes something to its end also when the caller gives up meanwhile: no participant is left of which nothing is listed.
+async fn whole<T: Send + 'static>(
+    shared: &Shared,
+    made: impl Future<Output = Result<T, CallError>> + Send + 'static,
+) -> Result<T, CallError> {
+    let made = shared.sessions.spawn(made).await;
+    made.unwrap_or(Err(RequestError::NoAnswer.into()))
 }
 
 /// Asks a worker, and where it says that another one has the answer, there.
@@ -102,7 +126,7 @@ async fn follow(
 /// The room that a command is about.
 pub(crate) fn room_of(request: &AdminRequest) -> Option<&str> {
     match target(request.kind.as_ref()?) {
-        Target::Room(room) | Target::NewRoom(room) | Target::Ingress(room) => Some(room),
+        Target::Room(room) | Target::NewRoom(room) | Target::Plain(room) => Some(room),
         Target::All => None,
     }
 }
@@ -121,9 +145,12 @@ fn target(kind: &Kind) -> Target<'_> {
         Kind::MuteTrack(r) => Target::Room(&r.room),
         Kind::MoveParticipant(r) => Target::Room(&r.room),
         Kind::UpdateSubscriptions(r) => Target::Room(&r.room),
-        Kind::CreateIngress(r) => Target::Ingress(&r.room),
-        Kind::ListIngresses(r) => Target::Ingress(&r.room),
-        Kind::DeleteIngress(r) => Target::Ingress(&r.room),
+        Kind::CreateIngress(r) => Target::Plain(&r.room),
+        Kind::ListIngresses(r) => Target::Plain(&r.room),
+        Kind::DeleteIngress(r) => Target::Plain(&r.room),
+        Kind::CreateEgress(r) => Target::Plain(&r.room),
+        Kind::ListEgresses(r) => Target::Plain(&r.room),
+        Kind::DeleteEgress(r) => Target::Plain(&r.room),
         Kind::ExplainSubscriptions(r) => Target::Room(&r.room),
         Kind::SendData(r) => Target::Room(r.request.as_ref().map_or("", |request| &request.room)),
     }

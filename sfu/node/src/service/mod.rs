@@ -33,6 +33,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     directory::{Directory, Held},
+    egress::Egresses,
     error::CallError,
     events::EventLog,
     homes::Homeless,
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) homeless: Homeless,
     /// Media that comes in without WebRTC.
     pub(crate) ingresses: Ingresses,
+    /// Media that goes out without WebRTC.
+    pub(crate) egresses: Egresses,
     /// Control connections; a node that stops waits for them to take their last events.
     pub(crate) sessions: TaskTracker,
     /// It ends, or is being emptied: nobody comes in.

@@ -24,7 +24,9 @@ use std::{
 };
 
 use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionEvent, SessionRequest};
-use sfu_core::{ClockAnchor, CommandError, ControlId, CoreConfig, LinkKey, NewHome, PlainSection};
+use sfu_core::{
+    ClockAnchor, CommandError, ControlId, CoreConfig, LinkKey, NewHome, PlainSection, PlainSink,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +94,13 @@ pub(crate) enum Request {
         control: ControlId,
         sections: Vec<PlainSection>,
         rtcp: mpsc::Sender<(u8, Vec<u8>)>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Says where the subscriptions of a control connection go as plain RTP.
+    SendPlain {
+        control: ControlId,
+        sinks: Vec<PlainSink>,
+        keyframes: Option<Duration>,
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
     /// A control connection is gone.
@@ -216,6 +225,22 @@ impl WorkerHandle {
             control,
             sections,
             rtcp,
+            reply,
+        })
+        .await?
+    }
+
+    /// Says where the subscriptions of a control connection go as plain RTP, and how often there is to be a keyframe.
+    pub(crate) async fn send_plain(
+        &self,
+        control: ControlId,
+        sinks: Vec<PlainSink>,
+        keyframes: Option<Duration>,
+    ) -> Result<(), RequestError> {
+        self.ask(|reply| Request::SendPlain {
+            control,
+            sinks,
+            keyframes,
             reply,
         })
         .await?

@@ -63,6 +63,19 @@ impl Worker {
                 }
                 let _ = reply.send(outcome.map(drop).map_err(Into::into));
             }
+            Request::SendPlain {
+                control,
+                sinks,
+                keyframes,
+                reply,
+            } => {
+                let outcome = self.command(Command::SendPlain {
+                    control,
+                    sinks,
+                    keyframes,
+                });
+                let _ = reply.send(outcome.map(drop).map_err(Into::into));
+            }
             Request::ControlLost { control } => {
                 self.plain.remove(&control);
                 if self.controls.remove(&control).is_some() {

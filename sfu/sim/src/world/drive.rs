@@ -164,6 +164,7 @@ impl World {
             network,
             clock,
             stray,
+            sink,
             ..
         } = self;
         let shard = match index.checked_sub(1) {
@@ -173,6 +174,14 @@ impl World {
         while let Some(transmit) = shard.poll_transmit() {
             let Some(key) = by_address.get(&transmit.destination) else {
                 stray.push(transmit.destination);
+                if let Some((ip, kept)) = sink
+                    && *ip == transmit.destination.ip()
+                {
+                    kept.extend(transmit.datagrams().map(|bytes| Tapped {
+                        source: transmit.destination,
+                        bytes: bytes.to_vec(),
+                    }));
+                }
                 continue;
             };
             let link = clients[key.0].options.downlink;

@@ -67,10 +67,10 @@ impl Clock {
     }
 }
 
-/// A datagram that came to the node.
+/// A datagram that came to the node, or that was sent to a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tapped {
-    /// Where from.
+    /// Where from; of a sink where to.
     pub source: SocketAddr,
     /// What.
     pub bytes: Vec<u8>,
@@ -110,6 +110,8 @@ pub struct World {
     told: Vec<Event>,
     /// Destinations of datagrams that no client has.
     stray: Vec<SocketAddr>,
+    /// The same with what was in them, where somebody looks.
+    sink: Option<(std::net::IpAddr, Vec<Tapped>)>,
     tap: Option<Vec<Tapped>>,
     counts: laws::Counts,
     violations: Vec<Violation>,
@@ -195,6 +197,7 @@ impl World {
             next_judgement: Duration::ZERO,
             told: Vec::new(),
             stray: Vec::new(),
+            sink: None,
             tap: None,
             counts: laws::Counts::default(),
             violations: Vec::new(),
@@ -335,6 +338,17 @@ impl World {
     /// The copies.
     pub fn close_tap(&mut self) -> Vec<Tapped> {
         self.tap.take().unwrap_or_default()
+    }
+
+    /// Keeps what is sent to an address that no client is at, from now on.
+    pub fn open_sink(&mut self, ip: std::net::IpAddr) {
+        self.sink = Some((ip, Vec::new()));
+    }
+
+    /// What came there: the port, and the datagram.
+    pub fn sunk(&self) -> impl Iterator<Item = (u16, &[u8])> {
+        let kept = self.sink.iter().flat_map(|(_, kept)| kept);
+        kept.map(|tapped| (tapped.source.port(), tapped.bytes.as_slice()))
     }
 
     /// Where datagrams went that no client is at.

@@ -24,9 +24,17 @@ use crate::{
     srtp::{SrtcpReceiver, SrtpSender},
 };
 
+/// How what goes out and what comes back is protected.
+enum Protection {
+    /// By the keys of a handshake.
+    Srtp(SrtpSender, SrtcpReceiver),
+    /// Not at all: plain RTP, to addresses that whoever runs the node allows.
+    Plain,
+}
+
 /// What is sent to a client, and how.
 pub(crate) struct Lane {
-    keys: Option<(SrtpSender, SrtcpReceiver)>,
+    keys: Option<Protection>,
     route: Option<Route>,
     transport_sequence: u16,
     /// What may be spent on sending again, in bytes.
@@ -167,7 +175,13 @@ impl Lane {
     /// The handshake is done: these keys protect all that follows.
     pub(crate) fn connect(&mut self, sender: SrtpSender, receiver: SrtcpReceiver) {
         // A second set for one handshake would count from the beginning again.
-        self.keys.get_or_insert((sender, receiver));
+        self.keys.get_or_insert(Protection::Srtp(sender, receiver));
+    }
+
+    /// What is sent is plain RTP: each stream has an address of its own, and the lane this one.
+    pub(super) fn connect_plain(&mut self, route: Route) {
+        self.keys.get_or_insert(Protection::Plain);
+        self.route.get_or_insert(route);
     }
 
     /// The client nominated this pair of addresses in an authenticated check (RFC 8445 section 8).
@@ -362,7 +376,8 @@ impl Lane {
             *last = BYTES;
         }
         let is_wide = own.transport_sequence.is_some();
-        self.commit(now, outbox, (start, header), (ssrc, sequence), is_wide) > 0
+        let place = (self.route, start, header);
+        self.commit(now, outbox, place, (ssrc, sequence), is_wide) > 0
     }
 
     /// Milliseconds since the lane was made.
@@ -420,7 +435,8 @@ impl Lane {
         }
         let index = outgoing.rewritten.sequence;
         let is_wide = own.transport_sequence.is_some();
-        self.commit(now, outbox, (start, header), (ssrc, index), is_wide)
+        let route = stream.plain.map(|plain| plain.rtp).or(self.route);
+        self.commit(now, outbox, (route, start, header), (ssrc, index), is_wide)
     }
 
     /// The extensions of a packet that are the transport's own.
@@ -433,25 +449,29 @@ impl Lane {
         }
     }
 
-    /// Protects and queues the packet written since `start`, whose header has so many bytes. Returns its
-    /// bytes on the wire, 0 when it was not sent.
+    /// Protects and queues the packet written since `start`, whose header has so many bytes, for a route.
+    /// Returns its bytes on the wire, 0 when it was not sent.
     fn commit(
         &mut self,
         now: Instant,
         outbox: &mut Outbox,
-        (start, header): (usize, usize),
+        (route, start, header): (Option<Route>, usize, usize),
         (ssrc, index): (u32, u64),
         is_transport_wide: bool,
     ) -> usize {
         let out = outbox.arena();
-        let (Some((sender, _)), Some(route)) = (&self.keys, self.route) else {
+        let (Some(keys), Some(route)) = (&self.keys, route) else {
             out.truncate(start);
             return 0;
         };
-        out.resize(out.len() + sender.overhead(), 0);
-        let protected = out
-            .get_mut(start..)
-            .is_some_and(|packet| sender.protect(packet, header, ssrc, index).is_ok());
+        let protected = match keys {
+            Protection::Plain => true,
+            Protection::Srtp(sender, _) => {
+                out.resize(out.len() + sender.overhead(), 0);
+                out.get_mut(start..)
+                    .is_some_and(|packet| sender.protect(packet, header, ssrc, index).is_ok())
+            }
+        };
         if !protected {
             out.truncate(start);
             return 0;
@@ -483,7 +503,7 @@ impl Lane {
         }
         // Set again by the next packet: a silent stream has nothing to report.
         self.report_at = None;
-        let (Some((sender, _)), Some(route)) = (&mut self.keys, self.route) else {
+        let (Some(keys), Some(route)) = (&mut self.keys, self.route) else {
             return;
         };
         let wall = NtpTime::from_unix(anchor.unix(now));
@@ -495,21 +515,27 @@ impl Lane {
             let out = outbox.arena();
             rtcp::write_sender_report(out, &info, &[]);
             rtcp::write_sdes(out, info.ssrc, name);
-            if out.len() - start > Self::REPORT_BYTES {
-                start = protect_report(sender, outbox, route, start);
+            if let Some(plain) = stream.plain {
+                start = protect_report(keys, outbox, plain.rtcp, start);
+            } else if out.len() - start > Self::REPORT_BYTES {
+                start = protect_report(keys, outbox, route, start);
             }
         }
         if outbox.arena().len() > start {
-            protect_report(sender, outbox, route, start);
+            protect_report(keys, outbox, route, start);
         }
     }
 
     /// Decrypts a compound RTCP packet in place. `None` when it is not authentic, a copy, or came too
     /// early.
     pub(super) fn open<'a>(&mut self, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
-        let (_, receiver) = self.keys.as_mut()?;
-        let length = receiver.unprotect(bytes).ok()?;
-        bytes.get(..length)
+        match self.keys.as_mut()? {
+            Protection::Plain => Some(bytes),
+            Protection::Srtp(_, receiver) => {
+                let length = receiver.unprotect(bytes).ok()?;
+                bytes.get(..length)
+            }
+        }
     }
 }
 
@@ -568,14 +594,13 @@ impl<'a> Repeated<'a> {
 }
 
 /// Queues the reports written since `start`; returns where the next may begin.
-fn protect_report(
-    sender: &mut SrtpSender,
-    outbox: &mut Outbox,
-    route: Route,
-    start: usize,
-) -> usize {
+fn protect_report(keys: &mut Protection, outbox: &mut Outbox, route: Route, start: usize) -> usize {
     let out = outbox.arena();
-    if sender.protect_rtcp(out, start).is_ok() {
+    let protected = match keys {
+        Protection::Plain => true,
+        Protection::Srtp(sender, _) => sender.protect_rtcp(out, start).is_ok(),
+    };
+    if protected {
         outbox.commit(route, start);
     } else {
         out.truncate(start);

@@ -26,7 +26,7 @@ use str0m::{
 
 pub(crate) use feedback::Feedback;
 pub(crate) use lane::{Lane, Media, Repeated};
-pub(crate) use stream::PayloadType;
+pub(crate) use stream::{PayloadType, PlainRoutes};
 
 use self::{
     header::ElementIds,
@@ -42,7 +42,7 @@ use crate::{
     ClockAnchor,
     key::SubscriptionKey,
     outbox::Outbox,
-    rtp::{Mid, Packet},
+    rtp::{Codec, Mid, Packet},
 };
 
 /// Which section a subscription sends on.
@@ -193,6 +193,29 @@ impl Egress {
         for slot in &self.slots {
             remove_engines_stream(transport, slot.mid);
         }
+    }
+
+    /// Takes sections that are sent as plain RTP, to these addresses: they serve from now on. True for video.
+    pub(crate) fn fix_plain(&mut self, sections: &[(bool, PlainRoutes)]) {
+        for (is_video, routes) in sections {
+            let ssrc = self.take_ssrc();
+            let mut stream = Stream::new(ssrc, None, 0);
+            stream.plain = Some(*routes);
+            self.lane.connect_plain(routes.rtp);
+            let mid = self.slots.len().to_string();
+            self.slots.push(Slot {
+                mid: Some(Mid::from(mid.as_str())),
+                is_fixed: true,
+                stream: Some(stream),
+                ..Slot::new(*is_video)
+            });
+        }
+        self.index_streams();
+    }
+
+    /// Whether there are sections.
+    pub(crate) fn has_sections(&self) -> bool {
+        !self.slots.is_empty()
     }
 
     /// Reserves a section for a subscription; it serves after the next offer and its answer, or at once
@@ -413,7 +436,7 @@ impl Egress {
     /// index of the codec in the track; the answer is kept until the section is renegotiated.
     pub(crate) fn payload_type(
         &mut self,
-        transport: &Transport,
+        transport: Option<&Transport>,
         slot: SlotIndex,
         format: usize,
         params: &PayloadParams,
@@ -426,6 +449,14 @@ impl Egress {
         if let Some(Some(known)) = slot.payload_types.get(format) {
             return *known;
         }
+        let Some(transport) = transport else {
+            // Plain RTP is described by us: whatever comes is taken.
+            let codec = Codec::from_engine(params.spec().codec).filter(|_| !is_red);
+            return codec.map(|codec| PayloadType {
+                media: codec.plain_type(),
+                repair: None,
+            });
+        };
         let rtc = transport.engine_ref();
         let media = rtc.media(slot.mid?)?;
         let found = rtc.codec_config().match_params(*params).and_then(|own| {

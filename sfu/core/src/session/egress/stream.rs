@@ -10,6 +10,7 @@ use super::{
     lane::Media,
 };
 use crate::{
+    outbox::Route,
     rtcp::{NtpTime, ReportBlock, SenderInfo},
     rtp::{Mid, Rewritten},
 };
@@ -22,6 +23,14 @@ pub(crate) struct PayloadType {
     pub(super) repair: Option<u8>,
 }
 
+/// Where a stream of plain RTP goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlainRoutes {
+    pub(crate) rtp: Route,
+    /// Its reports.
+    pub(crate) rtcp: Route,
+}
+
 /// An outgoing stream.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -29,6 +38,8 @@ pub(super) struct Stream {
     /// Of the stream that repairs it; video has one.
     pub(super) repair_ssrc: Option<u32>,
     pub(super) ids: ElementIds,
+    /// Where it goes as plain RTP.
+    pub(super) plain: Option<PlainRoutes>,
     /// Carried by the first packets, until the client shows that it knows the stream.
     pub(super) mid: Option<Mid>,
     pub(super) history: History,
@@ -53,6 +64,7 @@ impl Stream {
             ssrc,
             repair_ssrc,
             ids: ElementIds::default(),
+            plain: None,
             mid: None,
             history: History::new(repair_ssrc.is_some()),
             next_repair: u64::from(first_repair >> 1),

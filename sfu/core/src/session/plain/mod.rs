@@ -23,6 +23,9 @@ use source::{Place, Source};
 /// Sections of one participant: sources are named by the number of theirs in the upper half of an SSRC.
 pub(crate) const SECTIONS_MAX: usize = 16;
 
+/// Sections of one participant that is sent to: each has two addresses.
+pub(crate) const SINKS_MAX: usize = super::SOURCES_MAX / 2;
+
 /// Formats of one section.
 pub(crate) const FORMATS_MAX: usize = 16;
 
@@ -46,6 +49,21 @@ pub struct PlainFormat {
 }
 
 impl PlainFormat {
+    /// As media of a type is sent as plain RTP; `None` where it is not.
+    pub fn as_sent(mime: &str) -> Option<Self> {
+        let codec = Codec::from_mime(mime).filter(|codec| *codec != Codec::Red)?;
+        let parameters = match codec {
+            Codec::H264 => "packetization-mode=1",
+            _ => "",
+        };
+        Some(Self {
+            payload_type: codec.plain_type(),
+            mime: codec.mime().to_owned(),
+            parameters: parameters.to_owned(),
+            parameter_sets: Vec::new(),
+        })
+    }
+
     /// Whether such media is forwarded. Redundant audio is not: it is made where it is needed.
     pub fn is_forwarded(&self) -> bool {
         engine_params(self).is_some()
@@ -71,6 +89,8 @@ pub(crate) struct Plain {
     ssrc: u32,
     outgoing: VecDeque<(u8, Vec<u8>)>,
     report_at: Option<Instant>,
+    /// How often who is sent to needs a keyframe.
+    pub(crate) keyframes: Option<Duration>,
 }
 
 struct Section {
@@ -92,6 +112,7 @@ impl Plain {
             ssrc,
             outgoing: VecDeque::new(),
             report_at: None,
+            keyframes: None,
         }
     }
 
