@@ -27,8 +27,8 @@ const node = (folder) => {
   const flags = ['--test-concurrency=1', `--test-timeout=${SUITES[folder].byHand ? 600_000 : 120_000}`, '--test-reporter=spec'];
   return [process.execPath, '--test', ...flags, ...files.map((name) => `${folder}/${name}`)];
 };
-// Firefox takes no loopback address for media.
-const inNetwork = (folder) => [`${HERE}${folder}/network`, ...node(folder)];
+// Firefox and GStreamer take no loopback address for media.
+const inNetwork = (folder) => [`${HERE}firefox/network`, ...node(folder)];
 const pytest = (folder) => [PYTHON, '-m', 'pytest', '-q', folder];
 
 // Stages follow one another, lanes of a stage go side by side. Beside the long suite of the browser go those
@@ -51,6 +51,8 @@ const STAGES = [
       // Minutes of real time for each codec, and needs root and the shaper.
       links: { command: node, minutes: 15, byHand: true },
       firefox: { command: inNetwork, minutes: 3 },
+      // Needs packages that `./setup gstreamer` installs.
+      gstreamer: { command: inNetwork, minutes: 5, byHand: true },
       direct: { command: node, minutes: 2 },
       'whip-js': { command: node, minutes: 5 },
       'whip-libdatachannel': { command: node, minutes: 2 },
