@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use control_plane::run::Running;
 use http::{Method, StatusCode};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use plenum_proto::v1::{
+    self, event_service_client::EventServiceClient, room_service_client::RoomServiceClient,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -115,4 +120,45 @@ async fn more_connections_than_allowed_wait_their_turn() {
 
 async fn get_owned(to: std::net::SocketAddr) -> StatusCode {
     get(to, "/healthz", &[]).await.status
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_is_closed_and_one_with_a_stream_is_not() {
+    let mut config = support::config();
+    config.http.idle_timeout = Duration::from_millis(100);
+    let running = support::start(config).await;
+    let (channel, admin) = (support::channel(&running).await, support::admin("tea"));
+    let watch = v1::WatchEventsRequest::default();
+    let mut events = EventServiceClient::new(channel.clone())
+        .watch_events(support::with_token(&admin, watch))
+        .await
+        .unwrap()
+        .into_inner();
+    // As long as three times what the stream's connection has had no other request.
+    for _ in 0..3 {
+        let tcp = TcpStream::connect(running.http_addr()).await.unwrap();
+        let (mut asking, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp))
+            .await
+            .unwrap();
+        let connection = tokio::spawn(connection);
+        let to = format!("http://{}/healthz", running.http_addr());
+        let ask = request(Method::GET, &to, &[], "");
+        let answer = asking.send_request(ask).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let ended = timeout(PATIENCE, connection).await.expect("closed in time");
+        ended.unwrap().unwrap();
+    }
+    let create = v1::CreateRoomRequest {
+        config: Some(v1::RoomConfig {
+            name: "tea".to_owned(),
+            ..v1::RoomConfig::default()
+        }),
+    };
+    RoomServiceClient::new(channel)
+        .create_room(support::with_token(&admin, create))
+        .await
+        .unwrap();
+    let event = timeout(PATIENCE, events.message()).await.expect("in time");
+    assert!(event.unwrap().is_some(), "it was open all the time");
+    running.shutdown().await;
 }

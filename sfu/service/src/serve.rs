@@ -9,16 +9,17 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{
+    Request,
+    body::{Frame, Incoming, SizeHint},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -116,6 +117,7 @@ impl Server {
             app,
             builder: builder(limits),
             first_request: limits.header_timeout,
+            idle: limits.idle_timeout,
             stop: stop.clone(),
         };
         let accepting = tokio::spawn(accept(listener, connection, Arc::clone(&connections)));
@@ -167,6 +169,7 @@ struct Connection {
     app: Router,
     builder: auto::Builder<TokioExecutor>,
     first_request: Duration,
+    idle: Duration,
     stop: CancellationToken,
 }
 
@@ -234,15 +237,18 @@ async fn serve(
 ) {
     // Signalling and calls are small and wanted at once; a failure here only makes them slower.
     let _ = tcp.set_nodelay(true);
-    let has_asked = Arc::new(AtomicBool::new(false));
+    let requests = Arc::new(Requests::default());
     let service = {
-        let (app, has_asked) = (connection.app, Arc::clone(&has_asked));
+        let (app, requests) = (connection.app, Arc::clone(&requests));
         service_fn(move |request: Request<Incoming>| {
-            has_asked.store(true, Ordering::Relaxed);
+            let open = requests.begin();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(from));
             let app = app.clone();
-            async move { Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+            async move {
+                let response = app.oneshot(request).await.unwrap_or_else(|e| match e {});
+                Ok::<_, Infallible>(response.map(|body| Answering { body, _open: open }))
+            }
         })
     };
     let io = TokioIo::new(Counted {
@@ -259,11 +265,15 @@ async fn serve(
     let result = loop {
         tokio::select! {
             result = served.as_mut() => break result,
-            () = silent.as_mut(), if !has_asked.load(Ordering::Relaxed) => {
-                if !has_asked.load(Ordering::Relaxed) {
-                    return;
+            () = silent.as_mut(), if !is_stopping => match requests.now() {
+                Now::Nothing => return,
+                Now::Idle(since) if since.elapsed() >= connection.idle => {
+                    is_stopping = true;
+                    served.as_mut().graceful_shutdown();
                 }
-            }
+                Now::Idle(since) => silent.as_mut().reset(since + connection.idle),
+                Now::Busy => silent.as_mut().reset(Instant::now() + connection.idle),
+            },
             () = connection.stop.cancelled(), if !is_stopping => {
                 is_stopping = true;
                 served.as_mut().graceful_shutdown();
@@ -272,6 +282,76 @@ async fn serve(
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// The requests of one connection that are not answered in full.
+#[derive(Default)]
+struct Requests(Mutex<(usize, Option<Instant>)>);
+
+/// How it stands with them.
+enum Now {
+    /// None came yet.
+    Nothing,
+    /// None is there since then.
+    Idle(Instant),
+    /// Some are.
+    Busy,
+}
+
+impl Requests {
+    fn begin(self: &Arc<Self>) -> Open {
+        self.lock().0 += 1;
+        Open(Arc::clone(self))
+    }
+
+    fn now(&self) -> Now {
+        match *self.lock() {
+            (0, None) => Now::Nothing,
+            (0, Some(since)) => Now::Idle(since),
+            _ => Now::Busy,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (usize, Option<Instant>)> {
+        // Both are set at once.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request, until it is dropped.
+struct Open(Arc<Requests>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut requests = self.0.lock();
+        *requests = (requests.0 - 1, Some(Instant::now()));
+    }
+}
+
+/// The body of an answer: with its end the request is over.
+struct Answering {
+    body: Body,
+    _open: Open,
+}
+
+impl hyper::body::Body for Answering {
+    type Data = <Body as hyper::body::Body>::Data;
+    type Error = <Body as hyper::body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -36,6 +36,8 @@ settings! {
         keepalive_interval: Duration = Duration::from_secs(20),
         /// How long it may take to answer.
         keepalive_timeout: Duration = Duration::from_secs(20),
+        /// After which an HTTP/2 connection without a request is closed; twice as long at most.
+        idle_timeout: Duration = Duration::from_secs(300),
         /// How long participants and requests are given to go when the process is told to end.
         shutdown_grace: Duration = Duration::from_secs(5),
     }
@@ -74,6 +76,7 @@ impl HttpConfig {
             ("http.request_timeout", self.request_timeout.is_zero()),
             ("http.keepalive_interval", self.keepalive_interval.is_zero()),
             ("http.keepalive_timeout", self.keepalive_timeout.is_zero()),
+            ("http.idle_timeout", self.idle_timeout.is_zero()),
             ("http.max_body", self.max_body == ByteSize(0)),
         ] {
             mistakes.refuse_zero(key, is_zero);
