@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,12 @@ use plenum_proto::{
     v1::RoomConfig,
 };
 use plenum_service::cluster::Trust;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Cluster, Located, Make, PlaceError, Setup, Standing};
 use crate::store::{
@@ -81,35 +86,60 @@ async fn is_gone(cluster: &Cluster, id: &str) {
     cluster.nodes().until(id, false).await;
 }
 
-/// 10,000 first joins of 500 rooms at once, over three replicas.
+/// 10,000 first joins of 500 rooms at once, over three replicas, each of which stands still now and then.
 async fn every_room_gets_one_home(stores: [SharedStore; 3]) {
-    let mut replicas = vec![cluster(&stores[0]).await];
-    for store in &stores[1..] {
-        let replica = replica(store).await;
+    let stores = stores.map(Disturbed::new);
+    let mut replicas = Vec::new();
+    for (n, store) in stores.iter().enumerate() {
+        let store: SharedStore = Arc::<Disturbed>::clone(store);
+        let replica = match n {
+            0 => cluster(&store).await,
+            _ => replica(&store).await,
+        };
         for id in NODES {
             replica.nodes().until(id, true).await;
         }
         replicas.push(replica);
     }
+    let pauses = AbortOnDropHandle::new(tokio::spawn(stand_still_in_turn(stores.clone())));
     let mut joins = JoinSet::new();
     for n in 0..10_000 {
         let replica = Arc::clone(&replicas[n % 3]);
         joins.spawn(async move {
             let name = format!("room-{}", n % 500);
             let located = replica.locate(&room(&name), Make::IfAbsent, None).await;
-            let located = located.map(|l| (l.record.node_id, l.record.room_id, l.epoch));
-            (name, located)
+            (name, located.unwrap())
         });
     }
     let mut homes: HashMap<String, HashSet<_>> = HashMap::new();
+    let mut placements: HashMap<String, usize> = HashMap::new();
     while let Some(joined) = joins.join_next().await {
         let (name, located) = joined.unwrap();
-        homes.entry(name).or_default().insert(located.unwrap());
+        *placements.entry(name.clone()).or_default() += usize::from(located.is_new);
+        let record = located.record;
+        let home = (record.node_id, record.room_id, located.epoch);
+        homes.entry(name).or_default().insert(home);
     }
+    drop(pauses);
     assert_eq!(homes.len(), 500);
     assert!(homes.values().all(|homes| homes.len() == 1), "{homes:?}");
+    assert!(placements.values().all(|n| *n == 1), "{placements:?}");
     let used: HashSet<_> = homes.values().flatten().map(|(node, ..)| node).collect();
     assert_eq!(used.len(), 3, "all nodes have rooms");
+    for store in stores {
+        assert!(store.waited.load(Ordering::Relaxed) > 0, "it stood still");
+    }
+}
+
+/// One replica after the other stands still, whatever it is about to ask or has just been answered.
+async fn stand_still_in_turn(stores: [Arc<Disturbed>; 3]) {
+    loop {
+        for store in &stores {
+            store.is_running.send_replace(false);
+            sleep(Duration::from_millis(30)).await;
+            store.is_running.send_replace(true);
+        }
+    }
 }
 
 #[tokio::test]
@@ -123,6 +153,24 @@ async fn every_room_gets_one_home_in_etcd() {
     if let Some(etcd) = backends::etcd(1).await {
         every_room_gets_one_home([etcd.store(), etcd.store(), etcd.store()]).await;
     }
+}
+
+/// The same, and the only server stands still too, in the midst of it.
+#[tokio::test]
+async fn every_room_gets_one_home_though_etcd_stands_still() {
+    let Some(etcd) = backends::etcd(1).await else {
+        return;
+    };
+    let joins = every_room_gets_one_home([etcd.store(), etcd.store(), etcd.store()]);
+    let stops = async {
+        for _ in 0..3 {
+            sleep(Duration::from_millis(100)).await;
+            let stopped = etcd.servers.stop_leader().await;
+            sleep(Duration::from_millis(300)).await;
+            drop(stopped);
+        }
+    };
+    tokio::join!(joins, stops);
 }
 
 #[tokio::test]
@@ -230,57 +278,76 @@ async fn a_node_whose_process_is_gone_is_given_up_before_its_lease_ends() {
     other.nodes().until("ND_a", false).await;
 }
 
-/// A store that can be cut off.
-struct Cut {
+/// A store as a replica has it that stands still now and then, or is cut off.
+struct Disturbed {
     store: SharedStore,
     is_cut: AtomicBool,
+    is_running: watch::Sender<bool>,
+    /// Times that something waited until the replica ran again.
+    waited: AtomicU64,
 }
 
-impl Cut {
-    fn check(&self) -> Result<(), StoreError> {
-        if self.is_cut.load(Ordering::Relaxed) {
-            Err(StoreError::Unavailable("cut".to_owned()))
-        } else {
-            Ok(())
+impl Disturbed {
+    fn new(store: SharedStore) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            is_cut: AtomicBool::new(false),
+            is_running: watch::Sender::new(true),
+            waited: AtomicU64::new(0),
+        })
+    }
+
+    /// What is asked, and then the answer, passes only while the replica runs.
+    async fn pass(&self) -> Result<(), StoreError> {
+        if !*self.is_running.borrow() {
+            self.waited.fetch_add(1, Ordering::Relaxed);
+            let mut is_running = self.is_running.subscribe();
+            // We hold the sender.
+            let _ = is_running.wait_for(|is_running| *is_running).await;
         }
+        if self.is_cut.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("cut".to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn ask<T>(
+        &self,
+        asking: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.pass().await?;
+        let answer = asking.await?;
+        self.pass().await?;
+        Ok(answer)
     }
 }
 
 #[tonic::async_trait]
-impl Store for Cut {
+impl Store for Disturbed {
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        self.check()?;
-        self.store.get(key).await
+        self.ask(self.store.get(key)).await
     }
     async fn list(&self, prefix: &str, after: &str, limit: usize) -> Result<Listed, StoreError> {
-        self.check()?;
-        self.store.list(prefix, after, limit).await
+        self.ask(self.store.list(prefix, after, limit)).await
     }
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
-        self.check()?;
-        self.store.commit(commit).await
+        self.ask(self.store.commit(commit)).await
     }
     async fn lease(&self, id: LeaseId, ttl: Duration) -> Result<bool, StoreError> {
-        self.check()?;
-        self.store.lease(id, ttl).await
+        self.ask(self.store.lease(id, ttl)).await
     }
     async fn revoke(&self, id: LeaseId) -> Result<(), StoreError> {
-        self.check()?;
-        self.store.revoke(id).await
+        self.ask(self.store.revoke(id)).await
     }
     async fn watch(&self, prefix: &str, revision: Revision) -> Result<Changes, StoreError> {
-        self.check()?;
-        self.store.watch(prefix, revision).await
+        self.ask(self.store.watch(prefix, revision)).await
     }
 }
 
 #[tokio::test]
 async fn without_the_store_known_rooms_go_on_and_new_ones_wait() {
-    let cut = Arc::new(Cut {
-        store: Arc::new(Embedded::in_memory()),
-        is_cut: AtomicBool::new(false),
-    });
-    let store: SharedStore = Arc::<Cut>::clone(&cut);
+    let cut = Disturbed::new(Arc::new(Embedded::in_memory()));
+    let store: SharedStore = Arc::<Disturbed>::clone(&cut);
     let cluster = cluster(&store).await;
     let known = locate(&cluster, "known").await;
     cut.is_cut.store(true, Ordering::Relaxed);

@@ -45,7 +45,7 @@ fn temporary(what: &str) -> PathBuf {
 
 /// An etcd of our own, and what keeps its tests apart.
 pub(crate) struct Backend {
-    pub(super) servers: servers::Servers,
+    pub(crate) servers: servers::Servers,
     prefix: String,
 }
 
