@@ -7,7 +7,7 @@ use plenum_proto::{
     node::{AdminRequest, admin_reply::Kind as Reply, admin_request::Kind as Command},
     v1::{self, RoomConfig},
 };
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::{Cluster, Located, Make, Member};
@@ -66,20 +66,7 @@ impl Cluster {
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let located = self.locate(config, make, over).await?;
-            let create = || {
-                Command::CreateRoom(v1::CreateRoomRequest {
-                    config: located.record.config.clone(),
-                })
-            };
-            let asked = match &command {
-                None => self.ask(&located, create()).await,
-                // A room whose home was lost comes back with its settings, before anything is asked of it.
-                Some(command) if located.is_new => match self.ask(&located, create()).await {
-                    Ok(_) => self.ask(&located, command.clone()).await,
-                    refused => refused,
-                },
-                Some(command) => self.ask(&located, command.clone()).await,
-            };
+            let asked = self.ask_home(&located, command.as_ref()).await;
             let status = match asked {
                 Ok(reply) => return Ok(reply),
                 Err(status) => status,
@@ -101,6 +88,30 @@ impl Cluster {
             last = Some(status);
         }
         Err(last.map_or(CallError::UnexpectedReply, CallError::from))
+    }
+
+    /// Puts a command to the home of a room, or makes the room there when there is none. A room whose home was lost comes
+    /// back with its settings before anything is asked of it; whoever placed it anew may have lost the store's answer, and
+    /// then only the home's not knowing it shows that.
+    async fn ask_home(
+        &self,
+        located: &Located,
+        command: Option<&Command>,
+    ) -> Result<Reply, Status> {
+        let create = Command::CreateRoom(v1::CreateRoomRequest {
+            config: located.record.config.clone(),
+        });
+        let Some(command) = command else {
+            return self.ask(located, create).await;
+        };
+        if !located.is_new {
+            let answer = self.ask(located, command.clone()).await;
+            if !answer.as_ref().is_err_and(is_no_room) {
+                return answer;
+            }
+        }
+        self.ask(located, create).await?;
+        self.ask(located, command.clone()).await
     }
 
     /// Asks the home, and where it names another node, that.
@@ -227,6 +238,13 @@ pub(super) async fn list(
 fn age(room: &v1::Room) -> ((i64, i32), &str) {
     let created = room.created_at.as_ref().map(|at| (at.seconds, at.nanos));
     (created.unwrap_or_default(), &room.name)
+}
+
+/// The node knows of no such room. Of one that was there and has ended it says so: that is stale.
+fn is_no_room(status: &Status) -> bool {
+    let details = status.get_error_details();
+    let what = details.resource_info().map(|info| &info.resource_type);
+    status.code() == Code::NotFound && what.is_some_and(|what| what == "room")
 }
 
 /// The node that a refusal names as having the answer.

@@ -17,6 +17,7 @@ use plenum_proto::{
     v1::{Event, WatchEventsRequest},
 };
 use prost_types::Timestamp;
+use sfu_node::EVENTS_AFTER;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -32,6 +33,9 @@ const QUEUE: usize = 64;
 
 /// Between attempts to follow a node that is there and does not answer.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// The clock of a node may be behind by so much.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// How often rooms whose home was lost are looked for.
 const LOOK: Duration = Duration::from_secs(5);
@@ -53,8 +57,8 @@ pub(crate) struct Since {
 }
 
 impl Cluster {
-    /// Follows what happens on all nodes, of one room or ("") of all. Returns when the streams of all nodes that are
-    /// there stand.
+    /// Follows what happens on all nodes, of one room or ("") of all. Returns when the streams of all nodes that
+    /// are there and can be reached stand.
     pub(crate) async fn watch(
         self: &Arc<Self>,
         room: &str,
@@ -71,8 +75,8 @@ impl Cluster {
             reader: Reader {
                 cluster: Arc::clone(self),
                 room: room.to_owned(),
-                from_first: since.from_first,
-                skips_gaps: since.skips_gaps,
+                since: Arc::new(since),
+                begun: SystemTime::now(),
                 to,
                 presence: Arc::default(),
             },
@@ -80,11 +84,10 @@ impl Cluster {
             tasks: JoinSet::new(),
         };
         for member in members {
-            let after = since.after(&member).await?;
-            match following.reader.open(&member, after).await {
-                Ok(stream) => following.follow(member, Some(stream), after).await,
-                // It is on its way out, and its end shows in the registry.
-                Err(status) if is_lost(&status) => following.follow(member, None, after).await,
+            match following.reader.begin(&member).await {
+                Ok(opened) => following.follow(member, Some(opened)).await,
+                // It cannot be reached, or is on its way out, which shows in the registry.
+                Err(status) if is_lost(&status) => following.follow(member, None).await,
                 Err(status) => return Err(status),
             }
         }
@@ -99,10 +102,22 @@ impl Cluster {
 }
 
 impl Since {
-    /// The last event seen of a node.
-    async fn after(&self, member: &Member) -> Result<u64, Status> {
+    /// Where to begin with a node that was there before the reader.
+    async fn cursor(&self, member: &Member) -> Result<Cursor, Status> {
+        let after = match self.seen(member).await? {
+            0 => self.of_only,
+            after => after,
+        };
+        Ok(Cursor {
+            after,
+            is_first: self.from_first,
+        })
+    }
+
+    /// The last event that was seen of this run of a node.
+    async fn seen(&self, member: &Member) -> Result<u64, Status> {
         if self.by_epoch.is_empty() {
-            return Ok(self.of_only);
+            return Ok(0);
         }
         let status = member.client.clone().status(StatusRequest {}).await?;
         let epoch = &status.get_ref().epoch;
@@ -110,13 +125,43 @@ impl Since {
     }
 }
 
+/// Where to begin with a node's events, or to go on.
+#[derive(Debug, Clone, Copy)]
+struct Cursor {
+    /// The last that was seen; 0 = none.
+    after: u64,
+    /// Where none was seen, all that is kept, instead of from now on.
+    is_first: bool,
+}
+
+impl Cursor {
+    const FIRST: Self = Self {
+        after: 0,
+        is_first: true,
+    };
+
+    /// Where to go on, once a stream stands or an event came: nothing that happens from then on is missed.
+    fn past(after: u64) -> Self {
+        Self {
+            after,
+            is_first: true,
+        }
+    }
+}
+
+/// A node's events, and where they begin.
+struct Opened {
+    stream: Streaming<Event>,
+    cursor: Cursor,
+}
+
 /// Who reads, and what it was told.
 #[derive(Clone)]
 struct Reader {
     cluster: Arc<Cluster>,
     room: String,
-    from_first: bool,
-    skips_gaps: bool,
+    since: Arc<Since>,
+    begun: SystemTime,
     to: mpsc::Sender<Result<Event, Status>>,
     presence: Arc<Mutex<Presence>>,
 }
@@ -129,15 +174,20 @@ impl Reader {
 
     /// Whether what an error says is missing is not to end the stream.
     fn takes_gap(&self, status: &Status) -> bool {
-        self.skips_gaps && matches!(status.code(), Code::OutOfRange | Code::DataLoss)
+        self.since.skips_gaps && matches!(status.code(), Code::OutOfRange | Code::DataLoss)
     }
 
-    async fn open(&self, member: &Member, after: u64) -> Result<Streaming<Event>, Status> {
-        match open(member, &self.room, after, self.from_first).await {
+    /// Opens the stream of a node that was there before the reader.
+    async fn begin(&self, member: &Member) -> Result<Opened, Status> {
+        self.open(member, self.since.cursor(member).await?).await
+    }
+
+    async fn open(&self, member: &Member, cursor: Cursor) -> Result<Opened, Status> {
+        match open(member, &self.room, cursor).await {
             Err(status) if self.takes_gap(&status) => {
                 let problem = status.message();
                 tracing::error!(node = member.id(), problem, "events were lost");
-                open(member, &self.room, 0, true).await
+                open(member, &self.room, Cursor::FIRST).await
             }
             opened => opened,
         }
@@ -151,20 +201,25 @@ impl Reader {
     }
 
     /// Takes note of who is on a node already; who is new is told of only when it `is_back`.
-    async fn meet(&self, member: &Member, is_back: bool) {
+    ///
+    /// # Errors
+    /// It is not known who is there, and so would not be who is lost with the node.
+    async fn meet(&self, member: &Member, is_back: bool) -> Result<(), Status> {
         if self.cluster.is_whole() {
-            return;
+            return Ok(());
         }
         match present(member, &self.room).await {
             Ok(present) => {
                 let news = self.presence().seed(member.id(), present);
                 self.tell(news.into_iter().filter(|_| is_back)).await;
             }
+            Err(status) if is_lost(&status) => return Err(status),
             Err(status) => {
                 let problem = status.message();
-                tracing::debug!(node = member.id(), problem, "who is there is not known");
+                tracing::debug!(node = member.id(), problem, "it does not say who is there");
             }
         }
+        Ok(())
     }
 
     /// Rooms whose home was lost, and whose record is gone since, have ended.
@@ -186,27 +241,39 @@ impl Reader {
     }
 }
 
+/// A node that a reader has heard of.
+enum Heard {
+    /// It is followed.
+    Followed,
+    /// It was given up: where to go on if it comes back.
+    GivenUp(Option<Cursor>),
+}
+
 struct Following {
     reader: Reader,
-    /// Nodes, and the last event of each that was given up.
-    known: HashMap<String, Option<u64>>,
-    tasks: JoinSet<(String, u64)>,
+    known: HashMap<String, Heard>,
+    tasks: JoinSet<(String, Option<Cursor>)>,
 }
 
 impl Following {
-    async fn follow(&mut self, member: Arc<Member>, stream: Option<Streaming<Event>>, after: u64) {
-        let given_up = self.known.insert(member.id().to_owned(), None).flatten();
-        let after = given_up.unwrap_or(after);
-        if stream.is_some() {
-            self.reader.meet(&member, false).await;
+    async fn follow(&mut self, member: Arc<Member>, mut opened: Option<Opened>) {
+        let id = member.id().to_owned();
+        let mut cursor = opened.as_ref().map(|opened| opened.cursor);
+        let mut is_back = false;
+        if let Some(Heard::GivenUp(before)) = self.known.insert(id.clone(), Heard::Followed) {
+            (is_back, cursor) = (true, before);
+        }
+        if opened.is_some() && self.reader.meet(&member, false).await.is_err() {
+            opened = None;
         }
         let one = One {
             reader: self.reader.clone(),
-            id: member.id().to_owned(),
-            after,
-            is_back: given_up.is_some(),
+            id,
+            cursor,
+            tells_from: None,
+            is_back,
         };
-        self.tasks.spawn(one.run(stream));
+        self.tasks.spawn(one.run(opened));
     }
 
     /// Follows nodes as they come, until the reader is gone or has been told of an error.
@@ -217,8 +284,8 @@ impl Following {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             for member in cluster.nodes().all() {
-                if !matches!(self.known.get(member.id()), Some(None)) {
-                    self.follow(member, None, 0).await;
+                if !matches!(self.known.get(member.id()), Some(Heard::Followed)) {
+                    self.follow(member, None).await;
                 }
             }
             tokio::select! {
@@ -227,7 +294,7 @@ impl Following {
                 Some(ended) = self.tasks.join_next() => match ended {
                     // The only node there is has stopped.
                     Ok(_) if cluster.is_whole() => return,
-                    Ok((id, after)) => drop(self.known.insert(id, Some(after))),
+                    Ok((id, cursor)) => drop(self.known.insert(id, Heard::GivenUp(cursor))),
                     Err(_) => return,
                 },
                 _ = looks.tick() => self.reader.look_for_orphans().await,
@@ -242,23 +309,24 @@ impl Following {
 struct One {
     reader: Reader,
     id: String,
-    after: u64,
+    /// None = its stream never stood.
+    cursor: Option<Cursor>,
+    /// What happened before is not told.
+    tells_from: Option<SystemTime>,
     /// It was given up before.
     is_back: bool,
 }
 
 impl One {
-    /// Follows the node until it is gone; the last event that it told.
-    async fn run(mut self, mut stream: Option<Streaming<Event>>) -> (String, u64) {
+    /// Follows the node until it is gone; where to go on if it comes back.
+    async fn run(mut self, mut opened: Option<Opened>) -> (String, Option<Cursor>) {
         let cluster = Arc::clone(&self.reader.cluster);
         while let Some(member) = cluster.nodes().find(&self.id) {
-            let ended = match stream.take() {
-                Some(stream) => self.pass(stream).await,
-                None => match self.reader.open(&member, self.after).await {
-                    Ok(opened) => {
-                        self.reader.meet(&member, self.is_back).await;
-                        self.is_back = false;
-                        stream = Some(opened);
+            let ended = match opened.take() {
+                Some(opened) => self.pass(opened).await,
+                None => match self.open(&member).await {
+                    Ok(again) => {
+                        opened = Some(again);
                         continue;
                     }
                     Err(status) => Some(status),
@@ -266,7 +334,7 @@ impl One {
             };
             match ended {
                 // The node stops, and has said all.
-                None if cluster.is_whole() => return (self.id, self.after),
+                None if cluster.is_whole() => return (self.id, self.cursor),
                 Some(status) if !is_lost(&status) && !self.reader.takes_gap(&status) => {
                     // The reader has missed something: all of its stream ends.
                     let _ = self.reader.to.send(Err(status)).await;
@@ -277,17 +345,47 @@ impl One {
         }
         let left = self.reader.presence().lost(&self.id, now());
         self.reader.tell(left).await;
-        (self.id, self.after)
+        (self.id, self.cursor)
     }
 
-    async fn pass(&mut self, mut stream: Streaming<Event>) -> Option<Status> {
+    /// Opens its stream, and takes note of who is there.
+    async fn open(&mut self, member: &Member) -> Result<Opened, Status> {
+        let cursor = match self.cursor {
+            Some(cursor) => cursor,
+            None => self.begin_late(member).await?,
+        };
+        let opened = self.reader.open(member, cursor).await?;
+        self.cursor = Some(opened.cursor);
+        self.reader.meet(member, self.is_back).await?;
+        self.is_back = false;
+        Ok(opened)
+    }
+
+    /// Where to begin with a node that came, or was reached, only after the reader began: with what happened since.
+    async fn begin_late(&mut self, member: &Member) -> Result<Cursor, Status> {
+        let since = &self.reader.since;
+        let seen = since.seen(member).await?;
+        if seen == 0 && !since.from_first {
+            self.tells_from = self.reader.begun.checked_sub(SKEW);
+        }
+        Ok(match since.of_only {
+            0 => Cursor::past(seen),
+            after => Cursor::past(after),
+        })
+    }
+
+    async fn pass(&mut self, opened: Opened) -> Option<Status> {
         let nodes = Arc::clone(self.reader.cluster.nodes());
+        let mut stream = opened.stream;
         loop {
             match stream.message().await {
                 Ok(Some(event)) => {
-                    self.after = event.sequence;
+                    self.cursor = Some(Cursor::past(event.sequence));
                     let is_gone = |id: &str| nodes.find(id).is_none();
                     let passed = self.reader.presence().pass(&self.id, &event, is_gone);
+                    if self.is_past(&event) {
+                        continue;
+                    }
                     self.reader.tell(passed.before).await;
                     if !passed.is_known {
                         self.reader.tell([event]).await;
@@ -298,6 +396,13 @@ impl One {
             }
         }
     }
+
+    /// It happened before the reader began, as far as clocks go.
+    fn is_past(&self, event: &Event) -> bool {
+        let from = self.tells_from.map(Timestamp::from);
+        let happened = event.at.map(|at| (at.seconds, at.nanos));
+        from.is_some_and(|from| happened.is_some_and(|at| at < (from.seconds, from.nanos)))
+    }
 }
 
 fn now() -> Option<Timestamp> {
@@ -305,7 +410,7 @@ fn now() -> Option<Timestamp> {
 }
 
 /// Who is on a node, in one room or ("") in all.
-async fn present(member: &Member, room: &str) -> Result<Present, Status> {
+pub(super) async fn present(member: &Member, room: &str) -> Result<Present, Status> {
     let list = ListPresent {
         room: room.to_owned(),
     };
@@ -315,20 +420,21 @@ async fn present(member: &Member, room: &str) -> Result<Present, Status> {
     }
 }
 
-async fn open(
-    member: &Member,
-    room: &str,
-    after: u64,
-    from_first: bool,
-) -> Result<Streaming<Event>, Status> {
+async fn open(member: &Member, room: &str, cursor: Cursor) -> Result<Opened, Status> {
     let request = WatchEventsRequest {
         room: room.to_owned(),
-        after_sequence: after,
-        from_first,
+        after_sequence: cursor.after,
+        from_first: cursor.is_first,
         ..WatchEventsRequest::default()
     };
     let answer = member.client.clone().watch_events(request).await?;
-    Ok(answer.into_inner())
+    let after = answer.metadata().get(EVENTS_AFTER);
+    let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
+    Ok(Opened {
+        // One of an earlier version does not say.
+        cursor: after.map_or(cursor, Cursor::past),
+        stream: answer.into_inner(),
+    })
 }
 
 /// The node is gone or on its way out, and says nothing about events.

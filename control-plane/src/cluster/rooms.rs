@@ -338,7 +338,8 @@ impl Cluster {
         Err(PlaceError::Busy)
     }
 
-    /// A room has ended: its record goes, unless it was placed anew since.
+    /// A room has ended: its record goes, unless it was placed anew since. Where a home is left that holds it still, for
+    /// another node said so that was home before, it is told.
     pub(crate) async fn ended(&self, name: &str, room_id: &str) -> Result<(), PlaceError> {
         self.cache.lock().remove(name);
         for _ in 0..ATTEMPTS {
@@ -351,7 +352,8 @@ impl Cluster {
             let commit = Commit::default()
                 .when(key::room(name), Is::At(stored.revision))
                 .delete(key::room(name));
-            if let Outcome::Done(_) = self.store().commit(commit).await? {
+            if let Outcome::Done(over) = self.store().commit(commit).await? {
+                self.fence(name, &stored.record.node_id, over);
                 return Ok(());
             }
         }
@@ -359,7 +361,7 @@ impl Cluster {
     }
 
     /// Of rooms that `node` holds, those that have another home, with the epoch of that. Rooms that the store does not
-    /// know are written down again: it has lost what it had.
+    /// know are written down again, for it has lost what it had, and so is the id of one that it knows by another.
     pub(crate) async fn lost(
         &self,
         node: &str,
@@ -380,6 +382,13 @@ impl Cluster {
                         room_id: String::new(),
                     });
                 }
+                Some(stored)
+                    if stored.epoch() == epoch
+                        && !room_id.is_empty()
+                        && stored.record.room_id != room_id =>
+                {
+                    self.correct(stored, room_id).await?;
+                }
                 Some(_) => {}
                 None if epoch > 0 && !room_id.is_empty() => {
                     self.restore(node, room, epoch, room_id).await?
@@ -388,6 +397,23 @@ impl Cluster {
             }
         }
         Ok(lost)
+    }
+
+    /// The home of a room holds another than was to be made there, for the one before had not ended: what lives is right.
+    async fn correct(&self, stored: Stored, room_id: String) -> Result<(), StoreError> {
+        let epoch = stored.epoch();
+        let record = RoomRecord {
+            room_id,
+            epoch,
+            ..stored.record
+        };
+        let name = record.config.as_ref().map_or("", |config| &config.name);
+        let commit = Commit::default()
+            .when(key::room(name), Is::At(stored.revision))
+            .put(key::room(name), record.encode_to_vec());
+        // Whoever was faster has changed it; the node asks again.
+        self.store().commit(commit).await?;
+        Ok(())
     }
 
     async fn restore(

@@ -171,7 +171,9 @@ async fn take(seat: &Seat, mut join: Join) -> Result<(NodeSession, First), Refus
     join.home.clone_from(&seat.home);
     join.room_id.clone_from(&seat.room_id);
     if seat.config.is_some() {
+        // There is a record of the room, though its home may be new and know nothing of it.
         join.room.clone_from(&seat.config);
+        join.must_exist = false;
     }
     let (requests, queue) = mpsc::channel(MAX_REQUESTS);
     let join = SessionRequest {

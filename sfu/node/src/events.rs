@@ -166,6 +166,11 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
+    /// The sequence of the event before the next that is looked at.
+    pub(crate) fn after(&self) -> u64 {
+        self.after
+    }
+
     /// The next event; waits for it.
     pub(crate) async fn next(&mut self) -> Result<Event, WatchError> {
         loop {

@@ -52,7 +52,7 @@ pub use metrics::{Metric, MetricKind, MetricValue, describe, observe_node};
 pub use node::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Node, StartError, StatsReader, start};
 pub use relay::RelayError;
 pub use report::SelfReport;
-pub use service::NodeService;
+pub use service::{EVENTS_AFTER, NodeService};
 pub use stats::NodeStats;
 pub use stun::worker_of_ufrag;
 pub use turn::{CertificateFileError, Credential, TurnAccess, TurnSecret, TurnStartError};

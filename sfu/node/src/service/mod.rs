@@ -46,6 +46,10 @@ use crate::{
     worker::WorkerHandle,
 };
 
+/// Name in the answer to `WatchEvents`, before the events: the sequence after which they begin. A reader that is cut off
+/// before the first one goes on from there.
+pub const EVENTS_AFTER: &str = "plenum-events-after";
+
 pub(crate) use admin::room_of as admin_room;
 pub(crate) use empty::drain;
 
@@ -239,7 +243,11 @@ impl Node for NodeService {
             .events
             .watch(&room, after_sequence, from_first)
             .map_err(CallError::from)?;
-        Ok(Response::new(Box::pin(watch_events::stream(watcher))))
+        let after = watcher.after();
+        let mut answer: Response<Self::WatchEventsStream> =
+            Response::new(Box::pin(watch_events::stream(watcher)));
+        answer.metadata_mut().insert(EVENTS_AFTER, after.into());
+        Ok(answer)
     }
 
     async fn fence(

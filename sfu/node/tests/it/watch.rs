@@ -61,6 +61,12 @@ async fn a_reader_comes_back_where_it_left_unless_too_late() {
     for name in ["a", "b", "c", "d", "e"] {
         create_room(&client, name).await;
     }
+    // Who was told nothing yet knows all the same where the stream began.
+    let mut asking = client.clone();
+    let answer = asking.watch_events(WatchEventsRequest::default());
+    let answer = answer.await.unwrap();
+    let after = answer.metadata().get(sfu_node::EVENTS_AFTER).unwrap();
+    assert_eq!(after, "5");
     let mut again = watch(&client, "", 2).await.unwrap();
     for sequence in 3..=5 {
         assert_eq!(again.message().await.unwrap().unwrap().sequence, sequence);
