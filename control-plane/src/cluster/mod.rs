@@ -140,7 +140,18 @@ impl Cluster {
             standing,
             lease,
         } = setup;
-        let nodes = Arc::new(Nodes::new(Arc::clone(&store), trust, lease, local));
+        let connect: nodes::Connect = Arc::new(move |address| trust.channel(address));
+        Self::connecting(store, connect, standing, lease, local).await
+    }
+
+    async fn connecting(
+        store: SharedStore,
+        connect: nodes::Connect,
+        standing: Standing,
+        lease: Duration,
+        local: Option<Local>,
+    ) -> Arc<Self> {
+        let nodes = Arc::new(Nodes::new(Arc::clone(&store), connect, lease, local));
         let following = tokio::spawn(Arc::clone(&nodes).follow());
         nodes.listed().await;
         Arc::new(Self {
@@ -180,5 +191,7 @@ impl Cluster {
     }
 }
 
+#[cfg(test)]
+mod sim;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use plenum_proto::{
     cluster::NodeReport,
     node::{StatusRequest, node_client::NodeClient},
 };
-use plenum_service::cluster::{Known, Trust};
+use plenum_service::cluster::{Known, TrustError};
 use prost::Message as _;
 use sfu_node::MAX_ANSWER_BYTES;
 use tokio::{
@@ -96,10 +96,13 @@ pub(crate) struct Local {
     pub(crate) channel: Known,
 }
 
+/// Makes the way to an address.
+pub(super) type Connect = Arc<dyn Fn(&str) -> Result<Known, TrustError> + Send + Sync>;
+
 /// All nodes.
 pub(crate) struct Nodes {
     store: SharedStore,
-    trust: Trust,
+    connect: Connect,
     lease: Duration,
     local: Option<Local>,
     members: RwLock<BTreeMap<String, Arc<Member>>>,
@@ -110,13 +113,13 @@ pub(crate) struct Nodes {
 impl Nodes {
     pub(super) fn new(
         store: SharedStore,
-        trust: Trust,
+        connect: Connect,
         lease: Duration,
         local: Option<Local>,
     ) -> Self {
         Self {
             store,
-            trust,
+            connect,
             lease,
             local,
             members: RwLock::default(),
@@ -224,7 +227,7 @@ impl Nodes {
         let known = match (&self.local, before) {
             (_, Some(before)) if before.report.address == report.address => before.client.clone(),
             (Some(local), _) if local.id == report.node_id => client(local.channel.clone()),
-            _ => match self.trust.channel(&report.address) {
+            _ => match (self.connect)(&report.address) {
                 Ok(channel) => client(channel),
                 Err(error) => {
                     tracing::warn!(node = report.node_id, %error, "a node's address cannot be used");

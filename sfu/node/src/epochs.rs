@@ -1,6 +1,8 @@
 //! By which placement each room is here, and by which it was here before. Owns the comparison that keeps a
 //! room from living on two nodes. Must not know where placements come from.
 //!
+//! Public for the simulation of control planes, in which nodes keep to it as they do here.
+//!
 //! Every placement of a room has an epoch, higher than those before it. What refers to an older one than the
 //! node knows, or to one that has ended, is refused; whoever asked looks anew.
 
@@ -13,14 +15,14 @@ const ENDED: usize = 100_000;
 /// The caller's knowledge of a room's placement is out of date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the room was placed anew, or has ended, since epoch {asked}")]
-pub(crate) struct Stale {
+pub struct Stale {
     /// What the caller knows of.
-    pub(crate) asked: u64,
+    pub asked: u64,
 }
 
 /// The epochs of a node's rooms.
 #[derive(Debug, Default)]
-pub(crate) struct Epochs {
+pub struct Epochs {
     live: HashMap<String, u64>,
     ended: HashMap<String, u64>,
     oldest: VecDeque<String>,
@@ -28,7 +30,10 @@ pub(crate) struct Epochs {
 
 impl Epochs {
     /// Somebody refers to a placement on this node; 0 refers to none.
-    pub(crate) fn admit(&mut self, room: &str, epoch: u64) -> Result<(), Stale> {
+    ///
+    /// # Errors
+    /// A later one is known, or it has ended.
+    pub fn admit(&mut self, room: &str, epoch: u64) -> Result<(), Stale> {
         if epoch == 0 {
             return Ok(());
         }
@@ -44,7 +49,7 @@ impl Epochs {
     }
 
     /// The room is placed elsewhere by `epoch`; whether it is here by an older one.
-    pub(crate) fn fence(&mut self, room: &str, epoch: u64) -> bool {
+    pub fn fence(&mut self, room: &str, epoch: u64) -> bool {
         let is_older = self.live.get(room).is_some_and(|live| *live < epoch);
         if is_older {
             self.live.remove(room);
@@ -54,14 +59,14 @@ impl Epochs {
     }
 
     /// The room is gone from this node.
-    pub(crate) fn ended(&mut self, room: &str) {
+    pub fn ended(&mut self, room: &str) {
         if let Some(epoch) = self.live.remove(room) {
             self.end(room, epoch);
         }
     }
 
     /// The epoch of a room that is here; 0 = none was told.
-    pub(crate) fn of(&self, room: &str) -> u64 {
+    pub fn of(&self, room: &str) -> u64 {
         self.live.get(room).copied().unwrap_or_default()
     }
 

@@ -25,7 +25,7 @@ mod directory;
 mod discover;
 mod duration;
 mod egress;
-mod epochs;
+pub mod epochs;
 mod error;
 mod events;
 mod gate;

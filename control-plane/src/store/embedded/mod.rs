@@ -92,6 +92,26 @@ impl Embedded {
         }
     }
 
+    /// As in memory, but on the clock of the runtime that calls, which may be a virtual one.
+    #[cfg(test)]
+    pub(crate) fn in_virtual_time() -> Self {
+        let (asked, queue) = mpsc::channel(QUEUE);
+        let state = State::empty();
+        let (tell, newest) = watch::channel(state.revision());
+        let state = Arc::new(RwLock::new(state));
+        let writer = Writer {
+            state: Arc::clone(&state),
+            file: None,
+            tell,
+        };
+        tokio::spawn(writer.run_here(queue));
+        Self {
+            state,
+            asked,
+            newest,
+        }
+    }
+
     async fn ask<T>(
         &self,
         asked: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Asked,
@@ -192,16 +212,33 @@ impl Writer {
             if waited == Ok(0) {
                 return Ok(());
             }
-            self.take(&mut batch);
+            let state = Arc::clone(&self.state);
+            let taken = self.take(&mut state.blocking_write(), Instant::now(), &mut batch);
+            self.answer(taken);
         }
     }
 
-    /// Does what was asked, all of it in one write to the disk, and answers.
-    fn take(&mut self, asked: &mut Vec<Asked>) {
-        let now = Instant::now();
-        let mut state = self.state.blocking_write();
-        let mut batch = Batch::new(&state, now);
-        let mut answers: Vec<Box<dyn FnOnce(Option<StoreError>)>> = Vec::with_capacity(asked.len());
+    /// The same as a task of the caller's runtime, on its clock.
+    #[cfg(test)]
+    async fn run_here(mut self, mut queue: mpsc::Receiver<Asked>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let received = queue.recv_many(&mut batch, BATCH);
+            if tokio::time::timeout(LEASE_TICK, received).await == Ok(0) {
+                return;
+            }
+            let (state, now) = (Arc::clone(&self.state), tokio::time::Instant::now());
+            let mut state = state.write().await;
+            let taken = self.take(&mut state, now.into_std(), &mut batch);
+            drop(state);
+            self.answer(taken);
+        }
+    }
+
+    /// Does what was asked, all of it in one write to the disk.
+    fn take(&mut self, state: &mut State, now: Instant, asked: &mut Vec<Asked>) -> Taken {
+        let mut batch = Batch::new(state, now);
+        let mut answers: Vec<Answer> = Vec::with_capacity(asked.len());
         for asked in asked.drain(..) {
             // Nobody listens where a caller has gone; what it asked for happened all the same.
             match asked {
@@ -236,16 +273,31 @@ impl Writer {
         } else {
             state.apply(done);
         }
-        let revision = state.revision();
-        drop(state);
-        self.tell.send_if_modified(|newest| {
-            let is_newer = *newest != revision;
-            *newest = revision;
-            is_newer
-        });
-        let failed = failed.map(|error| StoreError::Refused(error.to_string()));
-        for answer in answers {
-            answer(failed.clone());
+        Taken {
+            revision: state.revision(),
+            failed: failed.map(|error| StoreError::Refused(error.to_string())),
+            answers,
         }
     }
+
+    /// Tells watchers and callers, once the state can be read again.
+    fn answer(&self, taken: Taken) {
+        self.tell.send_if_modified(|newest| {
+            let is_newer = *newest != taken.revision;
+            *newest = taken.revision;
+            is_newer
+        });
+        for answer in taken.answers {
+            answer(taken.failed.clone());
+        }
+    }
+}
+
+type Answer = Box<dyn FnOnce(Option<StoreError>) + Send>;
+
+/// What became of a batch.
+struct Taken {
+    revision: Revision,
+    failed: Option<StoreError>,
+    answers: Vec<Answer>,
 }
