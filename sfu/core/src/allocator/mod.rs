@@ -80,7 +80,7 @@ pub(crate) struct Grant<K> {
 /// priority, the pinned ones first, the larger before the smaller. What is left raises screens, then pinned
 /// cameras, then the others: step by step whoever has the fewest bits for the pixels it is shown on, so that
 /// equals get the same. To be raised above what it had before, a demand must leave a reserve, so that an
-/// estimate that wavers does not toggle it.
+/// estimate that wavers does not toggle it; to be paused, it must lack more than a little.
 pub(crate) fn allocate<K: Copy>(budget: Option<u64>, demands: &[Demand<K>]) -> Vec<Grant<K>> {
     let mut candidates: Vec<Candidate<'_>> = demands.iter().map(Candidate::new).collect();
     match budget {
@@ -199,10 +199,12 @@ impl<'a> Candidate<'a> {
             0
         };
         let available = left.saturating_add(now);
-        if then.saturating_add(keep) > available {
+        let stays = next == 1 && self.before.is_some_and(|before| before > 0);
+        let lacking = if stays { available / LACKING } else { 0 };
+        if then.saturating_add(keep) > available + lacking {
             return false;
         }
-        *left = available - then;
+        *left = available.saturating_sub(then);
         self.granted = next;
         true
     }
@@ -219,6 +221,10 @@ impl<'a> Candidate<'a> {
 /// One part in so many of the budget stays over when something is raised: more than lies between the ends of
 /// an estimate that wavers by 5 % to either side.
 const RESERVE: u64 = 9;
+
+/// A picture that flows keeps its lowest step while no more than one part in so many is lacking: a moment's loss
+/// must not stop it, for it comes back with a keyframe only, and where the link carries less the estimate falls on.
+const LACKING: u64 = 8;
 
 fn share(budget: u64, candidates: &mut [Candidate<'_>]) {
     let reserve = budget / RESERVE;

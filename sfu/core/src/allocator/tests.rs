@@ -177,6 +177,28 @@ fn wavering_budgets_change_nothing() {
 }
 
 #[test]
+fn what_flows_is_not_paused_for_want_of_little() {
+    let flows = |key| Demand {
+        previous: Previous::Granted(layer(0, ALL)),
+        ..camera(key)
+    };
+    for (case, budget, demands, expected) in [
+        ("lacks a tenth", 90, vec![flows('a')], "a0"),
+        ("lacks a sixth", 85, vec![flows('a')], "a-"),
+        ("does not flow yet", 90, vec![camera('a')], "a-"),
+        (
+            "two lack a little",
+            190,
+            vec![flows('a'), flows('b')],
+            "a0 b0",
+        ),
+        ("two lack much", 170, vec![flows('a'), flows('b')], "a0 b-"),
+    ] {
+        assert_eq!(words(&allocate(Some(budget), &demands)), expected, "{case}");
+    }
+}
+
+#[test]
 fn what_is_shown_larger_is_served_better() {
     let shown = |key, width: u64, height: u64| Demand {
         area: width * height,

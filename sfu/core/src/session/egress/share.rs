@@ -9,8 +9,8 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Bytes after which what is older counts half.
-    const KEPT: f64 = 131_072.0;
+    /// Bytes after which what is older counts half: so many that a few repairs in a row weigh little.
+    const KEPT: f64 = 524_288.0;
     /// Less than this is not believed: the rest would be a moment's repairs.
     const LEAST: f64 = 0.5;
 
