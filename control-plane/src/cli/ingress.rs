@@ -6,7 +6,8 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 use clap::{Args, Subcommand};
 use plenum_proto::v1::{
     CreateIngressRequest, DeleteIngressRequest, Ingress, ListIngressesRequest, RtpMedia, RtpSource,
-    RtspSource, create_ingress_request::Source, ingress_service_client::IngressServiceClient,
+    RtspSource, RtspTransport, create_ingress_request::Source,
+    ingress_service_client::IngressServiceClient,
 };
 use plenum_service::cli::AnyError;
 
@@ -42,6 +43,12 @@ pub(super) struct Create {
     /// Of plain RTP: all media come to one port.
     #[arg(long, conflicts_with = "rtsp")]
     one_port: bool,
+    /// Of a camera: it sends by UDP, unless it refuses or nothing comes.
+    #[arg(long, requires = "rtsp")]
+    udp: bool,
+    /// Of a camera behind TLS that signs its own certificate: SHA-256 of it, in hexadecimal.
+    #[arg(long, value_name = "DIGEST", default_value = "", requires = "rtsp")]
+    certificate_sha256: String,
     #[command(flatten)]
     at: At,
 }
@@ -49,7 +56,7 @@ pub(super) struct Create {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct From {
-    /// A camera, "rtsp://user:password@host/path".
+    /// A camera, "rtsp://user:password@host/path", or "rtsps://…" for TLS.
     #[arg(long, value_name = "URL")]
     rtsp: Option<String>,
     /// Plain RTP as an SDP file describes it.
@@ -120,6 +127,11 @@ impl Create {
         let source = match self.from.rtsp {
             Some(url) => Source::Rtsp(RtspSource {
                 url,
+                transport: match self.udp {
+                    true => RtspTransport::RtspUdp.into(),
+                    false => RtspTransport::RtspInterleaved.into(),
+                },
+                certificate_sha256: self.certificate_sha256,
                 ..RtspSource::default()
             }),
             None => Source::Rtp(RtpSource {

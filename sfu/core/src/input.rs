@@ -7,7 +7,7 @@ use plenum_proto::{
     v1,
 };
 
-use crate::{ControlId, LinkKey, PlainFormat, Protocol};
+use crate::{ControlId, KeyframeFeedback, LinkKey, PlainFormat, Protocol};
 
 /// One datagram (or one RFC 4571 frame) from the network.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,8 @@ pub struct PlainSection {
     pub track: v1::Track,
     /// What its payload types stand for; at least one, the usual one first.
     pub formats: Vec<PlainFormat>,
+    /// What its source takes.
+    pub keyframes: KeyframeFeedback,
 }
 
 /// Where a medium goes as plain RTP. Whoever names it answers for its wanting to be sent to.

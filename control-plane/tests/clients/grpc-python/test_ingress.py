@@ -9,7 +9,7 @@ import pytest
 from livekit import rtc
 
 import media
-from camera import camera
+from camera import camera, certificate
 from ffmpeg import H264, LUMA, OPUS, ffmpeg, free_pair, sources
 from until import until
 
@@ -96,6 +96,7 @@ async def test_a_camera_is_seen_and_comes_back(ingresses, api, admin, join, room
         ingress = await ingresses.CreateIngress(request, metadata=admin)
         assert ingress.url == cam.url
         await media.sees_picture(bob, "camera", luma=LUMA)
+        await until("reports of how it is received", lambda: 201 in cam.heard)
         before = bob.room.remote_participants["camera"].sid
         cam.hang_up()
         await until("the camera is asked again", lambda: cam.described > 1)
@@ -106,6 +107,53 @@ async def test_a_camera_is_seen_and_comes_back(ingresses, api, admin, join, room
         ending = api.DeleteIngressRequest(room=room_name, id=ingress.id)
         await ingresses.DeleteIngress(ending, metadata=admin)
         await is_gone(bob, "camera")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ways", "silent"),
+    [("udp", ("udp", "tcp"), ()), ("tcp", ("udp",), ()), ("udp", ("tcp",), ()), ("udp", ("udp", "tcp"), ("udp",))],
+)
+async def test_a_camera_sends_by_the_way_that_it_has(
+    ingresses, api, admin, join, room_name, tmp_path, wanted, ways, silent
+):
+    """As it is wanted, or else by the other way: where it refuses the first one, and where nothing comes by it."""
+    bob = await join("bob")
+    async with camera(tmp_path, ways=ways, silent=silent) as cam:
+        wanted = {"udp": api.RTSP_UDP, "tcp": api.RTSP_INTERLEAVED}[wanted]
+        source = api.RtspSource(url=cam.url, username=cam.username, password=cam.password, transport=wanted)
+        request = api.CreateIngressRequest(room=room_name, identity="camera", rtsp=source)
+        ingress = await ingresses.CreateIngress(request, metadata=admin)
+        await media.sees_picture(bob, "camera", luma=LUMA)
+        if not silent:
+            await until("reports of how it is received", lambda: 201 in cam.heard)
+        ending = api.DeleteIngressRequest(room=room_name, id=ingress.id)
+        await ingresses.DeleteIngress(ending, metadata=admin)
+        await is_gone(bob, "camera")
+
+
+async def test_a_camera_that_signs_its_own_certificate_is_seen_where_that_is_named(
+    ingresses, api, admin, join, room_name, tmp_path
+):
+    bob = await join("bob")
+    paths, digest = certificate(tmp_path)
+    async with camera(tmp_path, tls=paths) as cam:
+
+        async def create(**fields):
+            source = api.RtspSource(url=cam.url, username=cam.username, password=cam.password, **fields)
+            request = api.CreateIngressRequest(room=room_name, identity="camera", rtsp=source)
+            return await ingresses.CreateIngress(request, metadata=admin)
+
+        async def problem():
+            return (await only(ingresses, api, room_name, admin)).problem
+
+        for fields in [{}, {"certificate_sha256": "00" * 32}]:
+            refused = await create(**fields)
+            assert "certificate" in await until("it is not trusted", problem)
+            ending = api.DeleteIngressRequest(room=room_name, id=refused.id)
+            await ingresses.DeleteIngress(ending, metadata=admin)
+        assert not cam.described
+        await create(certificate_sha256=digest)
+        await media.sees_picture(bob, "camera", luma=LUMA)
 
 
 async def test_a_password_is_repeated_nowhere(ingresses, api, admin, room_name, tmp_path):
@@ -122,7 +170,7 @@ async def test_a_password_is_repeated_nowhere(ingresses, api, admin, room_name, 
         told = str(await only(ingresses, api, room_name, admin))
         assert wrong not in told
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            source = api.RtspSource(url=f"rtsps://admin:{wrong}@127.0.0.1/")
+            source = api.RtspSource(url=f"https://admin:{wrong}@127.0.0.1/")
             request = api.CreateIngressRequest(room=room_name, identity="camera", rtsp=source)
             await ingresses.CreateIngress(request, metadata=admin)
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -150,6 +198,8 @@ async def test_who_may_not_is_refused(ingresses, api, allowed, admin, room_name)
         ({"rtp": api.RtpSource(media=[api.RtpMedia(mime="video/MPEG")])}, "rtp.media"),
         ({"rtsp": api.RtspSource(url="http://127.0.0.1/")}, "rtsp.url"),
         ({"rtsp": api.RtspSource(url="rtsp://192.168.7.1/")}, "rtsp.url"),
+        ({"rtsp": api.RtspSource(url="rtsps://127.0.0.1/", transport=api.RTSP_UDP)}, "rtsp.transport"),
+        ({"rtsp": api.RtspSource(url="rtsp://127.0.0.1/", certificate_sha256="00" * 32)}, "rtsp.certificate_sha256"),
     ]:
         request = api.CreateIngressRequest(room=room_name, identity="x", **source)
         with pytest.raises(grpc.aio.AioRpcError) as refused:

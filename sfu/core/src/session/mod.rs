@@ -22,8 +22,8 @@ pub(crate) use egress::{
 };
 pub(crate) use ingress::{Ingress, Stream};
 pub(crate) use negotiate::{NegotiateError, Offer};
-pub use plain::PlainFormat;
 pub(crate) use plain::{BadPacket, FORMATS_MAX, Plain, SECTIONS_MAX, SINKS_MAX};
+pub use plain::{KeyframeFeedback, PlainFormat};
 pub(crate) use transport::{
     IngressPacket, Refused, StreamReport, Transport, TransportEvent, TransportOptions,
 };

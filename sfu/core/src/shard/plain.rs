@@ -70,7 +70,7 @@ impl Shard {
         for section in sections {
             let participant = self.participants.get_mut(session);
             let plain = participant.and_then(|participant| participant.session.plain.as_mut());
-            let mid = plain.and_then(|plain| plain.add(&section.formats));
+            let mid = plain.and_then(|plain| plain.add(&section.formats, section.keyframes));
             let mid = mid.ok_or_else(|| unsupported(&section))?;
             bound.extend(self.publish_plain(now, session, mid, section));
         }

@@ -89,6 +89,9 @@ pub(super) fn choose(
             port: None,
             rtcp_port: None,
             formats: vec![format],
+            keyframes: None,
+            has_feedback_profile: false,
+            control: None,
         });
         chosen.ports.push((sink.rtp.port(), sink.rtcp.port()));
     }

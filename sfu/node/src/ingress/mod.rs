@@ -26,7 +26,7 @@ use plenum_proto::{
         create_ingress_request::Source as Asked,
     },
 };
-use sfu_core::PlainSection;
+use sfu_core::{KeyframeFeedback, PlainSection};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +66,14 @@ pub(crate) enum IngressProblem {
     Url(&'static str),
     #[error("rtsp.url: {0}")]
     Target(TargetProblem),
+    #[error(
+        "rtsp.transport: rtsps:// has packets in the connection alone: by UDP they would go in the clear"
+    )]
+    OpenUdp,
+    #[error("rtsp.certificate_sha256: must be 64 hexadecimal digits, and goes with rtsps:// alone")]
+    Certificate,
+    #[error("TLS cannot be used")]
+    Tls(#[source] std::io::Error),
     #[error("rtp: {0}")]
     Ports(#[from] PortProblem),
     #[error("ingress \"{0}\" does not exist")]
@@ -223,7 +231,7 @@ impl Ingresses {
         source: RtspSource,
         place: &Place,
     ) -> Result<(), CallError> {
-        let camera = rtsp::Camera::new(source, self.targets.clone())?;
+        let camera = rtsp::Camera::new(source, self.targets.clone(), self.ports.clone())?;
         camera.check().await?;
         place.info().url = camera.url.to_string();
         place.set_state(IngressState::IngressConnecting, "");
@@ -262,7 +270,12 @@ impl Ingresses {
         let ports = ports.map_err(IngressProblem::from)?;
         let pin = Pin::new(given, Sockets::count(pairs.len()));
         let sockets = Sockets::new(pairs, pin, by_payload_type);
-        let seat = Seat::take(shared, who, Part::Source(sections(&media))).await?;
+        let seat = Seat::take(
+            shared,
+            who,
+            Part::Source(sections(&media, KeyframeFeedback::Pli)),
+        )
+        .await?;
         let address = self.told_address();
         {
             let mut info = place.info();
@@ -415,8 +428,9 @@ fn endpoints(address: IpAddr, media: &[Medium], ports: &[(u16, u16)]) -> Vec<Rtp
         .collect()
 }
 
-/// Media as the core takes them: the first of a kind is the participant's camera or microphone.
-fn sections(media: &[Medium]) -> Vec<PlainSection> {
+/// Media as the core takes them: the first of a kind is the participant's camera or microphone. `unless_told` is how they
+/// are asked for keyframes where their description says nothing of it.
+fn sections(media: &[Medium], unless_told: KeyframeFeedback) -> Vec<PlainSection> {
     media
         .iter()
         .map(|medium| PlainSection {
@@ -434,6 +448,7 @@ fn sections(media: &[Medium]) -> Vec<PlainSection> {
                 ..Track::default()
             },
             formats: medium.formats.clone(),
+            keyframes: medium.keyframes.unwrap_or(unless_told),
         })
         .collect()
 }
@@ -456,6 +471,8 @@ impl IngressProblem {
             Self::OneDescription | Self::Ports(PortProblem::Outside(..)) => Some("rtp"),
             Self::SourceAddress => Some("rtp.source_address"),
             Self::Url(_) | Self::Target(_) => Some("rtsp.url"),
+            Self::OpenUdp => Some("rtsp.transport"),
+            Self::Certificate => Some("rtsp.certificate_sha256"),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ use std::{
 
 use tokio::net::UdpSocket;
 
+use super::sdp::MEDIA_MAX;
 use crate::config::IngressConfig;
 
 /// Which ports there are, and which are in use.
@@ -76,6 +77,22 @@ impl Ports {
             count: usize::from(config.ports),
             used: Mutex::new(0),
         }))
+    }
+
+    /// Free ones of an address, for one camera that is asked to send to them.
+    pub(super) fn free(address: IpAddr) -> Arc<Self> {
+        Arc::new(Self {
+            address,
+            first: 0,
+            count: MEDIA_MAX * 2,
+            used: Mutex::new(0),
+        })
+    }
+
+    /// Whether they are reached by an address of ours.
+    pub(super) fn serves(&self, address: IpAddr) -> bool {
+        let is_family = self.address.is_ipv4() == address.is_ipv4();
+        self.address == address || (self.address.is_unspecified() && is_family)
     }
 
     fn hold(self: &Arc<Self>, count: usize) -> Result<Held, PortProblem> {

@@ -2,7 +2,7 @@
 //! Must not read packets further than to which medium they belong.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -21,6 +21,8 @@ pub(super) struct Sockets {
     pin: Mutex<Pin>,
     /// Which medium a payload type belongs to, where all come to one port.
     by_payload_type: Vec<(u8, u8)>,
+    /// Where the sender takes the RTCP of each medium, as it told.
+    told: Vec<Option<SocketAddr>>,
 }
 
 /// One of them.
@@ -38,6 +40,7 @@ impl Sockets {
             pairs,
             pin: Mutex::new(pin),
             by_payload_type,
+            told: Vec::new(),
         })
     }
 
@@ -78,6 +81,33 @@ impl Sockets {
         }
     }
 
+    /// The same for a sender that has told from where it sends RTP and RTCP. A way to it is opened through what is in
+    /// front of us, by a packet without media and a report without blocks.
+    pub(super) fn toward(
+        pairs: Vec<Pair>,
+        sender: IpAddr,
+        ports: &[Option<(u16, u16)>],
+    ) -> Arc<Self> {
+        const PACKET: [u8; 12] = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 0];
+        for (pair, ports) in pairs.iter().zip(ports) {
+            if let Some((rtp, rtcp)) = *ports {
+                // Lost like any datagram.
+                let _ = pair.rtp.try_send_to(&PACKET, (sender, rtp).into());
+                let _ = pair.rtcp.try_send_to(&REPORT, (sender, rtcp).into());
+            }
+        }
+        let rtcp = ports
+            .iter()
+            .map(|ports| Some((sender, ports.as_ref()?.1).into()));
+        Arc::new(Self {
+            pin: Mutex::new(Pin::new(Some(sender), Self::count(pairs.len()))),
+            pairs,
+            by_payload_type: Vec::new(),
+            told: rtcp.collect(),
+        })
+    }
+
     /// Sends RTCP to the sender of a medium, from where its own RTCP comes to.
     pub(super) fn send_back(&self, section: u8, bytes: &[u8]) {
         let index = if self.by_payload_type.is_empty() {
@@ -94,8 +124,11 @@ impl Sockets {
         }
     }
 
-    /// Where the sender takes RTCP: where it sends its own from, else beside its RTP (RFC 3550 section 11).
+    /// Where the sender takes RTCP: where it told, or sends its own from, else beside its RTP (RFC 3550 section 11).
     fn rtcp_peer(&self, index: usize, is_muxed: bool) -> Option<SocketAddr> {
+        if let Some(Some(told)) = self.told.get(index) {
+            return Some(*told);
+        }
         let pin = self.pin();
         let rtp = pin.peer(index * 2)?;
         if is_muxed {

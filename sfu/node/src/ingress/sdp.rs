@@ -5,7 +5,7 @@ use std::{fmt::Write as _, net::IpAddr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use plenum_proto::v1::TrackKind;
-use sfu_core::PlainFormat;
+use sfu_core::{KeyframeFeedback, PlainFormat};
 
 /// Bytes of an SDP file.
 const BYTES_MAX: usize = 16 * 1024;
@@ -25,6 +25,12 @@ pub(crate) struct Medium {
     pub(crate) rtcp_port: Option<u16>,
     /// What is forwarded of what it may carry; the usual one first.
     pub(crate) formats: Vec<PlainFormat>,
+    /// By which requests for keyframes it is said to be moved.
+    pub(crate) keyframes: Option<KeyframeFeedback>,
+    /// It has the profile for feedback (RFC 4585 section 4).
+    pub(crate) has_feedback_profile: bool,
+    /// By which URL RTSP controls it (RFC 2326 appendix C.1.1).
+    pub(crate) control: Option<String>,
 }
 
 /// Why media cannot be taken in as described.
@@ -74,18 +80,50 @@ fn medium(index: usize, media: &sdp_types::Media) -> Option<Medium> {
     let told = values(media, "rtcp").next();
     let rtcp_port = told.and_then(|rtcp| rtcp.split(' ').next()?.parse().ok());
     let port = Some(media.port).filter(|port| ![0, DISCARD].contains(port));
-    let formats = media.fmt.split(' ').filter_map(|word| {
-        let payload_type = word.trim().parse().ok().filter(|number| *number < 128)?;
-        let format = format_of(media, payload_type)?;
-        format.is_forwarded().then_some(format)
-    });
+    // What is protected is nothing that is read here (RFC 3711).
+    let is_plain = media.proto.starts_with("RTP/AVP");
+    let formats = media
+        .fmt
+        .split(' ')
+        .filter(|_| is_plain)
+        .filter_map(|word| {
+            let payload_type = word.trim().parse().ok().filter(|number| *number < 128)?;
+            let format = format_of(media, payload_type)?;
+            format.is_forwarded().then_some(format)
+        });
     Some(Medium {
         index,
         kind,
         port,
         rtcp_port: if is_muxed { port } else { rtcp_port },
         formats: formats.collect(),
+        keyframes: keyframes(media),
+        has_feedback_profile: media.proto == "RTP/AVPF",
+        control: values(media, "control").next().map(str::to_owned),
     })
+}
+
+/// The request for keyframes that is named; the usual one rather than the other.
+fn keyframes(media: &sdp_types::Media) -> Option<KeyframeFeedback> {
+    let named = |wanted: &str| {
+        values(media, "rtcp-fb").any(|line| {
+            let rest = line.trim().split_once(' ').map(|(_, rest)| rest.trim());
+            rest == Some(wanted)
+        })
+    };
+    if named("nack pli") {
+        Some(KeyframeFeedback::Pli)
+    } else {
+        named("ccm fir").then_some(KeyframeFeedback::Fir)
+    }
+}
+
+/// By which URL RTSP controls all of it (RFC 2326 appendix C.1.1).
+pub(super) fn control(text: &str) -> Option<String> {
+    let session = sdp_types::Session::parse(text.trim_start().as_bytes()).ok()?;
+    let mut attributes = session.attributes.iter();
+    let found = attributes.find(|attribute| attribute.attribute == "control");
+    found?.value.clone()
 }
 
 fn values<'a>(media: &'a sdp_types::Media, name: &str) -> impl Iterator<Item = &'a str> {
@@ -187,6 +225,9 @@ pub(super) fn medium_of(
             .then_some(format)
             .into_iter()
             .collect(),
+        keyframes: None,
+        has_feedback_profile: false,
+        control: None,
     })
 }
 
@@ -305,6 +346,49 @@ mod tests {
             .collect();
         assert_eq!(kinds, [32, 33, 34]);
         assert!(media.iter().all(|medium| medium.port.is_none()));
+        let controls: Vec<_> = media
+            .iter()
+            .map(|medium| medium.control.as_deref())
+            .collect();
+        assert_eq!(controls, [Some("track1"), Some("track2"), None]);
+        assert_eq!(control(text), None);
+    }
+
+    #[test]
+    fn reads_what_moves_a_source_to_a_keyframe() {
+        let of = |profile: &str, lines: &str| {
+            let text = format!(
+                "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=cam\r\nt=0 0\r\na=control:rtsp://cam/live\r\n\
+                 m=video 0 {profile} 96\r\na=rtpmap:96 H264/90000\r\n{lines}"
+            );
+            assert_eq!(control(&text).as_deref(), Some("rtsp://cam/live"));
+            let medium = read(&text).unwrap().remove(0);
+            let count = medium.formats.len();
+            (medium.keyframes, medium.has_feedback_profile, count)
+        };
+        let pli = "a=rtcp-fb:* nack pli\r\n";
+        let fir = "a=rtcp-fb:96 ccm fir\r\n";
+        for (profile, lines, expected) in [
+            ("RTP/AVP", String::new(), (None, false, 1)),
+            (
+                "RTP/AVPF",
+                "a=rtcp-fb:96 nack\r\n".to_owned(),
+                (None, true, 1),
+            ),
+            (
+                "RTP/AVPF",
+                format!("{fir}{pli}"),
+                (Some(KeyframeFeedback::Pli), true, 1),
+            ),
+            (
+                "RTP/AVPF",
+                fir.to_owned(),
+                (Some(KeyframeFeedback::Fir), true, 1),
+            ),
+            ("RTP/SAVP", String::new(), (None, false, 0)),
+        ] {
+            assert_eq!(of(profile, &lines), expected, "{profile} {lines}");
+        }
     }
 
     #[test]

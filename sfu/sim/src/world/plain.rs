@@ -272,5 +272,6 @@ fn section(kind: TrackKind, source: TrackSource, payload_type: u8, mime: &str) -
             mime: mime.to_owned(),
             ..PlainFormat::default()
         }],
+        ..PlainSection::default()
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{IngressPacket, StreamReport};
 use crate::{
-    rtcp::{self, Part, Pli},
+    rtcp::{self, FirEntry, Part, Pli},
     rtp::{
         Codec, ExtensionValues, FormatText, Header, Mid, ParameterSets, PayloadParams, Pt, Ssrc,
         is_rtcp,
@@ -34,6 +34,18 @@ const OUTGOING_MAX: usize = 64;
 
 /// How often sources are told how they are received (RFC 3550 section 6.2).
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How a source of plain RTP is asked for a keyframe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyframeFeedback {
+    /// By a picture loss indication (RFC 4585 section 6.3.1).
+    #[default]
+    Pli,
+    /// By a full intra request (RFC 5104 section 4.3.1).
+    Fir,
+    /// Not at all: one that does not know such requests may stumble over them.
+    None,
+}
 
 /// What a payload type of plain RTP stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -97,6 +109,9 @@ struct Section {
     mid: Mid,
     formats: Vec<PayloadParams>,
     sets: ParameterSets,
+    keyframes: KeyframeFeedback,
+    /// Full intra requests up to now.
+    asked: u8,
     source: Option<Source>,
     /// A source that may be about to take the place of the one before: its SSRC, and its next number.
     suspect: Option<(u32, u16)>,
@@ -117,13 +132,19 @@ impl Plain {
     }
 
     /// Adds a section; `None` when nothing of what it is said to carry is forwarded here.
-    pub(crate) fn add(&mut self, formats: &[PlainFormat]) -> Option<Mid> {
+    pub(crate) fn add(
+        &mut self,
+        formats: &[PlainFormat],
+        keyframes: KeyframeFeedback,
+    ) -> Option<Mid> {
         let mid = Mid::from(self.sections.len().to_string().as_str());
         let sets = formats.iter().flat_map(|f| f.parameter_sets.clone());
         let section = Section {
             mid,
             sets: ParameterSets::new(sets),
             formats: formats.iter().filter_map(engine_params).collect(),
+            keyframes,
+            asked: 0,
             source: None,
             suspect: None,
             starts: 0,
@@ -190,15 +211,31 @@ impl Plain {
     /// Asks a source for a keyframe; false where there is no such source.
     pub(super) fn request_keyframe(&mut self, name: Ssrc) -> bool {
         let (sender, index) = (self.ssrc, *name >> 16);
-        let source = self.section(name).and_then(|s| s.source.as_ref());
-        let Some(source) = source.filter(|source| source.name == name) else {
+        let section = usize::try_from(index).ok();
+        let Some(section) = section.and_then(|index| self.sections.get_mut(index)) else {
             return false;
         };
-        let media = source.ssrc;
+        let source = section.source.as_ref();
+        let Some(media) = source.filter(|s| s.name == name).map(|s| s.ssrc) else {
+            return false;
+        };
+        let mut request = Vec::new();
+        match section.keyframes {
+            KeyframeFeedback::None => return false,
+            KeyframeFeedback::Pli => rtcp::write_pli(&mut request, Pli { sender, media }),
+            KeyframeFeedback::Fir => {
+                section.asked = section.asked.wrapping_add(1);
+                let entry = FirEntry {
+                    ssrc: media,
+                    command: section.asked,
+                };
+                rtcp::write_fir(&mut request, sender, &[entry]);
+            }
+        }
         let mut out = Vec::new();
         rtcp::write_receiver_report(&mut out, sender, &[]);
         self.sign(&mut out);
-        rtcp::write_pli(&mut out, Pli { sender, media });
+        out.extend_from_slice(&request);
         self.push(index as u8, out);
         true
     }

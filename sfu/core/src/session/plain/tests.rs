@@ -32,7 +32,9 @@ fn take(plain: &mut Plain, now: Instant, bytes: &[u8]) -> Result<Vec<IngressPack
 
 fn plain(mime: &str, sets: &[&[u8]]) -> Plain {
     let mut plain = Plain::new(0xabcd);
-    plain.add(&[format(mime, 96, sets)]).expect("a section");
+    let formats = [format(mime, 96, sets)];
+    let added = plain.add(&formats, KeyframeFeedback::Pli);
+    added.expect("a section");
     plain
 }
 
@@ -170,6 +172,39 @@ fn sources_are_told_how_they_are_received_and_asked_for_keyframes() {
     };
     assert_eq!((pli.sender, pli.media), (0xabcd, 7));
     assert_eq!(plain.poll(), None);
+}
+
+#[test]
+fn a_source_is_asked_for_keyframes_as_it_takes_it() {
+    let now = Instant::now();
+    for (keyframes, expected) in [
+        (KeyframeFeedback::Pli, vec!["PLI of 7", "PLI of 7"]),
+        (KeyframeFeedback::Fir, vec!["FIR 1 of 7", "FIR 2 of 7"]),
+        (KeyframeFeedback::None, vec![]),
+    ] {
+        let mut plain = Plain::new(0xabcd);
+        let added = plain.add(&[format("video/VP8", 96, &[])], keyframes);
+        added.expect("a section");
+        let name = *take(&mut plain, now, &packet(5, 0, 7, &[0x10, 0])).unwrap()[0].ssrc;
+        for _ in 0..2 {
+            let is_asked = plain.request_keyframe(Ssrc::from(name));
+            assert_eq!(is_asked, keyframes != KeyframeFeedback::None);
+        }
+        let mut told = Vec::new();
+        while let Some((_, bytes)) = plain.poll() {
+            for part in rtcp::Parts::new(&bytes).map(Result::unwrap) {
+                match part {
+                    Part::Pli(pli) => told.push(format!("PLI of {}", pli.media)),
+                    Part::Fir(fir) => told.extend(
+                        fir.entries()
+                            .map(|entry| format!("FIR {} of {}", entry.command, entry.ssrc)),
+                    ),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(told, expected, "{keyframes:?}");
+    }
 }
 
 #[test]

@@ -1,28 +1,37 @@
-//! Cameras that media is taken from over RTSP (RFC 2326), interleaved in the TCP connection: the protocol is the
-//! library's. Owns when a connection is made and made again, and that nobody is told the password. Must not read
-//! packets.
+//! Cameras that media is taken from over RTSP (RFC 2326), interleaved in the connection or by UDP. Owns when a connection
+//! is made and made again, by which way packets come, and that nobody is told the password. Must not read packets.
+
+mod connection;
+mod playing;
+mod tls;
 
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::StreamExt as _;
-use plenum_proto::v1::{IngressState, RtspSource};
-use retina::client::{
-    Credentials, InitialTimestampPolicy, PacketItem, PlayOptions, Playing, Session, SessionOptions,
-    SetupOptions, TcpTransportOptions, TeardownPolicy, Transport,
-};
+use plenum_proto::v1::{IngressState, RtspSource, RtspTransport};
+use rustls::pki_types::ServerName;
 use sfu_core::PlainSection;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::TcpStream,
+    time::{MissedTickBehavior, interval, sleep, sleep_until, timeout},
+};
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::{
+    connection::{Connection, Stream},
+    playing::{Playing, Turn},
+};
 use super::{
-    IngressProblem, Place, sdp,
+    IngressProblem, LOOK, Place,
+    ports::Ports,
+    sdp,
     seat::{self, Part, Seat, Who},
-    sections,
     targets::{TargetProblem, Targets},
 };
 use crate::{error::CallError, service::Shared};
@@ -37,26 +46,39 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// How long a camera may send nothing by UDP before another way is tried: what is in between may let nothing through.
+const UDP_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// By which way packets of a camera come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Interleaved,
+    Udp,
+}
+
+/// User name and password.
+#[derive(Clone, PartialEq, Eq)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
 /// A camera.
 pub(super) struct Camera {
     /// Without credentials.
     pub(super) url: Url,
     credentials: Option<Credentials>,
     targets: Targets,
+    /// By TLS, to whom has this name.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    first: Mode,
+    ports: Option<Arc<Ports>>,
 }
 
 impl fmt::Debug for Camera {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Camera({})", self.url)
     }
-}
-
-/// A camera that plays.
-struct Connected {
-    session: Session<Playing>,
-    sections: Vec<PlainSection>,
-    /// Which section each of its streams is.
-    section_of: Vec<Option<u8>>,
 }
 
 /// Why a camera does not play. Says nothing that a camera or the library made of credentials.
@@ -70,40 +92,58 @@ enum CameraProblem {
     Credentials,
     #[error("the camera refuses with status {0}")]
     Refused(u16),
+    #[error("the camera refuses to send in this way, with status {0}")]
+    Transport(u16),
     #[error("the connection fails, or what comes over it is no RTSP")]
     Broken,
+    #[error("its certificate is not trusted, or it speaks no TLS")]
+    Untrusted,
+    #[error("no UDP port is free")]
+    Ports,
     #[error("its description {0}")]
     Description(#[from] sdp::DescriptionProblem),
     #[error("nothing that it has is forwarded here")]
     Nothing,
+    #[error("it sends nothing")]
+    Mute,
     #[error("it sends nothing any more")]
     Silent,
 }
 
-impl From<retina::Error> for CameraProblem {
-    fn from(error: retina::Error) -> Self {
-        // Its text has what the camera wrote, and goes nowhere.
-        match error.status_code() {
-            Some(401) => Self::Credentials,
-            Some(status) => Self::Refused(status),
-            None => Self::Broken,
-        }
+impl CameraProblem {
+    /// Whether packets may come by another way.
+    fn is_of_way(&self) -> bool {
+        matches!(self, Self::Transport(_) | Self::Mute | Self::Ports)
     }
 }
 
 impl Camera {
     /// Reads what a caller says of a camera.
-    pub(super) fn new(source: RtspSource, targets: Targets) -> Result<Self, IngressProblem> {
+    pub(super) fn new(
+        source: RtspSource,
+        targets: Targets,
+        ports: Option<Arc<Ports>>,
+    ) -> Result<Self, IngressProblem> {
         let problem = IngressProblem::Url;
         let mut url = Url::parse(&source.url).map_err(|_| problem("is no URL"))?;
-        match url.scheme() {
-            "rtsp" => {}
-            "rtsps" => return Err(problem("is of RTSP over TLS, which is not spoken here")),
-            _ => return Err(problem("must begin with rtsp://")),
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(problem("names no host"));
-        }
+        let is_secure = match url.scheme() {
+            "rtsp" => false,
+            "rtsps" => true,
+            _ => return Err(problem("must begin with rtsp:// or rtsps://")),
+        };
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| problem("names no host"))?.to_owned();
+        let first = match source.transport() {
+            RtspTransport::RtspInterleaved => Mode::Interleaved,
+            RtspTransport::RtspUdp if is_secure => return Err(IngressProblem::OpenUdp),
+            RtspTransport::RtspUdp => Mode::Udp,
+        };
+        let pinned = match source.certificate_sha256.as_str() {
+            "" => None,
+            _ if !is_secure => return Err(IngressProblem::Certificate),
+            text => Some(tls::read_digest(text).ok_or(IngressProblem::Certificate)?),
+        };
+        let tls = is_secure.then(|| secure(&host, pinned)).transpose()?;
         let decoded = |text: &str| {
             let pairs = format!("x={}", text.replace('+', "%2B"));
             let mut pairs = url::form_urlencoded::parse(pairs.as_bytes());
@@ -125,6 +165,9 @@ impl Camera {
             url,
             credentials: (!username.is_empty()).then_some(Credentials { username, password }),
             targets,
+            tls,
+            first,
+            ports,
         })
     }
 
@@ -139,49 +182,62 @@ impl Camera {
 
     async fn find(&self) -> Result<SocketAddr, TargetProblem> {
         const PORT: u16 = 554;
+        /// RFC 7826 section 19.
+        const TLS_PORT: u16 = 322;
+        let usual = if self.tls.is_some() { TLS_PORT } else { PORT };
         let host = self.url.host_str().unwrap_or_default();
-        let port = self.url.port().unwrap_or(PORT);
+        let port = self.url.port().unwrap_or(usual);
         self.targets.find(host, port).await
     }
 
-    async fn connect(&self) -> Result<Connected, CameraProblem> {
-        let connecting = timeout(CONNECT_TIMEOUT, self.play());
+    async fn connect(&self, mode: Mode) -> Result<Playing, CameraProblem> {
+        let connecting = timeout(CONNECT_TIMEOUT, self.play(mode));
         connecting.await.unwrap_or(Err(CameraProblem::Timeout))
     }
 
-    async fn play(&self) -> Result<Connected, CameraProblem> {
-        let address = self.find().await?;
-        // The library looks the name up again: it is to find what was judged.
-        let mut url = self.url.clone();
-        let _ = url.set_ip_host(address.ip());
-        let options = SessionOptions::default()
-            .creds(self.credentials.clone())
-            .teardown(TeardownPolicy::Never);
-        let mut session = Session::describe(url, options).await?;
-        let text = String::from_utf8_lossy(session.sdp()).into_owned();
-        let mut media = sdp::read(&text)?;
-        media.retain(|medium| !medium.formats.is_empty());
-        let mut section_of = vec![None; session.streams().len()];
-        for (section, medium) in (0..).zip(&media) {
-            let Some(place) = section_of.get_mut(medium.index) else {
-                return Err(CameraProblem::Broken);
-            };
-            *place = Some(section);
-            let transport = Transport::Tcp(TcpTransportOptions::default());
-            let options = SetupOptions::default().transport(transport);
-            session.setup(medium.index, options).await?;
-        }
-        if media.is_empty() {
-            return Err(CameraProblem::Nothing);
-        }
-        // Sound and picture are brought together by sender reports.
-        let options = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Ignore);
-        Ok(Connected {
-            session: session.play(options).await?,
-            sections: sections(&media),
-            section_of,
-        })
+    async fn play(&self, mode: Mode) -> Result<Playing, CameraProblem> {
+        // What was judged is connected to: a name may stand for something else a moment later.
+        let stream = connection::connect(self.find().await?).await?;
+        let (local, peer) = ends(&stream).map_err(|_| CameraProblem::Broken)?;
+        let stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(stream),
+            Some((connector, name)) => {
+                let secured = connector.connect(name.clone(), stream).await;
+                Box::new(secured.map_err(|_| CameraProblem::Untrusted)?)
+            }
+        };
+        let connection = Connection::new(stream, peer, self.credentials.clone());
+        let ports = match &self.ports {
+            Some(ports) if ports.serves(local.ip()) => Arc::clone(ports),
+            _ => Ports::free(local.ip()),
+        };
+        Playing::begin(connection, &self.url, mode, &ports).await
     }
+
+    /// The other way, where there is one.
+    fn other(&self, mode: Mode) -> Option<Mode> {
+        match mode {
+            Mode::Udp => Some(Mode::Interleaved),
+            Mode::Interleaved => self.tls.is_none().then_some(Mode::Udp),
+        }
+    }
+}
+
+/// Our address and the camera's.
+fn ends(stream: &TcpStream) -> io::Result<(SocketAddr, SocketAddr)> {
+    Ok((stream.local_addr()?, stream.peer_addr()?))
+}
+
+fn secure(
+    host: &str,
+    pinned: Option<[u8; 32]>,
+) -> Result<(TlsConnector, ServerName<'static>), IngressProblem> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let name = ServerName::try_from(bare.to_owned());
+    let name =
+        name.map_err(|_| IngressProblem::Url("names no host that a certificate can have"))?;
+    let connector = tls::connector(pinned).map_err(IngressProblem::Tls)?;
+    Ok((connector, name))
 }
 
 /// A camera whose media goes to a room.
@@ -220,16 +276,18 @@ impl Running {
 
     async fn follow(&self, room: &mut Room) -> Result<(), Over> {
         let mut wait = WAIT_MIN;
+        let mut mode = self.camera.first;
+        let mut has_tried_other = false;
         loop {
             let connected = tokio::select! {
                 () = self.place.stop.cancelled() => return Ok(()),
                 why = ended(room) => return Err(Over(why)),
-                connected = self.camera.connect() => connected,
+                connected = self.camera.connect(mode) => connected,
             };
             let problem = match connected {
-                Ok(connected) => {
+                Ok(playing) => {
                     let began = Instant::now();
-                    let Some(problem) = self.take(connected, room).await? else {
+                    let Some(problem) = self.take(playing, room).await? else {
                         return Ok(());
                     };
                     if began.elapsed() > WAIT_MAX {
@@ -241,7 +299,15 @@ impl Running {
             };
             let state = IngressState::IngressConnecting;
             self.place.set_state(state, &problem.to_string());
-            tracing::debug!(ingress = self.place.id, %problem, "a camera does not play");
+            tracing::debug!(ingress = self.place.id, ?mode, %problem, "a camera does not play");
+            let other = self.camera.other(mode).filter(|_| problem.is_of_way());
+            if let Some(other) = other {
+                mode = other;
+                if !std::mem::replace(&mut has_tried_other, true) {
+                    continue;
+                }
+            }
+            has_tried_other = false;
             tokio::select! {
                 () = self.place.stop.cancelled() => return Ok(()),
                 why = ended(room) => return Err(Over(why)),
@@ -260,33 +326,75 @@ impl Running {
     /// Passes on what a camera sends until it breaks off; `None` when it is deleted.
     async fn take(
         &self,
-        mut connected: Connected,
+        mut playing: Playing,
         room: &mut Room,
     ) -> Result<Option<CameraProblem>, Over> {
         room.lost = None;
-        let (_, seat) = self.seat(connected.sections.clone(), room).await?;
+        let (_, seat) = self.seat(playing.sections.clone(), room).await?;
+        let readers = CancellationToken::new();
+        let _reading = readers.clone().drop_guard();
+        playing.read(&seat.way, &readers, &self.shared.sessions);
+        let pass = self.pass(&mut playing, seat).await;
+        playing.end().await;
+        pass
+    }
+
+    async fn pass(
+        &self,
+        playing: &mut Playing,
+        seat: &mut Seat,
+    ) -> Result<Option<CameraProblem>, Over> {
         let way = seat.way.clone();
+        let mut heard = None;
+        let began = Instant::now();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let Seat { events, rtcp, .. } = &mut *seat;
-            let item = tokio::select! {
+            let sign_at = playing.sign_at;
+            // What is begun to be written is written to its end: only waiting is given up.
+            let done = tokio::select! {
                 () = self.place.stop.cancelled() => return Ok(None),
                 why = seat::ended(events) => return Err(Over(why)),
-                // The library reports by itself, and passes nothing else on to a camera.
-                Some(_) = rtcp.recv() => continue,
-                item = timeout(SILENCE_MAX, connected.session.next()) => item,
+                Some((section, bytes)) = rtcp.recv() => playing.send_back(section, &bytes).await,
+                () = sleep_until(sign_at) => playing.give_sign().await,
+                _ = look.tick() => self.look(playing, &mut heard, began),
+                turn = playing.next() => match turn {
+                    Ok(Turn::Packet(section, bytes)) => {
+                        way.give(section, &bytes);
+                        heard = Some(Instant::now());
+                        self.place.set_state(IngressState::IngressReceiving, "");
+                        Ok(())
+                    }
+                    Ok(Turn::Asked(incoming)) => playing.handle(incoming).await,
+                    Err(problem) => Err(problem),
+                },
             };
-            let (stream, bytes) = match &item {
-                Err(_) => return Ok(Some(CameraProblem::Silent)),
-                Ok(None) => return Ok(Some(CameraProblem::Broken)),
-                Ok(Some(Err(error))) => return Ok(Some(error.clone().into())),
-                Ok(Some(Ok(PacketItem::Rtp(packet)))) => (packet.stream_id(), packet.raw()),
-                Ok(Some(Ok(PacketItem::Rtcp(packet)))) => (packet.stream_id(), packet.raw()),
-                Ok(Some(Ok(_))) => continue,
-            };
-            if let Some(Some(section)) = connected.section_of.get(stream) {
-                self.place.set_state(IngressState::IngressReceiving, "");
-                way.give(*section, bytes);
+            if let Err(problem) = done {
+                return Ok(Some(problem));
             }
+        }
+    }
+
+    /// Whether anything comes still.
+    fn look(
+        &self,
+        playing: &Playing,
+        heard: &mut Option<Instant>,
+        began: Instant,
+    ) -> Result<(), CameraProblem> {
+        if let Some(at) = playing.sockets.as_ref().and_then(|sockets| sockets.heard()) {
+            *heard = Some(at);
+            self.place.set_state(IngressState::IngressReceiving, "");
+        }
+        let most = match playing.sockets {
+            Some(_) if heard.is_none() => UDP_SILENCE_MAX,
+            _ => SILENCE_MAX,
+        };
+        match heard {
+            _ if heard.unwrap_or(began).elapsed() < most => Ok(()),
+            None => Err(CameraProblem::Mute),
+            Some(_) => Err(CameraProblem::Silent),
         }
     }
 
@@ -337,8 +445,9 @@ mod tests {
             url: url.to_owned(),
             username: username.to_owned(),
             password: "told".to_owned(),
+            ..RtspSource::default()
         };
-        Camera::new(source, Targets::with_public(Vec::new(), true))
+        Camera::new(source, Targets::with_public(Vec::new(), true), None)
     }
 
     #[test]
@@ -372,7 +481,6 @@ mod tests {
             "",
             "cam/live",
             "http://u:secret@cam/",
-            "rtsps://u:secret@cam/",
             "rtsp:///live",
             "file:///etc/passwd",
         ] {
