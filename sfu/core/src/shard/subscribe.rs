@@ -1,8 +1,9 @@
 //! Subscriptions: who takes what, in which layer. Keeps them in step with wishes, rights and tracks.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use plenum_proto::{
+    ids::TrackId,
     node::{self, RequestReason, session_event::Kind as Told},
     v1::VideoQuality,
 };
@@ -45,8 +46,16 @@ impl Shard {
                 continue;
             };
             let cap = self.config.limits.subscriptions_per_participant;
+            let is_full = self
+                .participants
+                .get(session)
+                .is_some_and(|participant| participant.wishes.len() >= cap);
+            // Wishes for tracks that ended stand in the way of new ones.
+            let alive = is_full.then(|| self.track_ids_of_room(room));
             if let Some(participant) = self.participants.get_mut(session) {
-                participant.wishes.retain(|(known, _)| *known != track_id);
+                participant.wishes.retain(|(known, _)| {
+                    *known != track_id && alive.as_ref().is_none_or(|alive| alive.contains(known))
+                });
                 if participant.wishes.len() < cap {
                     participant.wishes.push((track_id, wanted.subscribe));
                 }
@@ -88,6 +97,13 @@ impl Shard {
                     .get(*key)
                     .is_some_and(|track| track.is_published)
             })
+            .collect()
+    }
+
+    fn track_ids_of_room(&self, room: RoomKey) -> HashSet<TrackId> {
+        let tracks = self.tracks_of_room(room).into_iter();
+        tracks
+            .filter_map(|key| self.tracks.get(key).map(|track| track.id.clone()))
             .collect()
     }
 

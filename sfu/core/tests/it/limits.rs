@@ -125,6 +125,24 @@ fn too_many_subscriptions_are_refused() {
 }
 
 #[test]
+fn wishes_for_tracks_that_ended_leave_room_for_others() {
+    let (mut world, ann, cat, _) =
+        world(83, |config| config.limits.subscriptions_per_participant = 2);
+    for _ in 0..4 {
+        let source = world.publish_audio(ann);
+        let track = world.track_of(ann, source);
+        world.waive(&track);
+        world.run_for(seconds(1));
+        world.subscribe(cat, &track, false);
+        world.run_for(seconds(1));
+        // Ann and Cat have Bob's voice, and Bob alone has Ann's.
+        assert_eq!(world.shard.stats().subscriptions, 3);
+        world.unpublish(ann, source);
+        world.run_for(seconds(1));
+    }
+}
+
+#[test]
 fn long_texts_are_refused() {
     let (mut world, ann, cat, voice) = world(84, |config| {
         config.limits.metadata_bytes = 1_000;
