@@ -103,6 +103,8 @@ pub(super) struct Track {
     pub(super) encodings: Vec<PublishedEncoding>,
     pub(super) subscriptions: Vec<SubscriptionKey>,
     pub(super) demand: DemandTracker,
+    /// Encodings nobody asks for that are to be sent because those asked for do not come, as bits.
+    pub(super) stand_ins: u8,
     pub(super) speaker: SpeakerDetector,
     pub(super) told_first_subscriber: bool,
     /// Which encodings flowed when targets were last chosen.
@@ -189,6 +191,7 @@ impl Track {
             encodings: Vec::new(),
             subscriptions: Vec::new(),
             demand: DemandTracker::new(now),
+            stand_ins: 0,
             speaker: SpeakerDetector::default(),
             told_first_subscriber: false,
             flowing: 0,
@@ -245,6 +248,22 @@ impl Track {
     pub(super) fn each_view(&self, now: Instant) -> impl Iterator<Item = LayerView> {
         let encodings = self.encodings.iter();
         views(encodings.map(|published| &published.encoding), now)
+    }
+
+    /// Which encodings do not come although the publisher was asked for them, as bits.
+    pub(super) fn silent(&self, now: Instant) -> u8 {
+        if !self.is_video() || self.origin.is_some() || self.info.muted {
+            return 0;
+        }
+        let owed = self.demand.owed(now);
+        let flowing = self.flowing(now);
+        let infos = self.encodings.iter().map(|e| e.encoding.info);
+        infos
+            .filter(|info| owed.has(info.quality))
+            .fold(0, |bits, info| {
+                bits | 1_u8.checked_shl(info.index.into()).unwrap_or(0)
+            })
+            & !flowing
     }
 
     /// Which encodings flow, as bits.

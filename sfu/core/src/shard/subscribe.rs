@@ -16,7 +16,7 @@ use super::{
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
     subscription::{Choices, Forwarder, Wish, select},
-    track::{Layer, plausible_size, wanted_qualities},
+    track::{Layer, plausible_size, wanted_qualities, with_stand_ins},
 };
 
 impl Shard {
@@ -447,6 +447,7 @@ impl Shard {
     pub(super) fn update_demand(&mut self, now: Instant, key: TrackKey) {
         self.mark_want(key);
         let published = |track: &&mut Track| track.is_video() && track.origin.is_none();
+        let silent = self.silent(now, key);
         let Some(track) = self.tracks.get_mut(key).filter(published) else {
             return;
         };
@@ -466,12 +467,38 @@ impl Shard {
             .map(|subscription| subscription.requested.map(|l| (l.encoding, step(l))));
         let elsewhere = track.exports.iter().fold(0, |all, e| all | e.requested);
         let whole = |n| (n, VideoQuality::High);
-        let elsewhere = (0..8).map(|n| (elsewhere & (1 << n) != 0).then_some(whole(n)));
-        let requested = requested.chain(elsewhere);
-        track
-            .demand
-            .update(now, wanted_qualities(&infos, requested));
+        let of_bits = |bits: u8| (0..8).map(move |n| (bits & (1 << n) != 0).then_some(whole(n)));
+        let requested: Vec<_> = requested.chain(of_bits(elsewhere)).flatten().collect();
+        let asked = requested.iter().fold(0, |bits, (n, _)| {
+            bits | 1_u8.checked_shl((*n).into()).unwrap_or(0)
+        });
+        let count = u8::try_from(infos.len()).unwrap_or(u8::MAX);
+        track.stand_ins = with_stand_ins(asked, silent, count) & !asked;
+        let all = requested
+            .into_iter()
+            .map(Some)
+            .chain(of_bits(track.stand_ins));
+        track.demand.update(now, wanted_qualities(&infos, all));
         self.tell_demand(now, key);
+    }
+
+    /// What a publisher was asked to send and does not, because its own link or processor is not enough, must not
+    /// leave those without a picture who asked for it: others of its encodings are switched on.
+    pub(super) fn stand_in(&mut self, now: Instant, key: TrackKey) {
+        let stands_in = |track: &Track| track.stand_ins != 0;
+        if self.tracks.get(key).is_some_and(stands_in) || self.silent(now, key) != 0 {
+            self.update_demand(now, key);
+        }
+    }
+
+    /// Which encodings of a track do not come although its publisher was asked for them, as bits.
+    fn silent(&self, now: Instant, key: TrackKey) -> u8 {
+        let Some(track) = self.tracks.get(key) else {
+            return 0;
+        };
+        let owner = self.participants.get(track.owner);
+        let can_be_told = owner.is_some_and(|owner| owner.member.control.is_some());
+        if can_be_told { track.silent(now) } else { 0 }
     }
 
     /// Tells the publisher what changed of the demand for its track.

@@ -44,6 +44,7 @@ impl Shard {
         let tracks: Vec<_> = self.tracks.keys().collect();
         for track in tracks {
             self.on_flow(now, track);
+            self.stand_in(now, track);
             self.tell_demand(now, track);
             let Some(found) = self.tracks.get_mut(track) else {
                 continue;

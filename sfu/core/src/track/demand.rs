@@ -22,6 +22,11 @@ impl Qualities {
     /// All off.
     pub(crate) const NONE: Self = Self { on: [false; 3] };
 
+    /// Whether a step is on.
+    pub(crate) fn has(self, step: VideoQuality) -> bool {
+        self.iter().any(|(known, on)| known == step && on)
+    }
+
     /// The steps in ascending order, each with whether it is on.
     pub(crate) fn iter(self) -> impl Iterator<Item = (VideoQuality, bool)> {
         Self::STEPS.into_iter().zip(self.on)
@@ -66,23 +71,46 @@ fn serving(encodings: &[EncodingInfo], step: VideoQuality) -> Option<u8> {
         .map(|encoding| encoding.index)
 }
 
+/// The encodings to ask for (as bits, of `count` in ascending order) when these are asked for and of those the
+/// `silent` ones do not come although their publisher was told long ago: for each the next below it that may
+/// come, else the next above. Those passed over stay asked for, so that they are known to be silent.
+pub(crate) fn with_stand_ins(asked: u8, silent: u8, count: u8) -> u8 {
+    let bit = |index: u8| 1_u8.checked_shl(index.into()).unwrap_or(0);
+    let mut all = asked;
+    for index in (0..count).filter(|index| asked & silent & bit(*index) != 0) {
+        for other in (0..index).rev().chain(index + 1..count) {
+            all |= bit(other);
+            if silent & bit(other) == 0 {
+                break;
+            }
+        }
+    }
+    all
+}
+
 /// Damps what is wanted of a track: on at once, off only when nobody asked for a while.
 #[derive(Debug, Clone)]
 pub(crate) struct DemandTracker {
     wanted: Qualities,
-    told: Qualities,
+    /// As its publisher was told last; `None` when it has to be told again, whatever it is.
+    told: Option<Qualities>,
+    /// Since when each step is on, as the publisher was told.
+    on_since: [Instant; 3],
     off_at: [Option<Instant>; 3],
 }
 
 impl DemandTracker {
     /// How long a step stays on without demand.
     const LINGER: Duration = Duration::from_secs(5);
+    /// How long a publisher may take to send what it was told to: a round trip and a keyframe.
+    const ANSWER: Duration = Duration::from_millis(700);
 
     /// A publisher starts with everything on, and nobody asked yet.
     pub(crate) fn new(now: Instant) -> Self {
         let mut tracker = Self {
             wanted: Qualities::ALL,
-            told: Qualities::ALL,
+            told: Some(Qualities::ALL),
+            on_since: [now; 3],
             off_at: [None; 3],
         };
         tracker.update(now, Qualities::NONE);
@@ -102,9 +130,18 @@ impl DemandTracker {
         self.wanted = wanted;
     }
 
-    /// The publisher forgot what it was told (a new connection): it has everything on again.
+    /// What the publisher was told may not have reached it.
     pub(crate) fn forget(&mut self) {
-        self.told = Qualities::ALL;
+        self.told = None;
+    }
+
+    /// The steps that the publisher has been told long enough to send.
+    pub(crate) fn owed(&self, now: Instant) -> Qualities {
+        let mut owed = self.told.unwrap_or(Qualities::NONE);
+        for (on, since) in owed.on.iter_mut().zip(self.on_since) {
+            *on &= now.saturating_duration_since(since) >= Self::ANSWER;
+        }
+        owed
     }
 
     /// What to tell the publisher, once for every change.
@@ -119,10 +156,16 @@ impl DemandTracker {
         for (on, lingers) in due.on.iter_mut().zip(self.off_at) {
             *on |= lingers.is_some();
         }
-        if due == self.told {
+        if self.told == Some(due) {
             return None;
         }
-        self.told = due;
+        let before = self.told.unwrap_or(Qualities::NONE);
+        for ((since, on), was_on) in self.on_since.iter_mut().zip(due.on).zip(before.on) {
+            if on && !was_on {
+                *since = now;
+            }
+        }
+        self.told = Some(due);
         Some(due)
     }
 }
@@ -211,6 +254,26 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_come_has_a_stand_in() {
+        for (asked, silent, expected) in [
+            (0b100, 0b000, 0b100),
+            (0b100, 0b011, 0b100),
+            (0b100, 0b100, 0b110),
+            (0b100, 0b110, 0b111),
+            (0b100, 0b111, 0b111),
+            (0b001, 0b001, 0b011),
+            (0b010, 0b010, 0b011),
+            (0b010, 0b011, 0b111),
+            (0b101, 0b001, 0b111),
+            (0b000, 0b111, 0b000),
+        ] {
+            let all = with_stand_ins(asked, silent, 3);
+            assert_eq!(all, expected, "{asked:03b} of which {silent:03b} silent");
+        }
+        assert_eq!(with_stand_ins(1, 1, 1), 1, "there is no other");
+    }
+
+    #[test]
     fn on_at_once_and_off_after_a_while() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
@@ -238,6 +301,25 @@ mod tests {
             Some(Qualities::NONE),
             "told again"
         );
+        assert_eq!(tracker.owed(at(99_999)), Qualities::NONE);
+        tracker.update(at(99_999), Qualities::ALL);
+        assert_eq!(tracker.poll(at(99_999)), Some(Qualities::ALL));
+        tracker.forget();
+        assert_eq!(
+            tracker.poll(at(99_999)),
+            Some(Qualities::ALL),
+            "even if all are on"
+        );
+        tracker.update(at(99_999), Qualities::NONE);
+        assert_eq!(tracker.poll(at(105_000)), Some(Qualities::NONE));
+        tracker.update(at(106_000), set(true, false, false));
+        assert!(tracker.poll(at(106_000)).is_some());
+        for (millis, expected) in [
+            (106_699, Qualities::NONE),
+            (106_700, set(true, false, false)),
+        ] {
+            assert_eq!(tracker.owed(at(millis)), expected, "{millis}");
+        }
         let list: Vec<_> = set(true, false, true).iter().collect();
         assert_eq!(list, [(Low, true), (Medium, false), (High, true)]);
     }

@@ -12,7 +12,7 @@ mod sound;
 
 pub(crate) use cache::PacketCache;
 pub(crate) use clock::{PublisherClock, SenderClock};
-pub(crate) use demand::{DemandTracker, wanted_qualities};
+pub(crate) use demand::{DemandTracker, wanted_qualities, with_stand_ins};
 pub(crate) use encoding::{Encoding, EncodingInfo, LAYERS, Reported, plausible_size};
 pub(crate) use layer::Layer;
 pub(crate) use sound::SoundCache;

@@ -74,6 +74,49 @@ fn a_camera_nobody_watches_is_switched_off_and_a_joiner_brings_it_back() {
 }
 
 #[test]
+fn a_publisher_that_stops_what_is_asked_for_sends_something_smaller_until_it_can_again() {
+    for shards in [1, 2] {
+        let mut world = World::spanning(75, shards, |_| {});
+        let ann = world.enter("room", "ann");
+        let bob = world.enter_as(ClientOptions::new("room", "bob").on(shards - 1));
+        let camera = world.publish_video(ann);
+        world.run_for(seconds(10));
+        assert_eq!(
+            world.demand(ann, camera),
+            [(Low, false), (Medium, false), (High, true)]
+        );
+        let encoding = |world: &World| world.client(bob).report(camera).encoding;
+        // Its link is not enough for more than the smallest; whoever asks for all gets that.
+        world.stop_encoding(ann, camera, 1, true);
+        world.stop_encoding(ann, camera, 2, true);
+        world.run_for(seconds(5));
+        assert_eq!(encoding(&world), 0);
+        assert_eq!(world.demand(ann, camera), ALL);
+        let before = world.client(bob).report(camera).frames;
+        world.run_for(seconds(10));
+        assert!(world.client(bob).report(camera).frames > before + 290);
+        world.stop_encoding(ann, camera, 2, false);
+        world.run_for(seconds(7));
+        assert_eq!(encoding(&world), 2);
+        assert_eq!(
+            world.demand(ann, camera),
+            [(Low, false), (Medium, false), (High, true)]
+        );
+        world.stop_encoding(ann, camera, 2, true);
+        world.stop_encoding(ann, camera, 1, false);
+        world.run_for(seconds(3));
+        assert_eq!(encoding(&world), 1);
+        // A camera that is muted owes nothing.
+        world.mute(ann, camera, true, false);
+        world.run_for(seconds(8));
+        assert_eq!(
+            world.demand(ann, camera),
+            [(Low, false), (Medium, false), (High, true)]
+        );
+    }
+}
+
+#[test]
 fn a_publisher_that_heeds_nothing_is_forwarded_all_the_same() {
     let mut world = World::new(72);
     let mut options = ClientOptions::new("room", "ann");

@@ -192,7 +192,7 @@ fn a_layer_that_is_not_sent_is_the_senders() {
     let track = world.track_of(ann, camera);
     world.ask_quality(cat, &track, Medium);
     world.run_for(seconds(8));
-    world.stop_encoding(ann, camera, 2);
+    world.stop_encoding(ann, camera, 2, true);
     world.run_for(seconds(4));
     let answer = explain(&mut world);
     let report = only(&answer);

@@ -206,11 +206,19 @@ impl World {
         self.clients[key.0].restart_publisher();
     }
 
-    /// A source ceases to make one of its encodings, whatever is asked of it.
-    pub fn stop_encoding(&mut self, key: ClientKey, source: SourceId, encoding: usize) {
+    /// A source ceases to make one of its encodings, whatever is asked of it, or makes it again.
+    pub fn stop_encoding(
+        &mut self,
+        key: ClientKey,
+        source: SourceId,
+        encoding: usize,
+        is_stopped: bool,
+    ) {
         let mut sources = self.clients[key.0].sources.iter_mut();
         let source = sources.find(|known| known.id == source);
-        source.expect("a source of this client").encoders[encoding].is_stopped = true;
+        let encoder = &mut source.expect("a source of this client").encoders[encoding];
+        encoder.wants_key |= encoder.is_stopped && !is_stopped;
+        encoder.is_stopped = is_stopped;
     }
 
     /// Keyframe requests that came to a source.
