@@ -4,11 +4,16 @@
 
 use std::time::{Duration, Instant};
 
-/// Decides when a keyframe is asked for: as often as one can be answered, and never forgotten.
+/// Decides when a keyframe is asked for: as often as one can be answered and the publisher can spare, and never
+/// forgotten.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyframeThrottle {
-    /// When the last request was sent, and until when the next one waits.
-    sent: Option<(Instant, Instant)>,
+    /// Until when the next request waits.
+    next: Option<Instant>,
+    /// Until when the budget is spent, if each request takes [`KeyframeThrottle::EACH`].
+    spent: Option<Instant>,
+    /// The publisher's round trip time.
+    rtt: Option<Duration>,
     /// A request that came meanwhile, to be sent unless a keyframe comes first.
     is_pending: bool,
     /// When the newest keyframe came.
@@ -22,18 +27,29 @@ impl KeyframeThrottle {
     /// The most that is waited for a slow publisher.
     const MAX_INTERVAL: Duration = Duration::from_secs(3);
 
+    /// A keyframe costs as much as several pictures: in the long run one is asked for in so long, however many
+    /// viewers lose however much. Who begins is mostly served by what is kept of the last one.
+    const EACH: Duration = Duration::from_secs(1);
+
+    /// Requests that may follow each other by the least time.
+    const BURST: u32 = 8;
+
     /// Somebody needs a keyframe. Says whether to ask for it now; else it is asked for later.
     /// `rtt` is the publisher's round trip time.
     #[must_use]
     pub(crate) fn request(&mut self, now: Instant, rtt: Option<Duration>) -> bool {
-        if self.sent.is_some_and(|(_, next)| now < next) {
+        self.rtt = rtt;
+        if self.next.is_some_and(|next| now < next) {
             self.is_pending = true;
             return false;
         }
         let interval = rtt
             .unwrap_or_default()
             .clamp(Self::INTERVAL, Self::MAX_INTERVAL);
-        self.sent = Some((now, now + interval));
+        let spent = self.spent.map_or(now, |spent| spent.max(now)) + Self::EACH;
+        self.spent = Some(spent);
+        let affordable = spent.checked_sub(Self::EACH * (Self::BURST - 1));
+        self.next = Some(now + interval).max(affordable);
         self.is_pending = false;
         true
     }
@@ -54,12 +70,7 @@ impl KeyframeThrottle {
     /// Lets time pass. Says whether to ask now for a keyframe that was requested earlier.
     #[must_use]
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
-        self.is_pending && {
-            let rtt = self
-                .sent
-                .map(|(sent, next)| next.saturating_duration_since(sent));
-            self.request(now, rtt)
-        }
+        self.is_pending && self.request(now, self.rtt)
     }
 }
 
@@ -111,6 +122,25 @@ mod tests {
             }
             assert_eq!(throttle.is_pending, waits, "{millis}");
         }
+    }
+
+    #[test]
+    fn viewers_that_ask_without_end_cost_the_publisher_one_keyframe_a_second() {
+        let start = Instant::now();
+        let mut throttle = KeyframeThrottle::default();
+        let asked: Vec<u64> = (0..60_000)
+            .step_by(10)
+            .filter(|millis| throttle.request(start + Duration::from_millis(*millis), None))
+            .collect();
+        let first: Vec<_> = (0..8).map(|number| number * 500).collect();
+        assert_eq!(asked[..8], first);
+        assert!((60..=68).contains(&asked.len()), "{asked:?}");
+        let widest = asked.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert_eq!(widest, Some(1_000));
+        // After a while without requests they are as soon as before.
+        let later = start + Duration::from_secs(120);
+        assert!(throttle.request(later, None));
+        assert!(throttle.request(later + Duration::from_millis(500), None));
     }
 
     #[test]
