@@ -2,7 +2,7 @@
 //! blocks. Must not choose who gets how much.
 
 /// Packets before the newest that a payload repeats at most.
-pub(crate) const REDUNDANT_MAX: usize = 2;
+pub(crate) const REDUNDANT_MAX: usize = 5;
 
 /// A block of an earlier packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -85,6 +85,9 @@ impl Egress {
                 Part::Remb(remb) => self.lane.congestion.on_remb(now, remb.bitrate),
                 Part::Twcc(twcc) => {
                     self.lane.congestion.on_transport_feedback(now, &twcc);
+                    if let Some(row) = self.lane.congestion.take_longest_row() {
+                        self.lane.redundancy.on_row(now, row);
+                    }
                     self.lane.follow();
                 }
                 Part::Sdes(_) | Part::Bye(_) | Part::Ccfb(_) | Part::ExtendedReport(_) => {}

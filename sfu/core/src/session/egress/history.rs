@@ -20,6 +20,8 @@ pub(super) struct Sent {
     pub(super) marker: bool,
     /// It went out without media.
     pub(super) is_empty: bool,
+    /// It was sent again before this time: that got lost as well.
+    pub(super) is_urgent: bool,
     /// Milliseconds of the lane's clock at which it was sent first, kept to 16 bits.
     sent_at: u16,
     /// The same of the last time it was sent again; 0 for never.
@@ -107,6 +109,7 @@ impl History {
                     payload_type: origin.payload_type,
                     marker: rewritten.marker,
                     is_empty: origin.is_empty,
+                    is_urgent: false,
                     sent_at: clock as u16,
                     again_at: 0,
                     is_used: true,
@@ -179,6 +182,7 @@ impl History {
         if is_repeated || is_superseded || since(sent.sent_at) > patience.deadline {
             return None;
         }
+        sent.is_urgent = sent.again_at != 0;
         sent.again_at = now;
         Some(*sent)
     }
@@ -218,6 +222,7 @@ impl Sent {
         payload_type: 0,
         marker: false,
         is_empty: false,
+        is_urgent: false,
         sent_at: 0,
         again_at: 0,
         is_used: false,

@@ -20,7 +20,7 @@ use self::{
     groups::Groups,
     loss::LossBased,
     probe::Prober,
-    register::{News, Register},
+    register::{News, Register, Sent},
     reports::Reports,
     trend::{Trend, Usage},
 };
@@ -48,6 +48,10 @@ pub(crate) struct Congestion {
     response: f64,
     /// When the first packet went out that no report came after.
     unheard: Option<u64>,
+    /// The newest packet that arrived: bytes sent up to it, and when it was.
+    newest_arrived: Option<(u64, u64)>,
+    /// For how long all that was sent was lost, at most, since that was last asked.
+    longest_row: Option<u64>,
     /// When the newest packet went out.
     last_sent: u64,
     /// The estimate before reports ceased to come.
@@ -85,6 +89,8 @@ impl Congestion {
     const PACE_DRAINING: f64 = 0.9;
     /// Who sends less than this share of the estimate does not show what the link takes.
     const APP_LIMITED: f64 = 0.65;
+    /// Bits per second from which on sound may be repeated as often as rows of losses ask for.
+    const ROOM_FOR_REPETITION: f64 = 1_000_000.0;
     /// Without reports for so long the estimate falls, again each time, in microseconds.
     const SILENCE: u64 = 500_000;
     const SILENCE_FACTOR: f64 = 0.7;
@@ -110,6 +116,8 @@ impl Congestion {
             clock: ClientClock::default(),
             response: 0.2,
             unheard: None,
+            newest_arrived: None,
+            longest_row: None,
             last_sent: 0,
             before_silence: None,
             sent: SentRate::default(),
@@ -153,6 +161,7 @@ impl Congestion {
                 News::Missing => self.loss.on_packet(sent.at, sent.bytes, true),
                 News::Arrived => {
                     self.loss.on_packet(sent.at, sent.bytes, false);
+                    self.note_row(&sent);
                     if let Some(delta) = self.groups.on_packet(sent.at, arrival) {
                         self.trend.on_group(&delta);
                     }
@@ -171,6 +180,14 @@ impl Congestion {
             self.on_heard(now, newest);
             self.conclude(now);
         }
+    }
+
+    /// For how long all that was sent was lost, at most, since this was last asked; none where the link has no room
+    /// for more than what is sent anyway.
+    pub(super) fn take_longest_row(&mut self) -> Option<Duration> {
+        let longest = self.longest_row.take()?;
+        let has_room = self.estimate() >= Self::ROOM_FOR_REPETITION;
+        has_room.then_some(Duration::from_micros(longest))
     }
 
     /// A receiver report: packets expected and lost since the one before. Counts where there is no
@@ -220,6 +237,11 @@ impl Congestion {
         self.is_transport_wide.then_some(pace)
     }
 
+    /// Whether a queue of ours is being waited out.
+    pub(super) fn is_draining(&self) -> bool {
+        self.delay.is_draining()
+    }
+
     /// The client is at another address: what its link does is not known any more, how much it takes is
     /// asked.
     pub(super) fn on_new_route(&mut self, now: Instant) {
@@ -256,7 +278,7 @@ impl Congestion {
         }
         let is_blocked = !is_idle
             && (self.before_silence.is_some()
-                || self.delay.is_draining()
+                || self.is_draining()
                 || self.delay.knows_share(now)
                 || self.trend.usage() != Usage::Normal);
         let estimate = self.estimate();
@@ -311,6 +333,22 @@ impl Congestion {
             // The link may be as it was; it is asked, not trusted.
             self.delay.raise(before * 0.5);
             self.prober.hurry(now);
+        }
+    }
+
+    /// A packet arrived: what was sent between it and the one before it was lost, whether reports tell of it or not.
+    fn note_row(&mut self, sent: &Sent) {
+        let Some((total, at)) = self.newest_arrived else {
+            self.newest_arrived = Some((sent.total, sent.at));
+            return;
+        };
+        if sent.total <= total {
+            return;
+        }
+        self.newest_arrived = Some((sent.total, sent.at));
+        if sent.total - u64::from(sent.bytes) > total {
+            let row = sent.at.saturating_sub(at);
+            self.longest_row = self.longest_row.max(Some(row));
         }
     }
 

@@ -10,6 +10,8 @@ pub(super) struct Sent {
     pub(super) bytes: u16,
     /// The probe that it belongs to; 0 for none.
     pub(super) probe: u8,
+    /// Bytes sent up to it, with it.
+    pub(super) total: u64,
     state: State,
     sequence: u16,
 }
@@ -41,6 +43,7 @@ pub(super) enum News {
 #[derive(Debug, Default)]
 pub(super) struct Register {
     ring: Vec<Sent>,
+    total: u64,
 }
 
 impl Register {
@@ -65,8 +68,10 @@ impl Register {
             self.grow();
             return self.insert(at, sequence, bytes, probe);
         }
+        self.total += bytes as u64;
         *place = Sent {
             at,
+            total: self.total,
             bytes: u16::try_from(bytes).unwrap_or(u16::MAX),
             probe,
             state: State::Open,
