@@ -43,6 +43,38 @@ function splitUnits(stream, each) {
   });
 }
 
+// The same for AV1 in the container IVF.
+function splitFrames(stream, each) {
+  const [header, frameHeader] = [32, 12];
+  let held = Buffer.alloc(0);
+  let skipped = false;
+  stream.on('data', (bytes) => {
+    held = Buffer.concat([held, bytes]);
+    if (!skipped && held.length >= header) {
+      held = held.subarray(header);
+      skipped = true;
+    }
+    while (skipped && held.length >= frameHeader && held.length >= frameHeader + held.readUInt32LE(0)) {
+      const end = frameHeader + held.readUInt32LE(0);
+      each(held.subarray(frameHeader, end));
+      held = held.subarray(end);
+    }
+  });
+}
+
+const CODECS = {
+  H264: {
+    split: splitUnits,
+    packetizer: (config) => new datachannel.H264RtpPacketizer('StartSequence', config),
+    encode: '-c:v libx264 -profile:v high -preset ultrafast -tune zerolatency -bf 0 -x264-params aud=1 -f h264',
+  },
+  AV1: {
+    split: splitFrames,
+    packetizer: (config) => new datachannel.AV1RtpPacketizer('TemporalUnit', config),
+    encode: '-c:v libaom-av1 -usage realtime -cpu-used 8 -lag-in-frames 0 -f ivf',
+  },
+};
+
 // An offer as libdatachannel wrote it when OBS 30 had it: what is of the connection stands before all sections.
 export function ofOlderLibrary(offer) {
   const isOfConnection = (line) => /^a=(setup|ice-ufrag|ice-pwd):/.test(line);
@@ -69,9 +101,10 @@ function payloads(unit) {
 }
 
 export class Encoder {
-  // `widths` are those of the pictures of each encoding, the largest first.
-  constructor(token, widths = [640]) {
+  // `widths` are those of the pictures of each encoding, the largest first; more than one only with H.264.
+  constructor(token, { widths = [640], codec = 'H264' } = {}) {
     this.token = token;
+    this.codec = CODECS[codec];
     this.widths = widths;
     this.states = [];
     this.peer = new datachannel.PeerConnection('encoder', { iceServers: [], disableAutoNegotiation: true });
@@ -85,7 +118,7 @@ export class Encoder {
     this.audio = this.addTrack(audio, first, AUDIO_PT, 48_000, (config) => new datachannel.RtpPacketizer(config));
 
     const video = new datachannel.Video('1', 'SendOnly');
-    video.addH264Codec(VIDEO_PT);
+    video[`add${codec}Codec`](VIDEO_PT);
     if (widths.length > 1) {
       const rids = [...widths.keys()];
       const top = widths.length - 1;
@@ -95,7 +128,7 @@ export class Encoder {
       this.videos = widths.map((_, i) => this.simulcast(track, first + 1 + i, top - i));
     } else {
       video.addSSRC(first + 1, NAME, STREAM, `${STREAM}-video`);
-      this.videos = [this.addTrack(video, first + 1, VIDEO_PT, 90_000, (config) => new datachannel.H264RtpPacketizer('StartSequence', config))];
+      this.videos = [this.addTrack(video, first + 1, VIDEO_PT, 90_000, this.codec.packetizer)];
     }
   }
 
@@ -155,16 +188,16 @@ export class Encoder {
     await once(socket, 'listening');
     // Of FFmpeg's RTP only the payload goes on: libdatachannel makes its own.
     socket.on('message', (packet) => this.audio(packet.subarray(12), packet.readUInt32BE(4)));
-    const h264 = `-map 0:v -c:v libx264 -profile:v high -preset ultrafast -tune zerolatency -bf 0 -g ${2 * RATE} -b:v 600k -x264-params aud=1 -f h264`;
+    const encode = `-map 0:v -g ${2 * RATE} -b:v 600k ${this.codec.encode}`;
     const opus = `-map 1:a -c:a libopus -ac 2 -b:a 96k -f rtp rtp://127.0.0.1:${socket.address().port}`;
-    const outputs = this.widths.map((width, i) => `${h264} -s ${width}x${(width * 9) / 16} pipe:${3 + i}`);
+    const outputs = this.widths.map((width, i) => `${encode} -s ${width}x${(width * 9) / 16} pipe:${3 + i}`);
     const sources = ['-re', '-f', 'lavfi', '-i', `testsrc2=size=640x360:rate=${RATE},format=yuv420p`, '-re', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'];
     const child = spawn(ffmpeg(), ['-hide_banner', '-nostdin', '-loglevel', 'error', ...sources, ...[...outputs, opus].join(' ').split(' ')], {
       stdio: ['ignore', 'ignore', 'inherit', ...this.widths.map(() => 'pipe')],
     });
     this.videos.forEach((video, i) => {
       let sent = 0;
-      splitUnits(child.stdio[3 + i], (unit) => video(unit, (sent++ * 90_000) / RATE));
+      this.codec.split(child.stdio[3 + i], (unit) => video(unit, (sent++ * 90_000) / RATE));
     });
     this.stop = () => {
       child.kill('SIGKILL');

@@ -42,10 +42,22 @@ test(
 );
 
 test(
+  'AV1 of an encoder of libdatachannel is seen',
+  scene(async ({ room, play }) => {
+    const viewer = await play('viewer', 'obs');
+    const obs = new Encoder(await mintToken(room, 'obs', { canSubscribe: false }), { codec: 'AV1' });
+    await obs.connect();
+    await obs.send();
+    await viewer.sees('the picture', (s) => s.frameWidth === 640);
+    assert.equal(await obs.close(), 200);
+  }),
+);
+
+test(
   'simulcast of an encoder of libdatachannel: a player gets the largest, and the layer it asks for',
   scene(async ({ room, play }) => {
     const viewer = await play('viewer', 'obs');
-    const obs = new Encoder(await mintToken(room, 'obs', { canSubscribe: false }), [640, 320, 160]);
+    const obs = new Encoder(await mintToken(room, 'obs', { canSubscribe: false }), { widths: [640, 320, 160] });
     await obs.connect();
     await obs.send();
     await viewer.sees('the largest', (s) => s.frameWidth === 640);
