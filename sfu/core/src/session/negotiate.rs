@@ -67,8 +67,8 @@ impl Session {
         offer: &str,
         fresh: IceCreds,
     ) -> Result<String, NegotiateError> {
-        let quiet = sdp::without_candidates(offer);
-        let parsed = SdpOffer::from_sdp_string(&quiet)
+        let offer = sdp::with_whole_formats(&sdp::without_candidates(offer));
+        let parsed = SdpOffer::from_sdp_string(&offer)
             .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
         let contain = self.contain_faults;
         let transport = self.transport_mut(role).ok_or(NegotiateError::Elsewhere)?;

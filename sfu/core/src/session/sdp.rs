@@ -137,6 +137,38 @@ pub(crate) fn without_candidates(text: &str) -> String {
     })
 }
 
+/// An offer that says of its formats what GStreamer's `whepclientsrc` leaves out and means: Opus has two
+/// channels, as every description of it has (RFC 7587 section 7), and H.264 may come in fragments (RFC 6184
+/// section 8.1: mode 0, which does not, is what is left out; but who means that in WebRTC, says so).
+pub(crate) fn with_whole_formats(offer: &str) -> String {
+    /// Of an `a=rtpmap`: the payload type, and what it stands for.
+    fn format(line: &str) -> Option<(&str, &str)> {
+        line.strip_prefix("a=rtpmap:")?.split_once(' ')
+    }
+    let is_h264 = |(_, codec): &(_, &str)| codec.eq_ignore_ascii_case("h264/90000");
+    let h264: Vec<&str> = offer
+        .lines()
+        .filter_map(format)
+        .filter(is_h264)
+        .map(|(pt, _)| pt)
+        .collect();
+    map_lines(offer, |_, line, out| {
+        let lacks_channels =
+            format(line).is_some_and(|(_, codec)| codec.eq_ignore_ascii_case("opus/48000"));
+        let parameters = line
+            .strip_prefix("a=fmtp:")
+            .and_then(|rest| rest.split_once(' '));
+        let lacks_mode = parameters
+            .is_some_and(|(pt, given)| h264.contains(&pt) && !given.contains("packetization-mode"));
+        let added = match (lacks_channels, lacks_mode) {
+            (true, _) => "/2",
+            (_, true) => ";packetization-mode=1",
+            _ => "",
+        };
+        push(out, &format!("{line}{added}"));
+    })
+}
+
 /// A description with the credentials `ours` in place of those the engine made up at a restart, and with
 /// candidates that name none: the engine leaves old ones there, and clients ignore such candidates
 /// (RFC 8839 section 5.1 has the `ufrag` as an extension that may be absent). Foundations become small
@@ -350,6 +382,30 @@ mod tests {
                     a=end-of-candidates\r\n";
         let expected = "v=0\r\na=ice-lite\r\na=end-of-candidates\r\n";
         assert_eq!(without_candidates(text), expected);
+    }
+
+    #[test]
+    fn formats_are_whole() {
+        for (offer, expected) in [
+            ("a=rtpmap:101 OPUS/48000", "a=rtpmap:101 OPUS/48000/2"),
+            ("a=rtpmap:101 opus/48000/2", "a=rtpmap:101 opus/48000/2"),
+            ("a=rtpmap:106 red/48000", "a=rtpmap:106 red/48000"),
+            ("a=rtpmap:111", "a=rtpmap:111"),
+            (
+                "a=rtpmap:97 H264/90000\r\na=fmtp:97 profile-level-id=42e016",
+                "a=rtpmap:97 H264/90000\r\na=fmtp:97 profile-level-id=42e016;packetization-mode=1",
+            ),
+            (
+                "a=rtpmap:97 H264/90000\r\na=fmtp:97 packetization-mode=0",
+                "a=rtpmap:97 H264/90000\r\na=fmtp:97 packetization-mode=0",
+            ),
+            (
+                "a=rtpmap:98 VP9/90000\r\na=fmtp:98 profile-id=0",
+                "a=rtpmap:98 VP9/90000\r\na=fmtp:98 profile-id=0",
+            ),
+        ] {
+            assert_eq!(with_whole_formats(offer), format!("{expected}\r\n"));
+        }
     }
 
     #[test]
