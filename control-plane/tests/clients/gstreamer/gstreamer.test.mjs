@@ -1,8 +1,9 @@
-// GStreamer's webrtcbin publishes by WHIP and plays by WHEP, with Chromium at the other end.
+// GStreamer publishes by WHIP and plays by WHEP, with Chromium at the other end: with webrtcbin alone, and with the
+// elements that are made of it, `whipclientsink` and `whepclientsrc`.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +18,9 @@ const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const ROOT = path('../../../../');
 const MEDIA = '10.99.0.1';
 const CLIENT = `${ROOT}target/clients/gstreamer-client`;
+const ELEMENTS = process.env.PLENUM_GSTREAMER ?? `${ROOT}target/clients/gstreamer/debug/elements`;
+const PICTURE = 'videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate=25/1';
+const TONE = 'audiotestsrc is-live=true ! audioconvert ! audioresample';
 
 function obstacle() {
   const addresses = Object.values(networkInterfaces()).flat();
@@ -114,5 +118,17 @@ describe('GStreamer', { skip: obstacle() }, () => {
     const player = new Program(CLIENT, 'play', `${plenum.url}/whep/${room}/${encodeURIComponent(identity)}`, await token('player', { canPublish: false }), 'vp8');
     await player.decodes('what Chromium sends');
     await player.stop();
+  }));
+
+  test('whipclientsink publishes and whepclientsrc plays', { skip: existsSync(ELEMENTS) ? false : `needs the elements, ./setup gstreamer builds them (looked for ${ELEMENTS})` }, meeting(async ({ person, room, token }) => {
+    // Of all codecs it tries every encoder first, which takes a busy machine half a minute.
+    const sink = ['whipclientsink', 'name=w', 'video-caps=video/x-h264', 'stun-server=""', `signaller::whip-endpoint=${plenum.url}/whip`, `signaller::auth-token=${await token('encoder')}`];
+    const encoder = new Program(ELEMENTS, ...sink, ...`${PICTURE} ! w. ${TONE} ! w.`.split(' '));
+    await Promise.all([person.sees({ name: 'encoder' }), person.hears({ name: 'encoder' })]);
+    const player = new Program(ELEMENTS, 'whepclientsrc', 'name=play', 'stun-server=""', `signaller::whep-endpoint=${plenum.url}/whep/${room}/encoder`, `signaller::auth-token=${await token('player', { canPublish: false })}`);
+    await player.decodes('what whipclientsink sends');
+    await player.stop();
+    await encoder.stop();
+    await until('the encoder has left', isGone(person, 'encoder'));
   }));
 });
