@@ -58,11 +58,11 @@ impl Admission {
         self.join.room.as_ref().map_or("", |room| &room.name)
     }
 
-    /// Whose connections are counted together.
+    /// Whose connections are counted together: all of the token's, whatever name they go by in the room.
     pub(crate) fn subject(&self) -> Subject {
         Subject {
             room: self.room().to_owned(),
-            identity: self.join.identity.clone(),
+            identity: self.verified.identity().to_owned(),
         }
     }
 

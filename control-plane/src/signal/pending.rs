@@ -1,12 +1,12 @@
-//! How many connections of one participant wait for their first answer. Owns the counts; a
-//! [`Waiting`] gives its place back when dropped. Must not wait itself.
+//! How many connections of one participant there are of one sort: those that wait for their first answer, those beside
+//! its main one. Owns the counts; a [`Waiting`] gives its place back when dropped. Must not wait itself.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Counts of waiting connections by participant.
+/// Counts of connections by participant.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pending {
     counts: Arc<Mutex<HashMap<Subject, u32>>>,
@@ -19,7 +19,7 @@ pub(crate) struct Subject {
     pub(crate) identity: String,
 }
 
-/// One place among those that wait.
+/// One place among those that count.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pending: Pending,

@@ -32,6 +32,9 @@ pub enum Refusal {
     /// Too many connections of this participant wait for an answer; the client's fault.
     #[error("too many connections are being opened for this participant")]
     TooManyPending,
+    /// It has as many connections that only publish as it may.
+    #[error("too many connections of this participant only publish")]
+    TooManyOpen,
     /// Too many come at once; all will be admitted.
     #[error("many are joining: try again in a moment")]
     Crowded,
@@ -56,6 +59,7 @@ impl Refusal {
             Self::NoUpgrade => "no_upgrade",
             Self::NoRoom => "no_room",
             Self::TooManyPending => "too_many_pending",
+            Self::TooManyOpen => "too_many_open",
             Self::Crowded => "crowded",
             Self::Full => "full",
             Self::NoNode => "no_node",
@@ -69,7 +73,7 @@ impl Refusal {
             Self::Grant(GrantError::NoIdentity) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Token(_) | Self::Grant(_) => StatusCode::UNAUTHORIZED,
             Self::NoUpgrade | Self::NoRoom => StatusCode::NOT_FOUND,
-            Self::TooManyPending => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyPending | Self::TooManyOpen => StatusCode::TOO_MANY_REQUESTS,
             Self::Crowded | Self::Full | Self::NoNode | Self::Closing => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -24,6 +24,9 @@ use crate::{auth::Keys, ice_servers::IceServers, signal::admission::Admission};
 const OWN_JOINS_PER_SECOND: u32 = 5;
 const OWN_JOIN_BURST: u32 = 20;
 
+/// Connections of one participant, beside its main one, that only publish: each is a stay of its own in the room.
+const PUBLISH_ONLY: u32 = 4;
+
 /// Where the gateway reports what happens; every method may be left out. Labels are closed sets.
 pub trait SignalMetrics: Send + Sync + 'static {
     /// A connection was refused before it began; [`Refusal::label`].
@@ -58,6 +61,7 @@ pub(super) struct Shared {
     pub(super) closing: CancellationToken,
     pub(super) tasks: TaskTracker,
     pending: Pending,
+    publish_only: Pending,
     places: Arc<Semaphore>,
     joins: Mutex<Rate>,
     own_joins: Rates,
@@ -89,6 +93,7 @@ impl SignalState {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             pending: Pending::default(),
+            publish_only: Pending::default(),
             own_joins: Rates::new(OWN_JOINS_PER_SECOND, OWN_JOIN_BURST),
         };
         Self {
@@ -113,6 +118,8 @@ impl SignalState {
 /// What a connection holds of the shared counts while it lives.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
+    /// Among those of its participant that only publish, if it is one.
+    _second: Option<Waiting>,
 }
 
 impl Shared {
@@ -143,6 +150,14 @@ impl Shared {
         if !self.own_joins.take(now, &subject) {
             return Err(Refusal::TooManyPending);
         }
+        let second = match admission.is_publish_only {
+            true => Some(
+                self.publish_only
+                    .enter(subject.clone(), PUBLISH_ONLY)
+                    .ok_or(Refusal::TooManyOpen)?,
+            ),
+            false => None,
+        };
         let waiting = self
             .pending
             .enter(subject, self.config.max_pending_per_participant)
@@ -156,6 +171,10 @@ impl Shared {
         let permit = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Refusal::Full)?;
-        Ok((Place { _permit: permit }, waiting))
+        let place = Place {
+            _permit: permit,
+            _second: second,
+        };
+        Ok((place, waiting))
     }
 }

@@ -181,6 +181,11 @@ fn refusals_have_a_status() {
             "too many connections are being opened for this participant",
         ),
         (
+            Refusal::TooManyOpen,
+            429,
+            "too many connections of this participant only publish",
+        ),
+        (
             Refusal::Token(TokenError::Expired),
             401,
             "invalid token: access token has expired",

@@ -101,6 +101,21 @@ async fn connections_that_wait_for_an_answer_are_limited_by_participant() {
     world.joined("").await;
 }
 
+/// Each is a stay of its own in the room, by a name that the client chooses.
+#[tokio::test]
+async fn connections_that_only_publish_are_limited_by_participant() {
+    let mut world = World::new().await;
+    let (_main, _session) = world.joined("").await;
+    let mut open = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        open.push(world.joined(&format!("&publish={name}")).await);
+    }
+    let fifth = world.target("&publish=e");
+    let expected = "too many connections of this participant only publish".to_owned();
+    assert_eq!(world.refused(&fifth).await, (429, expected));
+    drop(open);
+}
+
 #[tokio::test]
 async fn connections_have_a_limit() {
     let config = SignalConfig {
