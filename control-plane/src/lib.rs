@@ -16,6 +16,7 @@ pub mod config;
 mod error;
 mod health;
 pub mod ice_servers;
+mod linger;
 mod metrics;
 pub mod placement;
 pub mod run;

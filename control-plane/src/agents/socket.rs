@@ -28,6 +28,7 @@ use tokio::{
 use super::{Hub, board::WorkerKey};
 use crate::{
     auth,
+    linger::linger,
     signal::{Refusal, rate::Rate, refusal_text},
 };
 
@@ -55,6 +56,9 @@ struct Shared {
 
 /// Why a worker's connection ends: code and text of the close frame (RFC 6455 section 7.4).
 type End = (u16, String);
+
+/// The code of a frame that is too big, or none; what follows it can't be read.
+const UNREADABLE: u16 = 1009;
 
 /// The path, to be merged into a server.
 pub(crate) fn router(hub: Arc<Hub>) -> Router {
@@ -120,7 +124,12 @@ async fn run(hub: &Arc<Hub>, mut socket: WebSocket, api_key: &str) {
         code,
         reason: reason.into(),
     }));
-    let _ = timeout(WRITE, socket.send(close)).await;
+    if timeout(WRITE, socket.send(close))
+        .await
+        .is_ok_and(|sent| sent.is_ok())
+    {
+        linger(&mut socket, code != UNREADABLE).await;
+    }
 }
 
 async fn register(
@@ -129,10 +138,7 @@ async fn register(
     api_key: &str,
 ) -> Result<(WorkerKey, Receiver<Tell>), End> {
     loop {
-        let frame = socket.recv().await;
-        let Some(Ok(frame)) = frame else {
-            return Err(lost());
-        };
+        let frame = heard(socket.recv().await)?;
         match read(&frame)? {
             Some(Said::Register(request)) => {
                 let taken = hub.register(api_key, request);
@@ -153,20 +159,21 @@ async fn serve(
     let mut rate = Rate::new(Instant::now(), PER_SECOND, BURST);
     let mut ping = time::interval(PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut heard = time::Instant::now();
+    let mut last = time::Instant::now();
     loop {
         let sent = tokio::select! {
             () = hub.closing.cancelled() => return (1001, "shutting down".to_owned()),
-            () = time::sleep_until(heard + SILENCE) => return (1001, "no sign of life".to_owned()),
+            () = time::sleep_until(last + SILENCE) => return (1001, "no sign of life".to_owned()),
             message = told.recv() => match message {
                 Some(message) => write(socket, message).await,
                 None => return (1008, "too slow".to_owned()),
             },
             frame = socket.recv() => {
-                let Some(Ok(frame)) = frame else {
-                    return lost();
+                let frame = match heard(frame) {
+                    Ok(frame) => frame,
+                    Err(end) => return end,
                 };
-                heard = time::Instant::now();
+                last = time::Instant::now();
                 if !rate.take(Instant::now()) {
                     return (1008, "too many messages".to_owned());
                 }
@@ -200,6 +207,15 @@ fn take(hub: &Arc<Hub>, key: WorkerKey, said: Said) {
         // It has registered, and jobs that it makes up for itself are its own.
         Said::Register(_) | Said::SimulateJob(_) | Said::Ping(_) => Vec::new(),
     });
+}
+
+/// What was read from a connection.
+fn heard(frame: Option<Result<Frame, axum::Error>>) -> Result<Frame, End> {
+    match frame {
+        Some(Ok(frame)) => Ok(frame),
+        Some(Err(error)) => Err((UNREADABLE, error.to_string())),
+        None => Err(lost()),
+    }
 }
 
 /// The message in a frame; none in those that are no message, or that a later protocol knows.

@@ -380,7 +380,7 @@ async fn only_workers_get_in_and_nonsense_ends_them() {
     for (frame, code) in [
         (Frame::Binary(vec![0xff; 8].into()), 1007),
         (Frame::Text("{}".into()), 1003),
-        (Frame::Binary(vec![0; 100_000].into()), 1000),
+        (Frame::Binary(vec![0; 100_000].into()), 1009),
     ] {
         let mut worker = Worker::register(running.http_addr(), "").await;
         let sent = timeout(PATIENCE, worker.socket.send(frame)).await;

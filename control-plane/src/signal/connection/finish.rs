@@ -1,8 +1,6 @@
 //! How a connection ends: the last words to both sides, and the closing handshake of the WebSocket,
 //! each for a bounded time. RFC 6455 section 7. Must not decide why it ends.
 
-use std::time::Duration;
-
 use axum::extract::ws::{CloseFrame, Message as Frame};
 use livekit_protocol::signal_response::Message as To;
 use plenum_proto::{
@@ -13,14 +11,10 @@ use tokio::time;
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
 
 use super::{Connection, Speech};
-use crate::signal::{direct, end::End};
-
-/// How long a client may take to answer a close frame. A socket closed on a client that still sends
-/// is reset, and the client may lose the close frame with it.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Most frames read from a client after its close frame.
-const LINGER_FRAMES: usize = 256;
+use crate::{
+    linger::linger,
+    signal::{direct, end::End},
+};
 
 impl Connection {
     pub(super) async fn finish(mut self, end: End) {
@@ -58,11 +52,9 @@ impl Connection {
                 return;
             }
         }
-        match end {
-            End::ClientLost | End::ClientSlow => {}
-            // The library reads no further after such an error, so all that helps is to wait.
-            End::TooLarge | End::BadProtocol => time::sleep(LINGER).await,
-            _ => self.linger().await,
+        if !matches!(end, End::ClientLost | End::ClientSlow) {
+            let is_readable = !matches!(end, End::TooLarge | End::BadProtocol);
+            linger(&mut self.socket, is_readable).await;
         }
     }
 
@@ -84,18 +76,6 @@ impl Connection {
         {
             tracing::debug!("node did not answer a leave");
         }
-    }
-
-    /// Reads until the client has closed as well.
-    async fn linger(&mut self) {
-        let reading = async {
-            for _ in 0..LINGER_FRAMES {
-                if !matches!(self.socket.recv().await, Some(Ok(_))) {
-                    return;
-                }
-            }
-        };
-        let _ = time::timeout(LINGER, reading).await;
     }
 }
 
