@@ -163,7 +163,7 @@ impl Shard {
                     continue;
                 };
                 let mut repeated = None;
-                let count = egress.lane.redundancy.count();
+                let count = egress.lane.repetitions();
                 if count > 0 && packet.codec == Codec::Opus && !is_encrypted {
                     let red = egress.payload_type(transport, slot, format + 1, &spec.params, true);
                     let published = track.encodings.get(usize::from(encoding));

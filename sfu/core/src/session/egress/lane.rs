@@ -43,7 +43,7 @@ pub(crate) struct Lane {
     pub(super) discarded: u64,
     origin: Instant,
     pub(super) rtt: Option<Duration>,
-    pub(crate) redundancy: Redundancy,
+    pub(super) redundancy: Redundancy,
     pub(super) congestion: Congestion,
     pub(super) share: Share,
     pub(super) pacer: Pacer<Queued>,
@@ -195,6 +195,12 @@ impl Lane {
     /// Whether media can go out.
     pub(crate) fn is_ready(&self) -> bool {
         self.keys.is_some() && self.route.is_some()
+    }
+
+    /// How many packets of sound are repeated beside each one now.
+    pub(crate) fn repetitions(&self) -> usize {
+        let has_room = self.congestion.has_room_for_repetition();
+        self.redundancy.count(has_room)
     }
 
     /// When [`Lane::report`], the pacer or the controller wants to be called.

@@ -55,10 +55,10 @@ impl Redundancy {
         }
     }
 
-    /// How many are repeated now.
-    pub(crate) fn count(&self) -> usize {
-        if self.count == 0 {
-            return 0;
+    /// How many are repeated now, on a link that has room for as many as rows of losses ask for, or has not.
+    pub(super) fn count(&self, has_room: bool) -> usize {
+        if self.count == 0 || !has_room {
+            return self.count;
         }
         self.count.max(self.in_a_row)
     }
@@ -74,24 +74,24 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut redundancy = Redundancy::default();
         redundancy.on_row(start, Duration::from_millis(70));
-        assert_eq!(redundancy.count(), 0, "seldom enough");
+        assert_eq!(redundancy.count(true), 0, "seldom enough");
         redundancy.on_report(at(1), 0.02);
-        assert_eq!(redundancy.count(), 4);
+        assert_eq!((redundancy.count(true), redundancy.count(false)), (4, 1));
         redundancy.on_row(at(2), Duration::from_millis(30));
-        assert_eq!(redundancy.count(), 4);
+        assert_eq!(redundancy.count(true), 4);
         redundancy.on_row(at(3), Duration::from_millis(400));
-        assert_eq!(redundancy.count(), REDUNDANT_MAX);
+        assert_eq!(redundancy.count(true), REDUNDANT_MAX);
         redundancy.on_report(at(17), 0.02);
-        assert_eq!(redundancy.count(), REDUNDANT_MAX);
+        assert_eq!(redundancy.count(true), REDUNDANT_MAX);
         redundancy.on_report(at(18), 0.02);
-        assert_eq!(redundancy.count(), 1);
+        assert_eq!(redundancy.count(true), 1);
     }
 
     #[test]
     fn more_at_once_and_less_after_a_while() {
         let start = Instant::now();
         let mut redundancy = Redundancy::default();
-        assert_eq!(redundancy.count(), 0);
+        assert_eq!(redundancy.count(true), 0);
         for (seconds, loss, expected) in [
             (0, 0.0, 0),
             (1, 0.02, 1),
@@ -106,7 +106,7 @@ mod tests {
             (36, 0.0, 0),
         ] {
             redundancy.on_report(start + Duration::from_secs(seconds), loss);
-            assert_eq!(redundancy.count(), expected, "{seconds} s");
+            assert_eq!(redundancy.count(true), expected, "{seconds} s");
         }
     }
 }

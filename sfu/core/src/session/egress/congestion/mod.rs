@@ -90,7 +90,7 @@ impl Congestion {
     /// Who sends less than this share of the estimate does not show what the link takes.
     const APP_LIMITED: f64 = 0.65;
     /// Bits per second from which on sound may be repeated as often as rows of losses ask for.
-    const ROOM_FOR_REPETITION: f64 = 1_000_000.0;
+    const ROOM_FOR_REPETITION: f64 = 1_500_000.0;
     /// Without reports for so long the estimate falls, again each time, in microseconds.
     const SILENCE: u64 = 500_000;
     const SILENCE_FACTOR: f64 = 0.7;
@@ -182,12 +182,14 @@ impl Congestion {
         }
     }
 
-    /// For how long all that was sent was lost, at most, since this was last asked; none where the link has no room
-    /// for more than what is sent anyway.
+    /// For how long all that was sent was lost, at most, since this was last asked.
     pub(super) fn take_longest_row(&mut self) -> Option<Duration> {
-        let longest = self.longest_row.take()?;
-        let has_room = self.estimate() >= Self::ROOM_FOR_REPETITION;
-        has_room.then_some(Duration::from_micros(longest))
+        self.longest_row.take().map(Duration::from_micros)
+    }
+
+    /// Whether the link has room for sound several times over: what a full queue drops is not mended by more.
+    pub(super) fn has_room_for_repetition(&self) -> bool {
+        self.estimate() >= Self::ROOM_FOR_REPETITION && !self.is_draining()
     }
 
     /// A receiver report: packets expected and lost since the one before. Counts where there is no
