@@ -34,7 +34,8 @@ test(
     const viewer = await play('viewer', 'obs');
     const obs = new Encoder(await mintToken(room, 'obs', { canSubscribe: false }));
     await obs.connect(ofOlderLibrary);
-    assert.match(obs.offer, /a=ice-ufrag:[^m]*m=audio/s);
+    const [session, ...sections] = obs.offer.split('\r\nm=');
+    assert.deepEqual([session, ...sections].map((part) => part.includes('a=ice-ufrag:')), [true, false, false]);
     await obs.send();
     await viewer.sees();
     assert.equal(await obs.close(), 200);
