@@ -18,6 +18,8 @@ pub(super) struct Call {
     limited: ClientKey,
     bystander: ClientKey,
     pub(super) cameras: Vec<SourceId>,
+    /// Of the cameras.
+    pub(super) tracks: Vec<String>,
     voices: Vec<SourceId>,
 }
 
@@ -32,6 +34,7 @@ impl Call {
             limited,
             bystander,
             cameras: Vec::new(),
+            tracks: Vec::new(),
             voices: Vec::new(),
         };
         for number in 0..8 {
@@ -71,6 +74,7 @@ impl Call {
             }
         }
         self.cameras.push(camera);
+        self.tracks.push(track);
     }
 
     pub(super) fn limit(&mut self, link: LinkSettings) {

@@ -75,10 +75,10 @@ fn scenarios() -> Vec<Scenario> {
             name: "3 to 0.5 and back",
             link: Link::Steps(vec![
                 (0, limited(3_000_000, 20)),
-                (20, limited(500_000, 20)),
-                (40, limited(3_000_000, 20)),
+                (12, limited(500_000, 20)),
+                (24, limited(3_000_000, 20)),
             ]),
-            returns: Some(40),
+            returns: Some(24),
         },
         traced("4G", Trace::cell),
         traced("wifi", Trace::wifi),
@@ -104,12 +104,16 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-const SPAN: u64 = 60;
+const SPAN: u64 = 36;
 /// What is measured begins when the call has settled.
 const SETTLED: u64 = 5;
 
 fn play(scenario: &Scenario) -> Score {
     let mut call = Call::new(400);
+    for track in call.tracks.clone() {
+        // Whether pictures flow is what is measured here.
+        call.world.waive(&track);
+    }
     let begun = call.world.now();
     let mut carriable = 0.0;
     let mut recovery = None;
@@ -172,61 +176,87 @@ impl Score {
         ]
     }
 
-    /// What is worse than it was, beyond what runs differ by.
-    fn worse_than(&self, before: &[f64]) -> Vec<String> {
-        // By how much each may be worse, and in which direction that is.
-        let table = [
-            (15.0, 1.0),
-            (4.0, -1.0),
-            (6.0, -1.0),
-            (25.0, 1.0),
-            (2.0, 1.0),
-            (2.0, 1.0),
-        ];
-        let measured = self.values().into_iter().zip(before).zip(table);
+    /// Whether more of each is worse.
+    const IS_BAD: [bool; 6] = [true, false, false, true, true, true];
+
+    /// What is worse than it was by more than is allowed.
+    fn worse_than(&self, before: &[f64], allowed: &[f64]) -> Vec<String> {
+        let measured = self.values().into_iter().zip(before).zip(allowed);
         measured
+            .zip(Self::IS_BAD)
             .zip(Self::NAMES)
-            .filter(|(((now, before), (tolerance, sign)), _)| (now - *before) * sign > *tolerance)
-            .map(|(((now, before), _), name)| format!("{name} {now:.1}, was {before:.1}"))
+            .filter(|((((now, before), allowed), is_bad), _)| {
+                let worse = if *is_bad {
+                    now - *before
+                } else {
+                    *before - now
+                };
+                worse > **allowed
+            })
+            .map(|((((now, before), _), _), name)| format!("{name} {now:.1}, was {before:.1}"))
             .collect()
     }
 }
 
+/// The scenarios that come out much the same from run to run: the engine's own draws (SSRCs, keys) change what is
+/// lost, and where the link itself varies by much, one run says little.
+const KEPT: [&str; 4] = ["3 Mbit/s", "wifi", "5 % lost", "bursts lost"];
+
+/// The line that says by how much each figure may be worse: more than runs with other seeds differ by is a change.
+const ALLOWED: &str = "may be worse by";
+
+/// The figures of a line of the file.
+fn line_of(file: &str, name: &str) -> Option<Vec<f64>> {
+    let figures = file.lines().find_map(|line| line.strip_prefix(name))?;
+    let figures: Vec<f64> = figures
+        .split_whitespace()
+        .filter_map(|value| value.parse().ok())
+        .collect();
+    (figures.len() == Score::NAMES.len()).then_some(figures)
+}
+
+fn write_line(out: &mut String, name: &str, figures: &[f64]) {
+    let _ = write!(out, "{name:20}");
+    for value in figures {
+        let _ = write!(out, "{value:>16.1}");
+    }
+    out.push('\n');
+}
+
 #[test]
-#[ignore = "no line is committed yet"]
+#[ignore = "prints all scenarios, with those that differ from run to run"]
+fn the_whole_scoreboard() {
+    let mut written = String::new();
+    for scenario in scenarios() {
+        write_line(&mut written, scenario.name, &play(&scenario).values());
+    }
+    println!("{written}");
+}
+
+#[test]
 fn no_line_of_the_scoreboard_gets_worse() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scoreboard.txt");
+    let before = std::fs::read_to_string(&path).expect("the scoreboard is kept");
+    let allowed = line_of(&before, ALLOWED).expect("it says what may be worse");
     let mut written = format!("{:20}", "");
     for name in Score::NAMES {
         let _ = write!(written, "{name:>16}");
     }
     written.push('\n');
-    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    write_line(&mut written, ALLOWED, &allowed);
     let mut worse = Vec::new();
-    for scenario in scenarios() {
+    let kept = |scenario: &Scenario| KEPT.contains(&scenario.name);
+    for scenario in scenarios().into_iter().filter(kept) {
         let score = play(&scenario);
-        let _ = write!(written, "{:20}", scenario.name);
-        for value in score.values() {
-            let _ = write!(written, "{value:>16.1}");
-        }
-        written.push('\n');
-        let line = before
-            .lines()
-            .find_map(|line| line.strip_prefix(scenario.name));
-        let kept: Vec<f64> = line
-            .unwrap_or_default()
-            .split_whitespace()
-            .filter_map(|value| value.parse().ok())
-            .collect();
-        if kept.len() != Score::NAMES.len() {
-            worse.push(format!("{}: no line is kept", scenario.name));
-        }
-        let found = score.worse_than(&kept);
-        worse.extend(
-            found
-                .iter()
-                .map(|what| format!("{}: {what}", scenario.name)),
-        );
+        write_line(&mut written, scenario.name, &score.values());
+        let found = match line_of(&before, scenario.name) {
+            Some(kept) => score.worse_than(&kept, &allowed),
+            None => vec!["no line is kept".to_owned()],
+        };
+        let found = found
+            .iter()
+            .map(|what| format!("{}: {what}", scenario.name));
+        worse.extend(found);
     }
     println!("{written}");
     if std::env::var("PLENUM_SCOREBOARD").is_ok_and(|value| value == "accept") {
