@@ -65,10 +65,27 @@ async fn follow(cluster: &Arc<Cluster>) {
 async fn on_event(cluster: &Cluster, event: Event) {
     if let (Some(Kind::RoomEnded(ended)), Some(room)) = (event.kind, event.room)
         && !ended.moved
+        && !lives(cluster, &room.name, &room.id).await
         && let Err(error) = cluster.ended(&room.name, &room.id).await
     {
         tracing::debug!(%error, "the record of a room that has ended stays for now");
     }
+}
+
+/// Whether a room may live at the home that is on record: a node that was home before tells of the end of its stale copy,
+/// maybe long after. What is kept by mistake is found by the sweep.
+async fn lives(cluster: &Cluster, name: &str, id: &str) -> bool {
+    let Ok(Some(record)) = cluster.home_of(name).await else {
+        return true;
+    };
+    let Some(home) = cluster.nodes().find(&record.node_id) else {
+        return true;
+    };
+    let request = ListRoomsRequest {
+        names: vec![name.to_owned()],
+    };
+    let listed = admin::list(&home, &request).await;
+    !listed.is_ok_and(|rooms| rooms.iter().all(|room| room.id != id))
 }
 
 /// What was not told is found.

@@ -191,6 +191,7 @@ async fn run(seed: u64, fired: &Arc<Fired>) {
         world.fail().await;
     }
     let ends = backends.join_all().await;
+    world.heal();
     sleep(HEALING).await;
     judge::judge(&shared, ends, &people).await;
     world.stop();

@@ -30,6 +30,7 @@ pub(super) struct FarStore {
     store: SharedStore,
     rng: Arc<Mutex<StdRng>>,
     is_cut: Arc<AtomicBool>,
+    loses: Arc<AtomicBool>,
     fired: Arc<Fired>,
 }
 
@@ -39,8 +40,14 @@ impl FarStore {
             store: Arc::clone(store),
             rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
             is_cut: Arc::default(),
+            loses: Arc::new(AtomicBool::new(true)),
             fired: Arc::clone(fired),
         })
+    }
+
+    /// Its answers arrive from now on.
+    pub(super) fn heal(&self) {
+        self.loses.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn cut(&self, is_cut: bool) {
@@ -78,7 +85,8 @@ impl Store for FarStore {
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
         self.travel().await?;
         let outcome = self.store.commit(commit).await?;
-        if self.rng.lock().unwrap().random_ratio(1, LOST_ANSWERS) {
+        let is_lost = self.rng.lock().unwrap().random_ratio(1, LOST_ANSWERS);
+        if is_lost && self.loses.load(Ordering::Relaxed) {
             self.fired.note(Fault::LostAnswer);
             return Err(StoreError::Unavailable("the answer is lost".to_owned()));
         }

@@ -168,6 +168,11 @@ impl World {
         }
     }
 
+    /// Nothing is lost any more.
+    pub(super) fn heal(&self) {
+        self.replicas.iter().for_each(|r| r.store.heal());
+    }
+
     /// Lets go of what holds each other.
     pub(super) fn stop(self) {
         self.shared.replicas.lock().unwrap().clear();
