@@ -60,7 +60,7 @@ impl Keys {
         }
     }
 
-    /// A token with which `identity` may join `room`, publish if `publish` says so, and subscribe.
+    /// A token with which `identity` may join `room`, publish media and data if `publish` says so, and subscribe.
     ///
     /// # Errors
     /// When it cannot be signed.
@@ -85,7 +85,7 @@ impl Keys {
                 room_join: true,
                 can_publish: publish,
                 can_subscribe: true,
-                can_publish_data: false,
+                can_publish_data: publish,
             },
         };
         Ok(jsonwebtoken::encode(
@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(
                 claims["video"],
                 json!({"room": "room-0", "roomJoin": true, "canPublish": publish,
-                       "canSubscribe": true, "canPublishData": false})
+                       "canSubscribe": true, "canPublishData": publish})
             );
         }
     }
