@@ -1,4 +1,5 @@
-//! Which control plane a command asks, and with what token. Must not know what is asked.
+//! Which control plane a command asks, and with what token; and what all that list and delete are told. Must not
+//! know what is asked.
 
 use std::time::Duration;
 
@@ -29,6 +30,28 @@ pub(super) struct At {
     /// API key to sign with; the first one unless given.
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
+}
+
+/// What is listed of a kind of thing that rooms have.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Room; all unless given.
+    #[arg(long, default_value = "")]
+    pub(super) room: String,
+    #[command(flatten)]
+    pub(super) at: At,
+}
+
+/// Which one of them goes.
+#[derive(Debug, Args)]
+pub(super) struct Delete {
+    /// Its id, as `list` tells it.
+    pub(super) id: String,
+    /// Its room.
+    #[arg(long)]
+    pub(super) room: String,
+    #[command(flatten)]
+    pub(super) at: At,
 }
 
 /// Puts a token to every call.

@@ -10,7 +10,7 @@ use plenum_proto::v1::{
 };
 use plenum_service::cli::AnyError;
 
-use super::at::{At, duration};
+use super::at::{At, Delete, List, duration};
 use crate::{auth::VideoGrants, config::Front};
 
 #[derive(Debug, Subcommand)]
@@ -61,26 +61,6 @@ pub(super) struct Ports {
     /// Port for audio, with RTCP on the next.
     #[arg(long, value_name = "PORT")]
     audio_port: Option<u16>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct List {
-    /// Room; all unless given.
-    #[arg(long, default_value = "")]
-    room: String,
-    #[command(flatten)]
-    at: At,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Delete {
-    /// Id, "EG_…".
-    id: String,
-    /// Room from which it is sent.
-    #[arg(long)]
-    room: String,
-    #[command(flatten)]
-    at: At,
 }
 
 impl Command {

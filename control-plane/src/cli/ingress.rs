@@ -11,7 +11,7 @@ use plenum_proto::v1::{
 };
 use plenum_service::cli::AnyError;
 
-use super::at::At;
+use super::at::{At, Delete, List};
 use crate::{auth::VideoGrants, config::Front};
 
 #[derive(Debug, Subcommand)]
@@ -65,26 +65,6 @@ pub(super) struct From {
     /// Plain RTP of this type, "video/H264" or "audio/opus"; may be repeated.
     #[arg(long, value_name = "MIME")]
     media: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct List {
-    /// Room; all unless given.
-    #[arg(long, default_value = "")]
-    room: String,
-    #[command(flatten)]
-    at: At,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Delete {
-    /// Id, "IN_…".
-    id: String,
-    /// Room to which it comes.
-    #[arg(long)]
-    room: String,
-    #[command(flatten)]
-    at: At,
 }
 
 impl Command {
