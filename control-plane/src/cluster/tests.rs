@@ -20,7 +20,6 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{Cluster, Located, Make, PlaceError, Setup, Standing};
 use crate::store::{
@@ -86,9 +85,12 @@ async fn is_gone(cluster: &Cluster, id: &str) {
     cluster.nodes().until(id, false).await;
 }
 
+/// Once in so many questions and answers a replica stands still.
+const STANDS_STILL_EVERY: u64 = 500;
+
 /// 10,000 first joins of 500 rooms at once, over three replicas, each of which stands still now and then.
 async fn every_room_gets_one_home(stores: [SharedStore; 3]) {
-    let stores = stores.map(Disturbed::new);
+    let stores = stores.map(|store| Disturbed::new(store, STANDS_STILL_EVERY));
     let mut replicas = Vec::new();
     for (n, store) in stores.iter().enumerate() {
         let store: SharedStore = Arc::<Disturbed>::clone(store);
@@ -101,7 +103,6 @@ async fn every_room_gets_one_home(stores: [SharedStore; 3]) {
         }
         replicas.push(replica);
     }
-    let pauses = AbortOnDropHandle::new(tokio::spawn(stand_still_in_turn(stores.clone())));
     let mut joins = JoinSet::new();
     for n in 0..10_000 {
         let replica = Arc::clone(&replicas[n % 3]);
@@ -120,7 +121,6 @@ async fn every_room_gets_one_home(stores: [SharedStore; 3]) {
         let home = (record.node_id, record.room_id, located.epoch);
         homes.entry(name).or_default().insert(home);
     }
-    drop(pauses);
     assert_eq!(homes.len(), 500);
     assert!(homes.values().all(|homes| homes.len() == 1), "{homes:?}");
     assert!(placements.values().all(|n| *n == 1), "{placements:?}");
@@ -128,17 +128,6 @@ async fn every_room_gets_one_home(stores: [SharedStore; 3]) {
     assert_eq!(used.len(), 3, "all nodes have rooms");
     for store in stores {
         assert!(store.waited.load(Ordering::Relaxed) > 0, "it stood still");
-    }
-}
-
-/// One replica after the other stands still, whatever it is about to ask or has just been answered.
-async fn stand_still_in_turn(stores: [Arc<Disturbed>; 3]) {
-    loop {
-        for store in &stores {
-            store.is_running.send_replace(false);
-            sleep(Duration::from_millis(30)).await;
-            store.is_running.send_replace(true);
-        }
     }
 }
 
@@ -282,16 +271,21 @@ async fn a_node_whose_process_is_gone_is_given_up_before_its_lease_ends() {
 struct Disturbed {
     store: SharedStore,
     is_cut: AtomicBool,
+    /// Once in so many questions and answers it stands still.
+    stands_still_every: u64,
+    passed: AtomicU64,
     is_running: watch::Sender<bool>,
     /// Times that something waited until the replica ran again.
     waited: AtomicU64,
 }
 
 impl Disturbed {
-    fn new(store: SharedStore) -> Arc<Self> {
+    fn new(store: SharedStore, stands_still_every: u64) -> Arc<Self> {
         Arc::new(Self {
             store,
             is_cut: AtomicBool::new(false),
+            stands_still_every,
+            passed: AtomicU64::new(0),
             is_running: watch::Sender::new(true),
             waited: AtomicU64::new(0),
         })
@@ -299,6 +293,15 @@ impl Disturbed {
 
     /// What is asked, and then the answer, passes only while the replica runs.
     async fn pass(&self) -> Result<(), StoreError> {
+        let passed = self.passed.fetch_add(1, Ordering::Relaxed) + 1;
+        if passed.is_multiple_of(self.stands_still_every) {
+            self.is_running.send_replace(false);
+            let is_running = self.is_running.clone();
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(30)).await;
+                is_running.send_replace(true);
+            });
+        }
         if !*self.is_running.borrow() {
             self.waited.fetch_add(1, Ordering::Relaxed);
             let mut is_running = self.is_running.subscribe();
@@ -346,7 +349,7 @@ impl Store for Disturbed {
 
 #[tokio::test]
 async fn without_the_store_known_rooms_go_on_and_new_ones_wait() {
-    let cut = Disturbed::new(Arc::new(Embedded::in_memory()));
+    let cut = Disturbed::new(Arc::new(Embedded::in_memory()), u64::MAX);
     let store: SharedStore = Arc::<Disturbed>::clone(&cut);
     let cluster = cluster(&store).await;
     let known = locate(&cluster, "known").await;
