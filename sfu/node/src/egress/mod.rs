@@ -111,7 +111,7 @@ impl Egresses {
     /// None yet. `is_local` says that the node serves its own machine alone.
     pub(crate) fn new(config: EgressConfig, is_local: bool) -> Self {
         Self {
-            targets: Targets::new(config.allowed_targets.clone(), is_local),
+            targets: Targets::of_egress(config.allowed_targets.clone(), is_local),
             entries: Mutex::default(),
             config,
         }
@@ -184,7 +184,7 @@ impl Egresses {
         let address: IpAddr = rtp.address.parse().map_err(|_| EgressProblem::Address)?;
         let address = address.to_canonical();
         if !self.targets.may_reach(address) {
-            return Err(EgressProblem::Target(TargetProblem::Forbidden(address)));
+            return Err(EgressProblem::Target(self.targets.forbidden(address)));
         }
         let mut sinks = Vec::new();
         for (name, port, is_video) in [

@@ -135,7 +135,7 @@ impl Ingresses {
     pub(crate) fn new(config: IngressConfig, is_local: bool) -> Self {
         Self {
             ports: Ports::new(&config),
-            targets: Targets::with_public(config.allowed_targets.clone(), is_local),
+            targets: Targets::of_ingress(config.allowed_targets.clone(), is_local),
             entries: Mutex::default(),
             config,
         }

@@ -11,6 +11,8 @@ use crate::{config::Network, turn::is_public};
 #[derive(Debug, Clone)]
 pub(crate) struct Targets {
     allowed: Vec<Network>,
+    /// The setting that names more of them.
+    setting: &'static str,
     /// What is public may be reached.
     has_public: bool,
     /// This node is for development: it serves its own machine alone.
@@ -23,25 +25,28 @@ pub(crate) enum TargetProblem {
     /// It has no address.
     #[error("the host has no address")]
     Unknown,
-    /// None of its addresses may be reached.
-    #[error("{0} is not among the networks that this node may reach (allowed_targets)")]
-    Forbidden(IpAddr),
+    /// None of its addresses may be reached; and the setting that names which may.
+    #[error("{0} is not among the networks that this node may reach ({1})")]
+    Forbidden(IpAddr, &'static str),
 }
 
 impl Targets {
-    /// The networks of the settings, what is public, and on a node that is bound to loopback the machine itself.
-    pub(crate) fn with_public(allowed: Vec<Network>, is_local: bool) -> Self {
+    /// Of what is fetched: the networks of the settings, what is public, and on a node that is bound to loopback the machine
+    /// itself.
+    pub(crate) fn of_ingress(allowed: Vec<Network>, is_local: bool) -> Self {
         Self {
             allowed,
+            setting: "ingress.allowed_targets",
             has_public: true,
             is_local,
         }
     }
 
-    /// The same without what is public.
-    pub(crate) fn new(allowed: Vec<Network>, is_local: bool) -> Self {
+    /// Of what is sent to: the same without what is public.
+    pub(crate) fn of_egress(allowed: Vec<Network>, is_local: bool) -> Self {
         Self {
             allowed,
+            setting: "egress.allowed_targets",
             has_public: false,
             is_local,
         }
@@ -66,7 +71,12 @@ impl Targets {
             }
             forbidden = Some(address.ip());
         }
-        Err(forbidden.map_or(TargetProblem::Unknown, TargetProblem::Forbidden))
+        Err(forbidden.map_or(TargetProblem::Unknown, |ip| self.forbidden(ip)))
+    }
+
+    /// Why such an address is not used.
+    pub(crate) fn forbidden(&self, ip: IpAddr) -> TargetProblem {
+        TargetProblem::Forbidden(ip, self.setting)
     }
 }
 
@@ -76,8 +86,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_is_public_or_allowed_is_reached() {
-        let cameras = Targets::with_public(vec!["192.168.7.0/24".parse().unwrap()], false);
-        let local = Targets::with_public(Vec::new(), true);
+        let cameras = Targets::of_ingress(vec!["192.168.7.0/24".parse().unwrap()], false);
+        let local = Targets::of_ingress(Vec::new(), true);
         for (host, by_cameras, by_local) in [
             ("1.1.1.1", true, true),
             ("192.168.7.20", true, false),
@@ -95,11 +105,13 @@ mod tests {
             assert_eq!(cameras.find(host, 554).await.is_ok(), by_cameras, "{host}");
             assert_eq!(local.find(host, 554).await.is_ok(), by_local, "{host}");
         }
+        let problem = cameras.find("10.0.0.1", 554).await.unwrap_err();
+        assert!(problem.to_string().contains("(ingress.allowed_targets)"));
     }
 
     #[test]
     fn what_is_public_is_not_sent_to_unless_it_is_allowed() {
-        let sinks = Targets::new(vec!["9.9.9.0/24".parse().unwrap()], false);
+        let sinks = Targets::of_egress(vec!["9.9.9.0/24".parse().unwrap()], false);
         for (ip, expected) in [
             ("9.9.9.9", true),
             ("1.1.1.1", false),

@@ -174,7 +174,7 @@ impl Camera {
     /// Whether it may be reached, as far as its name is known.
     pub(super) async fn check(&self) -> Result<(), IngressProblem> {
         match self.find().await {
-            Err(problem @ TargetProblem::Forbidden(_)) => Err(IngressProblem::Target(problem)),
+            Err(problem @ TargetProblem::Forbidden(..)) => Err(IngressProblem::Target(problem)),
             // A name may become known.
             Ok(_) | Err(TargetProblem::Unknown) => Ok(()),
         }
@@ -447,7 +447,7 @@ mod tests {
             password: "told".to_owned(),
             ..RtspSource::default()
         };
-        Camera::new(source, Targets::with_public(Vec::new(), true), None)
+        Camera::new(source, Targets::of_ingress(Vec::new(), true), None)
     }
 
     #[test]
