@@ -116,7 +116,7 @@ fn a_shown_scenario_is_a_file_that_runs() {
     assert_eq!(error.status(), 2);
     assert_eq!(
         error.to_string(),
-        "there is no built-in scenario \"party\"; there are audio, meeting, webinar, churn, large-room, games"
+        "there is no built-in scenario \"party\"; there are audio, meeting, webinar, churn, large-room, games, thin-link"
     );
 }
 

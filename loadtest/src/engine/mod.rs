@@ -26,6 +26,7 @@ use crate::scenario::Network;
 
 pub use collect::{Collector, Interval, TrackTotals};
 pub use messages::Messages;
+pub use shaper::Window;
 
 /// Nanoseconds since the Unix epoch: the clock of stamps, of the kernel's receive times, and of all
 /// times handed to meters.
@@ -65,6 +66,8 @@ pub struct ParticipantSetup {
     pub local: IpAddr,
     /// Network between us and the server; `None`: as it is.
     pub network: Option<Network>,
+    /// That the network's changes count from.
+    pub window: Window,
     /// Everything random of this participant follows from it.
     pub seed: u64,
     /// Data messages it sends from when it publishes; `None`: none.

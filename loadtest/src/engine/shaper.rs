@@ -1,19 +1,68 @@
-//! A worse network than there is: loss, delay and jitter on the datagrams of one transport, one way.
+//! A worse network than there is: loss, delay, jitter, and a rate with a queue before it, on the datagrams of one
+//! transport, one way.
 //!
 //! Owns the fate of each datagram, drawn from a seed. Order is kept, as it is on most links: jitter
 //! delays what comes after, too. Must not touch sockets.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::scenario::Network;
+use crate::scenario::{Bitrate, Network, Squeeze};
 
 /// Datagrams held at most: a second of a fast stream. What comes on top is lost, as in any queue.
 const MOST_HELD: usize = 4096;
+
+/// When the measured window began; clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Window(Arc<OnceLock<Instant>>);
+
+impl Window {
+    /// It begins now, if it has not.
+    pub fn begin(&self) {
+        self.0.get_or_init(Instant::now);
+    }
+
+    fn since(&self, now: Instant) -> Option<Duration> {
+        now.checked_duration_since(*self.0.get()?)
+    }
+}
+
+/// A link that carries so much.
+#[derive(Debug)]
+struct Bottleneck {
+    rate: Option<Bitrate>,
+    squeeze: Option<Squeeze>,
+    queue: Duration,
+    window: Window,
+    /// When it has carried all it took.
+    free_at: Option<Instant>,
+}
+
+impl Bottleneck {
+    /// When a datagram of so many bytes is through; none when it is lost.
+    fn carry(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+        let into = self.window.since(now);
+        let squeezed = self.squeeze.filter(|squeeze| {
+            into.is_some_and(|into| (squeeze.after..squeeze.after + squeeze.length).contains(&into))
+        });
+        let Some(rate) = squeezed.map(|squeeze| squeeze.rate).or(self.rate) else {
+            return Some(now);
+        };
+        let begins = self.free_at.map_or(now, |free_at| free_at.max(now));
+        if begins - now > self.queue {
+            return None;
+        }
+        let bits = bytes as f64 * 8.0;
+        let through = begins + Duration::from_secs_f64(bits / rate.bps() as f64);
+        self.free_at = Some(through);
+        Some(through)
+    }
+}
 
 /// One direction of one transport's network.
 #[derive(Debug)]
@@ -22,6 +71,7 @@ pub(super) struct Shaper {
     loss: f64,
     delay: Duration,
     jitter: Duration,
+    bottleneck: Option<Bottleneck>,
     held: VecDeque<Held>,
 }
 
@@ -41,12 +91,30 @@ pub(super) struct Held {
 }
 
 impl Shaper {
-    pub(super) fn new(network: Network, seed: u64) -> Self {
+    /// What the participant sends.
+    pub(super) fn out(network: Network, seed: u64) -> Self {
+        Self::new(network, None, seed)
+    }
+
+    /// What it gets.
+    pub(super) fn back(network: Network, window: Window, seed: u64) -> Self {
+        let bottleneck = Bottleneck {
+            rate: network.rate,
+            squeeze: network.squeeze,
+            queue: network.queue,
+            window,
+            free_at: None,
+        };
+        Self::new(network, Some(bottleneck), seed)
+    }
+
+    fn new(network: Network, bottleneck: Option<Bottleneck>, seed: u64) -> Self {
         Self {
             random: ChaCha8Rng::seed_from_u64(seed),
             loss: network.loss.ratio().clamp(0.0, 1.0),
             delay: network.delay,
             jitter: network.jitter,
+            bottleneck,
             held: VecDeque::new(),
         }
     }
@@ -59,7 +127,12 @@ impl Shaper {
         if lost || self.held.len() >= MOST_HELD {
             return;
         }
-        let arrives = now + self.delay + jitter;
+        let through = match &mut self.bottleneck {
+            Some(bottleneck) => bottleneck.carry(now, bytes.len()),
+            None => Some(now),
+        };
+        let Some(through) = through else { return };
+        let arrives = through + self.delay + jitter;
         let due = self
             .held
             .back()
@@ -90,13 +163,17 @@ impl Shaper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Share;
+    use crate::scenario::{Share, Who};
 
     fn network(loss: f64, delay_ms: u64, jitter_ms: u64) -> Network {
         Network {
             loss: Share::from_ratio(loss),
             delay: Duration::from_millis(delay_ms),
             jitter: Duration::from_millis(jitter_ms),
+            rate: None,
+            queue: Duration::from_millis(200),
+            squeeze: None,
+            who: Who::All,
         }
     }
 
@@ -113,7 +190,7 @@ mod tests {
 
     #[test]
     fn datagrams_arrive_late_and_in_order() {
-        let mut shaper = Shaper::new(network(0.0, 50, 20), 7);
+        let mut shaper = Shaper::out(network(0.0, 50, 20), 7);
         let arrived = arrivals(&mut shaper, 200);
         assert_eq!(arrived.len(), 200);
         assert!(arrived.is_sorted_by_key(|(index, _)| *index));
@@ -129,7 +206,7 @@ mod tests {
     #[test]
     fn the_same_seed_loses_the_same_datagrams() {
         let lost = |seed| {
-            let arrived = arrivals(&mut Shaper::new(network(0.3, 0, 0), seed), 250);
+            let arrived = arrivals(&mut Shaper::out(network(0.3, 0, 0), seed), 250);
             assert!((120..230).contains(&arrived.len()), "{}", arrived.len());
             arrived
                 .into_iter()
@@ -142,11 +219,46 @@ mod tests {
 
     #[test]
     fn nothing_comes_before_its_time() {
-        let mut shaper = Shaper::new(network(0.0, 10, 0), 0);
+        let mut shaper = Shaper::out(network(0.0, 10, 0), 0);
         let now = Instant::now();
         shaper.handle(now, 0, ([127, 0, 0, 1], 1).into(), b"x");
         assert_eq!(shaper.due(), Some(now + Duration::from_millis(10)));
         assert!(shaper.poll(now + Duration::from_millis(9)).is_none());
         assert!(shaper.poll(now + Duration::from_millis(10)).is_some());
+    }
+    #[test]
+    fn a_link_carries_its_rate_and_less_while_it_is_squeezed() {
+        let link = Network {
+            rate: Some("800k".parse().expect("a rate")),
+            squeeze: Some(Squeeze {
+                rate: "80k".parse().expect("a rate"),
+                after: Duration::from_secs(1),
+                length: Duration::from_secs(2),
+            }),
+            ..network(0.0, 0, 0)
+        };
+        let window = Window::default();
+        let mut shaper = Shaper::back(link, window.clone(), 0);
+        window.begin();
+        let begun = *window.0.get().expect("it has begun");
+        let remote = ([127, 0, 0, 1], 1).into();
+        // A datagram of 1,000 bytes each 5 ms: twice what the link carries, 20 times while it is squeezed.
+        for n in 0..1_000 {
+            let now = begun + Duration::from_millis(5 * n);
+            shaper.handle(now, n * 5, remote, &[0; 1_000]);
+        }
+        let mut by_second = [0_u64; 6];
+        let mut latest = Duration::ZERO;
+        while let Some(held) = shaper.poll(begun + Duration::from_secs(10)) {
+            let arrived = (held.due - begun).as_secs() as usize;
+            by_second[arrived.min(5)] += 1;
+            latest = latest.max(held.delay);
+        }
+        assert!((98..=102).contains(&by_second[0]), "{by_second:?}");
+        assert!((8..=30).contains(&by_second[1]), "{by_second:?}");
+        assert!((9..=11).contains(&by_second[2]), "{by_second:?}");
+        assert!((98..=102).contains(&by_second[4]), "{by_second:?}");
+        // The queue, and one datagram's own time on the slow link.
+        assert!(latest <= Duration::from_millis(200 + 100), "{latest:?}");
     }
 }

@@ -14,7 +14,7 @@ use super::participant::attend;
 use super::plan::{Role, Seat};
 use super::world::{Attendance, Notice, World};
 use crate::report::model::Joins;
-use crate::scenario::{Churn, ChurnWho, Scenario};
+use crate::scenario::{Churn, Scenario};
 
 /// See the module.
 pub(super) struct Crowd {
@@ -164,12 +164,7 @@ impl Crowd {
         let now = Instant::now();
         let may_leave = |taken: &Taken| {
             let stayed = matches!(taken.state, State::In { since } if now >= since + churn.stay);
-            stayed
-                && match churn.who {
-                    ChurnWho::Subscribers => taken.seat.role == Role::Subscriber,
-                    ChurnWho::Publishers => taken.seat.role == Role::Publisher,
-                    ChurnWho::All => true,
-                }
+            stayed && churn.who.includes(taken.seat.role == Role::Publisher)
         };
         let indexes = self
             .seats

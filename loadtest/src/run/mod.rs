@@ -32,7 +32,7 @@ use self::summary::Outcome;
 use self::world::{Attendance, Notice, Phase, World};
 use crate::engine::str0m::Str0mEngine;
 use crate::engine::webrtc::WebrtcEngine;
-use crate::engine::{Collector, Engine};
+use crate::engine::{Collector, Engine, Window};
 use crate::process::{ProcessError, raise_file_limit};
 use crate::report::model::Report;
 use crate::scenario::{EngineKind, Scenario};
@@ -139,6 +139,7 @@ pub async fn run(
         next_track: AtomicU32::new(0),
         phase: phase_of_participants,
         notices,
+        window: Window::default(),
         started: Instant::now(),
     });
     let mut course = Course {
@@ -278,6 +279,7 @@ impl Course<'_> {
             return;
         }
         self.sampler.begin();
+        self.world.window.begin();
         self.phase.send_replace(Phase::Measuring);
         self.pass(duration, Phase::Measuring).await;
         self.sampler.end(self.crowd.present());

@@ -119,7 +119,11 @@ async fn visit(
     let setup = ParticipantSetup {
         identity: identity.clone(),
         local: world.local,
-        network: world.scenario.network,
+        network: world
+            .scenario
+            .network
+            .filter(|network| network.who.includes(seat.role == Role::Publisher)),
+        window: world.window.clone(),
         seed,
         messages: seat.messages(&world.scenario, || {
             world.next_track.fetch_add(1, Ordering::Relaxed)

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::directory::Directory;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Window};
 use crate::report::model::Rejoin;
 use crate::scenario::Scenario;
 use crate::signal::{Address, Keys, Next, SignalError};
@@ -27,6 +27,7 @@ pub(super) struct World {
     pub(super) next_track: AtomicU32,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) notices: UnboundedSender<(Attendance, Notice)>,
+    pub(super) window: Window,
     /// Turns of talkers count from here.
     pub(super) started: Instant,
 }

@@ -12,7 +12,7 @@ pub struct BuiltIn {
 }
 
 /// All of them.
-pub const BUILT_IN: [BuiltIn; 6] = [
+pub const BUILT_IN: [BuiltIn; 7] = [
     BuiltIn {
         name: "audio",
         toml: include_str!("../../scenarios/audio.toml"),
@@ -36,6 +36,10 @@ pub const BUILT_IN: [BuiltIn; 6] = [
     BuiltIn {
         name: "games",
         toml: include_str!("../../scenarios/games.toml"),
+    },
+    BuiltIn {
+        name: "thin-link",
+        toml: include_str!("../../scenarios/thin-link.toml"),
     },
 ];
 

@@ -4,7 +4,7 @@
 
 use super::{
     mistake::Mistake,
-    model::{ChurnWho, EngineKind, Scenario},
+    model::{EngineKind, Scenario, Who},
     section::Section,
 };
 
@@ -147,14 +147,10 @@ fn layers(scenario: &Scenario, root: &Section<'_>) {
 
 fn changes(scenario: &Scenario, root: &Section<'_>) {
     if let Some(churn) = scenario.churn {
-        let leaves = match churn.who {
-            ChurnWho::Subscribers => scenario.subscribers,
-            ChurnWho::Publishers => scenario.publishers,
-            ChurnWho::All => scenario.participants_per_room(),
-        };
-        if leaves == 0 {
-            root.mistake_at("churn.who", "nobody of that kind takes part");
-        }
+        somebody(scenario, root, "churn.who", churn.who);
+    }
+    if let Some(network) = scenario.network {
+        somebody(scenario, root, "network.who", network.who);
     }
     if scenario.layer_changes.is_some() {
         let layers = scenario
@@ -172,6 +168,14 @@ fn changes(scenario: &Scenario, root: &Section<'_>) {
                 "nobody asks for a size: needs subscribe.adaptive = true",
             );
         }
+    }
+}
+
+fn somebody(scenario: &Scenario, root: &Section<'_>, key: &str, who: Who) {
+    let publishers = who.includes(true) && scenario.publishers > 0;
+    let subscribers = who.includes(false) && scenario.subscribers > 0;
+    if !publishers && !subscribers {
+        root.mistake_at(key, "nobody of that kind takes part");
     }
 }
 

@@ -196,6 +196,37 @@ pub const KEYS: &[KeyDoc] = &[
         "Added at random on top, from zero to this, each way.",
     ),
     key(
+        "network.rate",
+        "what comes",
+        "Bits per second that the link carries toward the participant: `\"3M\"`.",
+    ),
+    key(
+        "network.queue",
+        "\"200ms\"",
+        "What would wait longer for its turn on such a link is lost.",
+    ),
+    key(
+        "network.who",
+        "\"all\"",
+        "Whose network it is: `subscribers`, `publishers` or `all`.",
+    ),
+    key(
+        "network.squeeze",
+        "never",
+        "A time during which the link carries less toward the participant.",
+    ),
+    key(
+        "network.squeeze.rate",
+        "required",
+        "Bits per second meanwhile.",
+    ),
+    key(
+        "network.squeeze.after",
+        "\"0s\"",
+        "When it begins, from the beginning of the measured window.",
+    ),
+    key("network.squeeze.length", "\"10s\"", "How long it lasts."),
+    key(
         "thresholds.max_lost",
         "",
         "Share of packets that never came, of those expected.",

@@ -159,12 +159,12 @@ pub struct Churn {
     /// Nobody leaves sooner after joining.
     pub stay: Duration,
     /// Who leaves.
-    pub who: ChurnWho,
+    pub who: Who,
 }
 
-/// Who leaves.
+/// Whom something concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChurnWho {
+pub enum Who {
     /// Those who only subscribe.
     Subscribers,
     /// Those who publish.
@@ -189,6 +189,37 @@ pub struct Network {
     pub delay: Duration,
     /// Added at random on top of `delay`, from zero to this, each way.
     pub jitter: Duration,
+    /// Bits per second that the link carries toward the participant; `None`: what comes.
+    pub rate: Option<Bitrate>,
+    /// What would wait longer for its turn on such a link is lost.
+    pub queue: Duration,
+    /// A time during which the link carries less.
+    pub squeeze: Option<Squeeze>,
+    /// Whose network it is.
+    pub who: Who,
+}
+
+/// A time during which a link carries less toward the participant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Squeeze {
+    /// Bits per second meanwhile.
+    pub rate: Bitrate,
+    /// When it begins, from the beginning of the measured window.
+    pub after: Duration,
+    /// How long it lasts.
+    pub length: Duration,
+}
+
+impl Who {
+    /// Whether somebody who publishes, or one who only subscribes, is one of them.
+    #[must_use]
+    pub fn includes(self, publishes: bool) -> bool {
+        match self {
+            Self::Subscribers => !publishes,
+            Self::Publishers => publishes,
+            Self::All => true,
+        }
+    }
 }
 
 /// What must hold for the run to pass. `None`: not asked.

@@ -3,6 +3,7 @@
 //! Owns those. What single values cannot show is `super::check`'s. Each key is described in
 //! `super::keys`; a test compares the two.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{
@@ -17,13 +18,16 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const MOST: u32 = 10_000;
 /// Most layers of simulcast: what browsers send.
 const MOST_LAYERS: usize = 3;
+/// What a pretended link carries.
+const LINKS: RangeInclusive<Bitrate> =
+    Bitrate::from_bps(10_000)..=Bitrate::from_bps(10_000_000_000);
 
 impl Word for EngineKind {
     const WORDS: &'static [(&'static str, Self)] =
         &[("str0m", Self::Str0m), ("webrtc", Self::Webrtc)];
 }
 
-impl Word for ChurnWho {
+impl Word for Who {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("subscribers", Self::Subscribers),
         ("publishers", Self::Publishers),
@@ -172,7 +176,7 @@ fn churn(mut section: Section<'_>) -> Churn {
     let churn = Churn {
         per_minute: section.required_in("per_minute", 0.1..=100_000.0),
         stay: section.value_in("stay", 5 * SECOND, Duration::ZERO..=HOUR),
-        who: section.value("who", ChurnWho::All),
+        who: section.value("who", Who::All),
     };
     section.finish();
     churn
@@ -191,9 +195,23 @@ fn network(mut section: Section<'_>) -> Network {
         loss: section.value_in("loss", Share::NONE, Share::NONE..=Share::from_ratio(0.9)),
         delay: section.value_in("delay", Duration::ZERO, Duration::ZERO..=10 * SECOND),
         jitter: section.value_in("jitter", Duration::ZERO, Duration::ZERO..=10 * SECOND),
+        rate: section.optional_in("rate", LINKS),
+        queue: section.value_in("queue", SECOND / 5, Duration::ZERO..=10 * SECOND),
+        squeeze: section.table("squeeze").map(squeeze),
+        who: section.value("who", Who::All),
     };
     section.finish();
     network
+}
+
+fn squeeze(mut section: Section<'_>) -> Squeeze {
+    let squeeze = Squeeze {
+        rate: section.required_in("rate", LINKS),
+        after: section.value_in("after", Duration::ZERO, Duration::ZERO..=24 * HOUR),
+        length: section.value_in("length", 10 * SECOND, SECOND / 10..=24 * HOUR),
+    };
+    section.finish();
+    squeeze
 }
 
 fn thresholds(mut section: Section<'_>) -> Thresholds {

@@ -348,6 +348,13 @@ per_minute = 6
 loss = "2.5%"
 delay = "40ms"
 jitter = "7ms"
+rate = "3M"
+queue = "150ms"
+who = "subscribers"
+[network.squeeze]
+rate = "500k"
+after = "5s"
+length = "10s"
 [thresholds]
 max_lost = "0.1%"
 min_decodable_frames = "99.95%"
@@ -423,7 +430,7 @@ fn a_name_that_is_neither_built_in_nor_a_file_lists_the_built_ins() {
     let error = Scenario::load("webinra", &[]).expect_err("unknown");
     assert_eq!(
         error.to_string(),
-        "there is no scenario \"webinra\": neither a file nor one of audio, meeting, webinar, churn, large-room, games"
+        "there is no scenario \"webinra\": neither a file nor one of audio, meeting, webinar, churn, large-room, games, thin-link"
     );
     let error = Scenario::load("./nowhere.toml", &[]).expect_err("no file");
     assert_eq!(error.to_string(), "cannot read ./nowhere.toml");

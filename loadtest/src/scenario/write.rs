@@ -85,6 +85,17 @@ impl Scenario {
             text.string("loss", network.loss);
             text.string("delay", format_duration(network.delay));
             text.string("jitter", format_duration(network.jitter));
+            if let Some(rate) = network.rate {
+                text.string("rate", rate);
+            }
+            text.string("queue", format_duration(network.queue));
+            text.string("who", network.who.word());
+            if let Some(squeeze) = network.squeeze {
+                text.table("[network.squeeze]");
+                text.string("rate", squeeze.rate);
+                text.string("after", format_duration(squeeze.after));
+                text.string("length", format_duration(squeeze.length));
+            }
         }
     }
 }

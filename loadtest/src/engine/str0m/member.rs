@@ -293,6 +293,7 @@ impl Member {
         TransportSetup {
             local: self.setup.local,
             network: self.setup.network,
+            window: self.setup.window.clone(),
             seed: self
                 .setup
                 .seed

@@ -60,6 +60,7 @@ impl Publisher {
         messages: Option<Messages>,
         now: Instant,
     ) -> Result<(Self, String), EngineError> {
+        let seed = setup.seed;
         let mut transport = Transport::open(setup, Self::config(&tracks), now)?;
         let mut streams = Vec::new();
         let mut api = transport.rtc().sdp_api();
@@ -70,7 +71,7 @@ impl Publisher {
             };
             let cid = Some(track.cid.clone());
             let mid = api.add_media(kind, Direction::SendOnly, cid.clone(), cid, simulcast);
-            streams.extend(streams_of(track, mid, setup.seed, now));
+            streams.extend(streams_of(track, mid, seed, now));
         }
         let messages = messages.map(|messages| MessageSender::declare(&mut api, messages, now));
         let (offer, pending) = api

@@ -11,7 +11,7 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig, RtcError};
 
 use super::provider;
 use super::socket::{ReadBuffers, Socket};
-use crate::engine::shaper::Shaper;
+use crate::engine::shaper::{Shaper, Window};
 use crate::engine::{EngineError, unix_ns};
 use crate::scenario::Network;
 
@@ -31,12 +31,14 @@ pub(super) struct Transport {
 }
 
 /// What a transport is opened with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct TransportSetup {
     /// Our address.
     pub(super) local: IpAddr,
     /// Network to pretend.
     pub(super) network: Option<Network>,
+    /// That the network's changes count from.
+    pub(super) window: Window,
     /// Of what is random in it.
     pub(super) seed: u64,
 }
@@ -69,8 +71,8 @@ impl Transport {
         rtc.add_local_candidate(candidate);
         let network = setup.network.map(|network| {
             Box::new([
-                Shaper::new(network, setup.seed),
-                Shaper::new(network, setup.seed.wrapping_add(1)),
+                Shaper::out(network, setup.seed),
+                Shaper::back(network, setup.window, setup.seed.wrapping_add(1)),
             ])
         });
         Ok(Self {

@@ -18,17 +18,18 @@ use webrtc::runtime::{
 };
 
 use super::lock;
-use crate::engine::shaper::Shaper;
+use crate::engine::shaper::{Shaper, Window};
 use crate::scenario::Network;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The runtime for a participant's stack.
-pub(super) fn runtime(network: Option<Network>, seed: u64) -> Arc<dyn Runtime> {
+pub(super) fn runtime(network: Option<Network>, window: &Window, seed: u64) -> Arc<dyn Runtime> {
     match network {
         None => Arc::new(TokioRuntime),
         Some(network) => Arc::new(ShapedRuntime {
             network,
+            window: window.clone(),
             seed: AtomicU64::new(seed),
         }),
     }
@@ -38,6 +39,7 @@ pub(super) fn runtime(network: Option<Network>, seed: u64) -> Arc<dyn Runtime> {
 #[derive(Debug)]
 struct ShapedRuntime {
     network: Network,
+    window: Window,
     /// Of the next direction of a socket.
     seed: AtomicU64,
 }
@@ -51,8 +53,8 @@ impl Runtime for ShapedRuntime {
         let seed = self.seed.fetch_add(2, Ordering::Relaxed);
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         let link = Link {
-            out: Shaper::new(self.network, seed),
-            back: Shaper::new(self.network, seed.wrapping_add(1)),
+            out: Shaper::out(self.network, seed),
+            back: Shaper::back(self.network, self.window.clone(), seed.wrapping_add(1)),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
             reader: None,
@@ -232,7 +234,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::scenario::Share;
+    use crate::scenario::{Share, Who};
 
     #[tokio::test]
     async fn datagrams_pass_after_the_delay_even_when_nothing_comes_back() {
@@ -240,8 +242,12 @@ mod tests {
             loss: Share::from_ratio(0.0),
             delay: Duration::from_millis(20),
             jitter: Duration::ZERO,
+            rate: None,
+            queue: Duration::ZERO,
+            squeeze: None,
+            who: Who::All,
         };
-        let runtime = runtime(Some(network), 1);
+        let runtime = runtime(Some(network), &Window::default(), 1);
         let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
         let far = bind();
         far.set_nonblocking(true).expect("a setting");

@@ -84,7 +84,7 @@ impl Transport {
             .seed
             .wrapping_mul(4)
             .wrapping_add(purpose.target as u64 * 2);
-        let runtime: Arc<dyn Runtime> = network::runtime(setup.network, seed);
+        let runtime: Arc<dyn Runtime> = network::runtime(setup.network, &setup.window, seed);
         let settings = SettingEngineBuilder::new()
             .with_include_loopback_candidate(true)
             .build();
