@@ -140,6 +140,11 @@ impl Servers {
     pub(crate) async fn stop_leader(&self) -> Stopped<'_> {
         let member = &self.members[self.leader().await];
         signal(&member.child, "-STOP");
+        let deadline = Instant::now() + PATIENCE;
+        while !is_stopped(member.child.id()) {
+            assert!(Instant::now() < deadline, "etcd does not stop");
+            sleep(Duration::from_millis(1)).await;
+        }
         Stopped(member)
     }
 }
@@ -151,6 +156,18 @@ impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         signal(&self.0.child, "-CONT");
     }
+}
+
+/// Whether none of its threads runs any more: on a busy machine they go on for a while after the signal. proc(5) has the
+/// state behind the name, which stands in parentheses.
+fn is_stopped(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("a process");
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit(") ")
+            .next()
+            .is_none_or(|state| state.starts_with('T'))
+    })
 }
 
 fn signal(child: &Child, name: &str) {
