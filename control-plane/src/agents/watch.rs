@@ -152,7 +152,7 @@ async fn follow_rooms_once(hub: &Arc<Hub>) -> Result<(), CallError> {
         match kind {
             Event::RoomStarted(_) => {
                 let wishes = cluster.wishes(&room).await?;
-                hub.change(|board, now| board.on_room(now, room, wishes, Vec::new()));
+                hub.change(|board, now| board.on_room(now, room, wishes, None));
             }
             Event::RoomEnded(ended) if !ended.moved => {
                 hub.change(|board, _| board.on_room_ended(&room.id));
@@ -189,7 +189,7 @@ async fn learn(hub: &Arc<Hub>, cluster: &Arc<Cluster>) -> Result<(), CallError> 
         let Ok(Reply::Participants(found)) = cluster.command(&room.name, list).await else {
             continue;
         };
-        hub.change(|board, now| board.on_room(now, room, wishes, found.participants));
+        hub.change(|board, now| board.on_room(now, room, wishes, Some(found.participants)));
     }
     Ok(())
 }

@@ -112,8 +112,8 @@ struct Room {
     info: v1::Room,
     /// Of its settings.
     wishes: Vec<v1::AgentWish>,
-    /// Dispatches whose agent was in the room before anybody looked after its job.
-    served: BTreeSet<String>,
+    /// Dispatches whose agent was in the room before anybody looked after its job, and which participants that are.
+    served: BTreeMap<String, BTreeSet<String>>,
     members: BTreeMap<String, Member>,
     /// By the name of the slot.
     jobs: BTreeMap<String, Job>,
@@ -187,13 +187,13 @@ impl Board {
         self.stored = Stored::default();
     }
 
-    /// A room lives, with the wishes of its settings and who is in it so far.
+    /// A room lives, with the wishes of its settings and, where that is known, who is in it.
     pub(crate) fn on_room(
         &mut self,
         now: Now,
         info: v1::Room,
         wishes: Vec<v1::AgentWish>,
-        participants: Vec<v1::Participant>,
+        here: Option<Vec<v1::Participant>>,
     ) -> Vec<Act> {
         let id = info.id.clone();
         let mut acts = Vec::new();
@@ -207,7 +207,7 @@ impl Board {
                 .map(|room| room.info.id.clone());
             acts.extend(before.into_iter().flat_map(|id| self.on_room_ended(&id)));
             let room = Room {
-                served: self.served(&info, &wishes, &participants),
+                served: self.served(&info, &wishes, here.as_deref().unwrap_or_default()),
                 info,
                 wishes,
                 members: BTreeMap::new(),
@@ -215,8 +215,9 @@ impl Board {
             };
             self.rooms.insert(id.clone(), room);
         }
-        if let Some(room) = self.rooms.get_mut(&id) {
-            for participant in participants {
+        if let (Some(room), Some(here)) = (self.rooms.get_mut(&id), here) {
+            room.keep(&here);
+            for participant in here {
                 let is_publisher = !participant.tracks.is_empty();
                 room.add(participant, is_publisher);
             }
@@ -261,9 +262,10 @@ impl Board {
     /// A participant left.
     pub(crate) fn on_left(&mut self, now: Now, room_id: &str, participant_id: &str) -> Vec<Act> {
         let room = self.rooms.get_mut(room_id);
-        match room.and_then(|room| room.members.remove(participant_id)) {
-            Some(_) => self.settle(now, room_id),
-            None => Vec::new(),
+        if room.is_some_and(|room| room.remove(participant_id)) {
+            self.settle(now, room_id)
+        } else {
+            Vec::new()
         }
     }
 
@@ -362,7 +364,7 @@ impl Board {
                 _ => wanted,
             };
             let whom = whom.flatten().map(|member| &member.info);
-            let is_served = served.contains(&job.dispatch_id) && job.kind == Kind::Room;
+            let is_served = served.contains_key(&job.dispatch_id) && job.kind == Kind::Room;
             job.advance(&mut desk, wanted.map(|wanted| (wanted, whom)), is_served)
         });
         desk.send_back();
@@ -375,20 +377,22 @@ impl Board {
         info: &v1::Room,
         wishes: &[v1::AgentWish],
         participants: &[v1::Participant],
-    ) -> BTreeSet<String> {
-        let is_agent = |p: &&v1::Participant| p.kind() == v1::ParticipantKind::Agent;
-        let name = |p: &v1::Participant| p.attributes.get(AGENT_NAME).cloned().unwrap_or_default();
-        let here: BTreeSet<String> = participants.iter().filter(is_agent).map(name).collect();
+    ) -> BTreeMap<String, BTreeSet<String>> {
+        let mut here: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for agent in participants {
+            if agent.kind() == v1::ParticipantKind::Agent {
+                let name = agent.attributes.get(AGENT_NAME).map_or("", String::as_str);
+                here.entry(name).or_default().insert(agent.id.clone());
+            }
+        }
+        let jobs = &self.stored.jobs;
         wanted(info, wishes, &BTreeMap::new())
             .into_iter()
-            .filter(|wanted| here.contains(&wanted.agent.agent_name))
-            .filter(|wanted| {
-                !self
-                    .stored
-                    .jobs
-                    .contains_key(&wanted.slot(&info.id, Kind::Room, None))
+            .filter(|wanted| !jobs.contains_key(&wanted.slot(&info.id, Kind::Room, None)))
+            .filter_map(|wanted| {
+                let agents = here.get(wanted.agent.agent_name.as_str())?;
+                Some((wanted.id, agents.clone()))
             })
-            .map(|wanted| wanted.id)
             .collect()
     }
 }
@@ -438,6 +442,29 @@ impl Room {
         };
         self.members.insert(member.info.id.clone(), member);
         true
+    }
+
+    /// Forgets a participant; whether that changes anything.
+    fn remove(&mut self, id: &str) -> bool {
+        let before = self.served.len();
+        self.served.retain(|_, agents| {
+            agents.remove(id);
+            !agents.is_empty()
+        });
+        self.members.remove(id).is_some() || self.served.len() < before
+    }
+
+    /// These are in it: forgets all others, whose leaving was missed.
+    fn keep(&mut self, here: &[v1::Participant]) {
+        let here: BTreeSet<&str> = here
+            .iter()
+            .map(|participant| participant.id.as_str())
+            .collect();
+        self.members.retain(|id, _| here.contains(id.as_str()));
+        self.served.retain(|_, agents| {
+            agents.retain(|id| here.contains(id.as_str()));
+            !agents.is_empty()
+        });
     }
 
     /// Makes the jobs for which there is a worker: one for the room, or one for each publisher or participant.

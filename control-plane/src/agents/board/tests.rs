@@ -125,7 +125,7 @@ impl World {
         };
         for n in 0..self.boards.len() {
             self.at(n, |board, now| {
-                board.on_room(now, info.clone(), wishes.to_vec(), here.to_vec())
+                board.on_room(now, info.clone(), wishes.to_vec(), Some(here.to_vec()))
             });
         }
     }
@@ -565,6 +565,25 @@ fn an_agent_that_is_there_already_is_not_asked_for() {
     world.come_back(0, 1, &["AJ_1_0_r-x"]);
     world.silence();
     assert_eq!(world.record().job.as_ref().expect("a job").id, "AJ_1_0_r-x");
+}
+
+/// As when the worker of an agent died while no other was there: nobody remembers its job.
+#[test]
+fn an_agent_that_was_there_already_is_followed_by_another() {
+    let mut agent = person("PA_2", v1::ParticipantKind::Agent);
+    agent.attributes.insert(AGENT_NAME.into(), String::new());
+    for is_heard in [true, false] {
+        let mut world = World::new(1);
+        world.begin(&[], std::slice::from_ref(&agent));
+        world.register(0, 1, "", ROOM);
+        world.silence();
+        if is_heard {
+            world.at(0, |board, now| board.on_left(now, "RM_1", "PA_2"));
+        } else {
+            world.begin(&[], &[]);
+        }
+        world.given(0, 1);
+    }
 }
 
 #[test]
