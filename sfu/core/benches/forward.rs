@@ -25,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mimalloc::MiMalloc;
 use support::{
     client::Takes,
     fanout::{Cast, Fanout, Flow, Sample},
@@ -32,6 +33,10 @@ use support::{
     millis, report, seconds,
     stage::Stage,
 };
+
+/// As in the programs.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A room, and how media flows in it.
 struct Scenario {

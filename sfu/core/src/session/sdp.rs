@@ -1,8 +1,6 @@
 //! The few facts of a session description that the engine does not tell, and the few lines we write
 //! differently. Owns no state; everything else of SDP is the engine's (RFC 8829, RFC 8866).
 
-use std::fmt::Write as _;
-
 use str0m::IceCreds;
 
 use crate::Limits;
@@ -121,16 +119,19 @@ pub(crate) fn receiving_only(offer: &str) -> String {
 
 /// A description with other directions (RFC 8866 section 6.7).
 fn with_direction(sdp: &str, change: impl Fn(&str) -> &str) -> String {
-    map_lines(sdp, |_, line, out| match line.strip_prefix("a=") {
-        Some(attribute) => push(out, &format!("a={}", change(attribute))),
-        None => push(out, line),
+    map_lines(sdp, |line, out| {
+        let Some(attribute) = line.strip_prefix("a=") else {
+            return push(out, line);
+        };
+        out.push_str("a=");
+        push(out, change(attribute));
     })
 }
 
 /// A description of a client without its candidates. We check nothing (ICE-lite) and find a client by its
 /// own checks, so that candidates would only make pairs to look through.
 pub(crate) fn without_candidates(text: &str) -> String {
-    map_lines(text, |_, line, out| {
+    map_lines(text, |line, out| {
         if !line.starts_with("a=candidate:") {
             push(out, line);
         }
@@ -152,7 +153,7 @@ pub(crate) fn with_whole_formats(offer: &str) -> String {
         .filter(is_h264)
         .map(|(pt, _)| pt)
         .collect();
-    map_lines(offer, |_, line, out| {
+    map_lines(offer, |line, out| {
         let lacks_channels =
             format(line).is_some_and(|(_, codec)| codec.eq_ignore_ascii_case("opus/48000"));
         let parameters = line
@@ -165,7 +166,8 @@ pub(crate) fn with_whole_formats(offer: &str) -> String {
             (_, true) => ";packetization-mode=1",
             _ => "",
         };
-        push(out, &format!("{line}{added}"));
+        out.push_str(line);
+        push(out, added);
     })
 }
 
@@ -175,7 +177,7 @@ pub(crate) fn with_whole_formats(offer: &str) -> String {
 /// numbers: some encoders read no more than 16 characters of them.
 pub(crate) fn with_credentials(text: &str, ours: Option<(&IceCreds, &IceCreds)>) -> String {
     let mut foundations: Vec<String> = Vec::new();
-    map_lines(text, |_, line, out| {
+    map_lines(text, |line, out| {
         if let Some(candidate) = line.strip_prefix("a=candidate:") {
             let mut words: Vec<&str> = candidate.split(' ').skip(1).collect();
             if let Some(at) = words.iter().position(|word| *word == "ufrag") {
@@ -222,7 +224,7 @@ pub(crate) enum StreamName {
 /// the first name of a section for ever, while we use a section for one track after another, and knows
 /// none of our streams.
 pub(crate) fn with_stream_names(offer: &str, name_of: impl Fn(&str) -> StreamName) -> String {
-    map_lines(offer, |mid, line, out| {
+    map_section_lines(offer, |mid, line, out| {
         let is_name = line.starts_with("a=msid:");
         let is_ssrc = line.starts_with("a=ssrc:") || line.starts_with("a=ssrc-group:");
         if !is_ssrc && !is_name {
@@ -272,27 +274,27 @@ pub(crate) fn with_opus_options(
     answer: &str,
     options_of: impl Fn(&str) -> Option<OpusOptions>,
 ) -> String {
-    map_lines(answer, |mid, line, out| {
+    map_section_lines(answer, |mid, line, out| {
         let options = mid
             .filter(|_| line.starts_with("a=fmtp:") && line.contains("useinbandfec"))
             .and_then(&options_of);
-        let mut line = line.to_owned();
+        out.push_str(line);
         if let Some(OpusOptions { dtx, stereo }) = options {
             if dtx && !line.contains("usedtx") {
-                line.push_str(";usedtx=1");
+                out.push_str(";usedtx=1");
             }
             if stereo && !line.contains("stereo") {
-                line.push_str(";stereo=1;sprop-stereo=1");
+                out.push_str(";stereo=1;sprop-stereo=1");
             }
         }
-        push(out, &line);
+        push(out, "");
     })
 }
 
 /// An answer whose sections name the codec asked for first: publishers send the first they are answered
 /// (RFC 8829 section 5.3.1). `codec_of` gives its name in `a=rtpmap`, by mid.
 pub(crate) fn with_codec_first(answer: &str, codec_of: impl Fn(&str) -> Option<String>) -> String {
-    map_lines(answer, |mid, line, out| {
+    map_section_lines(answer, |mid, line, out| {
         let codec = mid.filter(|_| line.starts_with("m=")).and_then(&codec_of);
         match codec.zip(mid) {
             Some((codec, mid)) => push(out, &first(line, &payload_types(answer, mid, &codec))),
@@ -337,32 +339,42 @@ fn first(line: &str, payload_types: &[&str]) -> String {
     [head, &front, &rest].concat().join(" ")
 }
 
-/// Rewrites line by line; the closure is told the mid of the section that the line stands in.
-fn map_lines(sdp: &str, mut map: impl FnMut(Option<&str>, &str, &mut String)) -> String {
-    let mids = section_mids(sdp);
+/// Rewrites line by line.
+fn map_lines(sdp: &str, mut map: impl FnMut(&str, &mut String)) -> String {
     let mut out = String::with_capacity(sdp.len() + 256);
-    let mut section = None;
     for line in sdp.lines() {
-        if line.starts_with("m=") {
-            section = Some(section.map_or(0, |index: usize| index + 1));
-        }
-        let mid = section.and_then(|index| mids.get(index).copied());
-        map(mid, line, &mut out);
+        map(line, &mut out);
     }
     out
 }
 
-/// The mid of each section: `a=mid` stands after lines that want to know it.
-fn section_mids(sdp: &str) -> Vec<&str> {
-    sections(sdp)
-        .into_iter()
-        .map(|section| section.mid)
-        .collect()
+/// The same; the closure is told the mid of the section that the line stands in.
+fn map_section_lines(sdp: &str, mut map: impl FnMut(Option<&str>, &str, &mut String)) -> String {
+    // `a=mid` stands after lines that want to know it.
+    let mut mids: Vec<&str> = Vec::new();
+    for line in sdp.lines() {
+        if line.starts_with("m=") {
+            mids.push("");
+        } else if let (Some(mid), Some(own)) = (mids.last_mut(), line.strip_prefix("a=mid:")) {
+            *mid = own.trim();
+        }
+    }
+    let mut begun = 0;
+    map_lines(sdp, |line, out| {
+        begun += usize::from(line.starts_with("m="));
+        let section = begun.checked_sub(1);
+        map(
+            section.and_then(|index| mids.get(index).copied()),
+            line,
+            out,
+        );
+    })
 }
 
-fn push(out: &mut String, line: &str) {
-    let written = write!(out, "{line}\r\n");
-    debug_assert!(written.is_ok(), "writing to a string cannot fail");
+/// Ends a line with this.
+fn push(out: &mut String, rest: &str) {
+    out.push_str(rest);
+    out.push_str("\r\n");
 }
 
 #[cfg(test)]
