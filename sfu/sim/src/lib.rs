@@ -25,7 +25,7 @@ pub use client::{Client, ClientOptions, DataMessage, DataTo, Stream};
 pub use line::Shaper;
 pub use live::{Live, LiveDatagram};
 pub use media::{SourceId, SourceKind, VideoCodec, VideoSettings};
-pub use network::{Bursts, LinkSettings};
+pub use network::{Bursts, Faults, LinkSettings};
 pub use oracle::{StreamReport, Violation};
 pub use spec::SpecError;
 pub use svc::{LayerFrame, Prediction, Scalability};

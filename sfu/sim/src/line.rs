@@ -15,6 +15,9 @@ pub(crate) struct Line {
     spell: (Duration, bool),
     /// What passed the bottleneck, where that is kept.
     passed: Option<Vec<Passed>>,
+    /// Datagrams that its queue had no room for, and that a burst of losses took.
+    pub(crate) dropped: u64,
+    pub(crate) lost_in_bursts: u64,
 }
 
 /// What passed a bottleneck: when it came, how long that took, and its bytes.
@@ -27,6 +30,8 @@ impl Line {
             dice: Fate(mix(seed)),
             spell: (Duration::ZERO, true),
             passed: None,
+            dropped: 0,
+            lost_in_bursts: 0,
         }
     }
 
@@ -54,7 +59,7 @@ impl Line {
         let loss = self.burst_loss(now, settings.bursts);
         let Some((rate, queue)) = settings.rate else {
             self.bottleneck = None;
-            return (loss <= 0.0 || !fate.chance(loss)).then_some(now);
+            return self.survives(loss, fate).then_some(now);
         };
         let bottleneck = self
             .bottleneck
@@ -63,11 +68,21 @@ impl Line {
         if bottleneck.rate() != rate {
             bottleneck.set_rate(now, rate);
         }
-        let passed = bottleneck.send(now, bytes)?;
+        let Some(passed) = bottleneck.send(now, bytes) else {
+            self.dropped += 1;
+            return None;
+        };
         if let Some(record) = &mut self.passed {
             record.push((now, passed - now, bytes));
         }
-        (loss <= 0.0 || !fate.chance(loss)).then_some(passed)
+        self.survives(loss, fate).then_some(passed)
+    }
+
+    /// Whether a datagram outlives the burst of losses that it comes into.
+    fn survives(&mut self, loss: f64, fate: &mut Fate) -> bool {
+        let is_lost = loss > 0.0 && fate.chance(loss);
+        self.lost_in_bursts += u64::from(is_lost);
+        !is_lost
     }
 
     fn burst_loss(&mut self, now: Duration, bursts: Option<Bursts>) -> f64 {

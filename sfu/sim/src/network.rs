@@ -102,6 +102,11 @@ impl LinkSettings {
         at
     }
 
+    /// Whether next to nothing passes.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.loss > 0.5
+    }
+
     /// Whether all that is sent arrives, in order.
     pub(crate) fn is_perfect(&self) -> bool {
         self.loss <= 0.0 && self.reordering <= 0.0 && self.bursts.is_none() && self.rate.is_none()
@@ -157,6 +162,22 @@ pub(crate) struct Network {
     /// Datagrams sent from one node to another.
     hops: BTreeMap<(usize, usize), u64>,
     pub(crate) lost: u64,
+    /// Of those lost by themselves, and of those that came behind their turn.
+    lost_alone: u64,
+    reordered: u64,
+}
+
+/// What links did to datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Faults {
+    /// Lost by themselves.
+    pub lost: u64,
+    /// Lost with others.
+    pub lost_in_bursts: u64,
+    /// Dropped before a link whose queue was full.
+    pub dropped: u64,
+    /// Arrived behind their turn.
+    pub reordered: u64,
 }
 
 /// IPv4 and UDP.
@@ -180,6 +201,8 @@ impl Network {
             links: BTreeMap::new(),
             hops: BTreeMap::new(),
             lost: 0,
+            lost_alone: 0,
+            reordered: 0,
         }
     }
 
@@ -206,7 +229,9 @@ impl Network {
                 Line::recording(seed ^ which)
             })
             .pass(now, link, letter.bytes.len() + HEADERS, &mut fate);
-        let Some(passed) = passed.filter(|_| !fate.chance(link.loss)) else {
+        let is_lost_alone = passed.is_some() && fate.chance(link.loss);
+        self.lost_alone += u64::from(is_lost_alone);
+        let Some(passed) = passed.filter(|_| !is_lost_alone) else {
             self.lost += 1;
             return;
         };
@@ -215,6 +240,8 @@ impl Network {
             .entry((letter.source, letter.destination))
             .or_default();
         let at = link.arrival(passed, turn, &mut fate);
+        // Who keeps its turn moves it.
+        self.reordered += u64::from(*turn < at);
         let cargo = if to_node {
             Cargo::ToNode(letter)
         } else {
@@ -233,6 +260,20 @@ impl Network {
         link.flat_map(Line::passed)
             .filter(move |(at, ..)| *at >= since)
             .map(|(_, wait, bytes)| (*wait, *bytes))
+    }
+
+    /// What was done to datagrams between clients and nodes up to now.
+    pub(crate) fn faults(&self) -> Faults {
+        let lines = self.links.values();
+        let (lost_in_bursts, dropped) = lines.fold((0, 0), |(bursts, dropped), line| {
+            (bursts + line.lost_in_bursts, dropped + line.dropped)
+        });
+        Faults {
+            lost: self.lost_alone,
+            lost_in_bursts,
+            dropped,
+            reordered: self.reordered,
+        }
     }
 
     /// Sends a datagram between two nodes.

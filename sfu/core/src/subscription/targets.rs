@@ -21,7 +21,7 @@ pub(super) struct TargetFilter {
     /// The newest frame, and its fate: that of most packets.
     newest: Option<(Name, Fate)>,
     /// The last frames, for packets that come late.
-    recent: [Option<(Name, Fate)>; Self::RECENT],
+    recent: [Option<Past>; Self::RECENT],
     next: usize,
     /// The newest frame number, and which of the frames up to it were forwarded: bit `n` the one `n` before.
     forwarded: Option<(u16, u128)>,
@@ -40,6 +40,23 @@ struct Fate {
     is_forwarded: bool,
     /// No frame of the picture is forwarded after it.
     ends_picture: bool,
+}
+
+impl Fate {
+    const LEFT_OUT: Self = Self {
+        is_forwarded: false,
+        ends_picture: false,
+    };
+}
+
+/// A frame that was decided on.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    name: Name,
+    fate: Fate,
+    /// The decode target served with its picture, and the spatial layer of that.
+    target: u8,
+    spatial: u8,
 }
 
 /// How a packet passes.
@@ -68,7 +85,8 @@ impl Passage {
 }
 
 impl TargetFilter {
-    const RECENT: usize = 16;
+    /// Of three spatial layers, half a second.
+    const RECENT: usize = 48;
 
     /// For an encoding that begins with this packet, the first of a keyframe.
     pub(super) fn new(packet: &Packet) -> Self {
@@ -125,34 +143,51 @@ impl TargetFilter {
         }
         let ahead = packet.timestamp.wrapping_sub(self.picture).cast_signed();
         if ahead <= 0
-            && let Some((_, fate)) = self
-                .recent
-                .iter()
-                .flatten()
-                .find(|(known, _)| *known == name)
+            && let Some(past) = self.recent.iter().flatten().find(|past| past.name == name)
         {
-            return *fate;
+            return past.fate;
         }
-        // The target changes between pictures only: the last packet of one is marked as such. A frame that
-        // comes late is judged by what holds now.
+        // The target changes between pictures only: the last packet of one is marked as such.
         if ahead > 0 {
             self.picture = packet.timestamp;
             self.turn(frame, wish);
         }
+        let served = if ahead < 0 {
+            self.served_at(packet.timestamp)
+        } else {
+            Some((self.target, self.layer.0))
+        };
+        let Some((target, spatial)) = served else {
+            return Fate::LEFT_OUT;
+        };
         // What restarts the stream also tells how to read the rest of it.
         let fate = Fate {
-            is_forwarded: frame.restarts || frame.serves & target_bit(self.target) != 0,
-            ends_picture: frame.spatial == self.layer.0,
+            is_forwarded: frame.restarts || frame.serves & target_bit(target) != 0,
+            ends_picture: frame.spatial == spatial,
         };
-        self.learn(frame, fate.is_forwarded);
+        self.learn(frame, fate.is_forwarded, ahead < 0);
         if ahead >= 0 {
             self.newest = Some((name, fate));
         }
         if let Some(slot) = self.recent.get_mut(self.next) {
-            *slot = Some((name, fate));
+            *slot = Some(Past {
+                name,
+                fate,
+                target,
+                spatial,
+            });
         }
         self.next = (self.next + 1) % Self::RECENT;
         fate
+    }
+
+    /// The decode target that was served at a timestamp, and its spatial layer: what was forwarded since may refer
+    /// to a frame that comes late, and others were left out. `None` when that is too long ago.
+    fn served_at(&self, timestamp: u32) -> Option<(u8, u8)> {
+        let ahead = |past: &&Past| past.name.0.wrapping_sub(timestamp).cast_signed();
+        let recent = self.recent.iter().flatten();
+        let before = recent.filter(|past| ahead(past) <= 0).max_by_key(ahead);
+        before.map(|past| (past.target, past.spatial))
     }
 
     /// A picture begins: chooses the decode target.
@@ -210,9 +245,10 @@ impl TargetFilter {
         }
     }
 
-    fn learn(&mut self, frame: &Frame, is_forwarded: bool) {
-        let gain = self.gain(frame);
-        if frame.restarts {
+    /// Of a frame that comes late nothing is gained: what needs it may have been left out since.
+    fn learn(&mut self, frame: &Frame, is_forwarded: bool, is_late: bool) {
+        let gain = if is_late { 0 } else { self.gain(frame) };
+        if frame.restarts && !is_late {
             self.intact = u32::MAX;
             self.is_narrowed = false;
         }
@@ -228,7 +264,7 @@ impl TargetFilter {
         self.forwarded = Some(match self.forwarded {
             None => (number, bit),
             // The count may begin anew, and nothing refers to what was before.
-            Some(_) if frame.restarts => (number, bit),
+            Some(_) if frame.restarts && !is_late => (number, bit),
             Some((newest, known)) => match number.wrapping_sub(newest) {
                 ahead @ 1..0x8000 => (number, known.checked_shl(ahead.into()).unwrap_or(0) | bit),
                 _ => {

@@ -12,13 +12,23 @@ pub(super) struct TemporalFilter {
     open: u8,
     /// The newest frame, and its fate: that of most packets.
     newest: Option<(u32, bool)>,
-    /// Timestamps and fates of the last frames, for packets that come late.
-    recent: [Option<(u32, bool)>; Self::RECENT],
+    /// The last frames, for packets that come late.
+    recent: [Option<Past>; Self::RECENT],
     next: usize,
 }
 
+/// A frame that was decided on.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    timestamp: u32,
+    is_forwarded: bool,
+    /// What [`TemporalFilter::open`] was after it, and which layers were wanted.
+    open: u8,
+    limit: u8,
+}
+
 impl TemporalFilter {
-    const RECENT: usize = 16;
+    const RECENT: usize = 20;
 
     /// For an encoding that begins with a keyframe.
     pub(super) fn new(limit: u8) -> Self {
@@ -40,27 +50,76 @@ impl TemporalFilter {
                 return fate;
             }
             if ahead < 0 {
-                let mut recent = self.recent.iter().flatten();
-                return match recent.find(|(at, _)| *at == timestamp) {
-                    Some((_, fate)) => *fate,
-                    // No packet of this frame came before: judged by what holds now, which it does
-                    // not change.
-                    None => self.passes(&packet.descriptor),
-                };
+                return self.admits_late(packet);
             }
         }
         self.limit = target;
         if packet.is_keyframe {
             self.open = u8::MAX;
         }
-        let fate = self.passes(&packet.descriptor);
+        let fate = packet.descriptor.temporal() <= self.limit
+            && is_decodable(self.open, &packet.descriptor);
         self.learn(&packet.descriptor, fate);
         self.newest = Some((timestamp, fate));
+        self.remember(Past {
+            timestamp,
+            is_forwarded: fate,
+            open: self.open,
+            limit: self.limit,
+        });
+        fate
+    }
+
+    /// Whether a packet passes that comes behind those of a newer frame. Where nothing came of its frame, numbers
+    /// were kept free for it, and what was forwarded since may refer to it: it is judged by what held at its
+    /// place. There it passes, even if it is of a higher layer than wanted, unless only the base layer was and
+    /// is: browsers hold frames of other layers back until a picture comes whose number was kept.
+    fn admits_late(&mut self, packet: &Packet) -> bool {
+        let ahead = |past: &&Past| past.timestamp.wrapping_sub(packet.timestamp).cast_signed();
+        let recent = self.recent.iter().flatten();
+        let before = recent.filter(|past| ahead(past) <= 0).max_by_key(ahead);
+        match before.copied() {
+            Some(past) if past.timestamp == packet.timestamp => past.is_forwarded,
+            Some(past) => {
+                let temporal = packet.descriptor.temporal();
+                let is_wanted = temporal == 0 || past.limit.max(self.limit) > 0;
+                let is_decodable = is_decodable(past.open, &packet.descriptor);
+                let is_forwarded = is_wanted && is_decodable;
+                if is_decodable && !is_wanted {
+                    self.close_from(packet.timestamp, &packet.descriptor);
+                }
+                self.remember(Past {
+                    timestamp: packet.timestamp,
+                    is_forwarded,
+                    ..past
+                });
+                is_forwarded
+            }
+            // So late that what held then is not known.
+            None => {
+                packet.descriptor.temporal() <= self.limit
+                    && is_decodable(self.open, &packet.descriptor)
+            }
+        }
+    }
+
+    /// A frame was left out behind others: what came since is no more open than after one left out in turn.
+    fn close_from(&mut self, timestamp: u32, descriptor: &Descriptor) {
+        let mut open = u8::MAX;
+        close(&mut open, descriptor);
+        self.open &= open;
+        for past in self.recent.iter_mut().flatten() {
+            if past.timestamp.wrapping_sub(timestamp).cast_signed() > 0 {
+                past.open &= open;
+            }
+        }
+    }
+
+    fn remember(&mut self, past: Past) {
         if let Some(slot) = self.recent.get_mut(self.next) {
-            *slot = Some((timestamp, fate));
+            *slot = Some(past);
         }
         self.next = (self.next + 1) % Self::RECENT;
-        fate
     }
 
     /// The highest layer forwarded now.
@@ -70,25 +129,28 @@ impl TemporalFilter {
         self.limit.min(u8::try_from(open).unwrap_or(0))
     }
 
-    fn passes(&self, descriptor: &Descriptor) -> bool {
-        let temporal = descriptor.temporal();
-        if temporal > self.limit {
-            return false;
-        }
-        let is_sync = matches!(descriptor, Descriptor::Vp8(vp8) if vp8.layer_sync);
-        is_sync || self.open >> 1 & below(temporal) == below(temporal)
-    }
-
     fn learn(&mut self, descriptor: &Descriptor, forwarded: bool) {
         let temporal = descriptor.temporal();
         match descriptor {
             Descriptor::Vp8(vp8) if forwarded && vp8.layer_sync => self.open |= bit(temporal),
-            Descriptor::Vp8(vp8) if !forwarded && !vp8.non_reference => {
-                self.open &= !bit(temporal);
-            }
+            _ if !forwarded => close(&mut self.open, descriptor),
             _ => {}
         }
     }
+}
+
+/// Leaves out a frame, which others of its layer may refer to.
+fn close(open: &mut u8, descriptor: &Descriptor) {
+    if matches!(descriptor, Descriptor::Vp8(vp8) if !vp8.non_reference) {
+        *open &= !bit(descriptor.temporal());
+    }
+}
+
+/// Whether the receiver of the layers in `open` has what a frame refers to.
+fn is_decodable(open: u8, descriptor: &Descriptor) -> bool {
+    let temporal = descriptor.temporal();
+    let is_sync = matches!(descriptor, Descriptor::Vp8(vp8) if vp8.layer_sync);
+    is_sync || open >> 1 & below(temporal) == below(temporal)
 }
 
 fn bit(temporal: u8) -> u8 {
@@ -187,11 +249,52 @@ mod tests {
             !filter.admits(&at(290, Delta(2, false)), 7),
             "raised inside the frame"
         );
-        assert!(
-            !filter.admits(&at(140, Delta(1, false)), 7),
-            "late frame, by what holds now"
-        );
         assert!(filter.admits(&at(141, Delta(0, false)), 7));
+    }
+
+    #[test]
+    fn a_late_frame_is_judged_by_what_held_at_its_place() {
+        // frame, wanted layer when it comes, forwarded
+        let mut filter = TemporalFilter::new(7);
+        for (timestamp, frame, target, forwarded) in [
+            (0, Key, 7, true),
+            (60, Delta(1, false), 7, true),
+            // The layer is not wanted any more, but 60 went out and may refer to what comes late.
+            (90, Delta(0, false), 0, true),
+            (20, Delta(1, true), 0, true),
+            (40, Delta(1, false), 0, true),
+            (120, Delta(1, false), 0, false),
+            (180, Delta(0, false), 0, true),
+            // What it refers to was left out.
+            (150, Delta(1, false), 0, false),
+            (151, Delta(2, false), 7, false),
+            (152, Delta(0, false), 0, true),
+            (160, Delta(1, true), 0, false),
+            (40, Delta(1, false), 0, true),
+            (120, Delta(1, false), 7, false),
+            (240, Delta(1, false), 7, false),
+        ] {
+            let packet = packet(timestamp, frame);
+            assert_eq!(filter.admits(&packet, target), forwarded, "{timestamp}");
+        }
+        // Left out late, for only the base was wanted: what refers to it is left out, too.
+        assert!(filter.admits(&packet(270, Key), 0));
+        assert!(filter.admits(&packet(330, Delta(0, false)), 0));
+        assert!(!filter.admits(&packet(300, Delta(1, true)), 0));
+        assert!(!filter.admits(&packet(310, Delta(1, false)), 0));
+        assert!(!filter.admits(&packet(360, Delta(1, false)), 7));
+        assert!(filter.admits(&packet(390, Delta(1, true)), 7));
+        // Two frames of layer 2 that nothing refers to: one left out, one that comes late.
+        let mut spare = packet(500, Delta(2, false));
+        let Descriptor::Vp8(vp8) = &mut spare.descriptor else {
+            panic!("VP8");
+        };
+        vp8.non_reference = true;
+        assert!(filter.admits(&packet(470, Key), 1));
+        assert!(!filter.admits(&spare, 1));
+        assert!(filter.admits(&packet(560, Delta(1, false)), 1));
+        spare.timestamp = 530;
+        assert!(filter.admits(&spare, 1), "its number would be missed");
     }
 
     #[test]

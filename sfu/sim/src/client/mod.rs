@@ -28,7 +28,7 @@ pub use options::ClientOptions;
 pub use receive::Stream;
 
 use crate::{
-    SourceId, StreamReport,
+    LinkSettings, SourceId, StreamReport,
     connection::{Connection, Outgoing},
     world::Clock,
 };
@@ -72,6 +72,8 @@ pub struct Client {
     pub(crate) media_received: u64,
     /// It does itself harm: what it is told is not judged.
     pub(crate) is_waived: bool,
+    /// When its links last ceased to be cut, or became those of another network.
+    pub(crate) restored: Duration,
     pub(crate) takes_any_data: bool,
     pub(crate) violations: Vec<String>,
 }
@@ -111,6 +113,7 @@ impl Client {
             media_sent: 0,
             media_received: 0,
             is_waived: false,
+            restored: Duration::ZERO,
             takes_any_data: false,
             violations: Vec::new(),
             options,
@@ -216,6 +219,25 @@ impl Client {
             .find(|known| known.id == source)?
             .track_id
             .as_deref()
+    }
+
+    /// Its links become others.
+    pub(crate) fn set_links(
+        &mut self,
+        now: Duration,
+        uplink: LinkSettings,
+        downlink: LinkSettings,
+    ) {
+        let was_cut = self.is_cut_off();
+        (self.options.uplink, self.options.downlink) = (uplink, downlink);
+        if was_cut && !self.is_cut_off() {
+            self.restored = now;
+        }
+    }
+
+    /// Whether next to nothing passes one of its links.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.options.uplink.is_cut() || self.options.downlink.is_cut()
     }
 
     /// From now on what is sent may be lost, late or in another order.

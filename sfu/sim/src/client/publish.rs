@@ -161,12 +161,33 @@ impl Client {
             flowing_since: None,
         };
         self.ensure_publisher(clock);
-        let add = AddTrack {
+        self.sources.push(source);
+        self.announce(id);
+    }
+
+    fn announce(&mut self, id: SourceId) {
+        let source = self.sources.iter().find(|source| source.id == id);
+        let add = source.map(|source| AddTrack {
             cid: source.cid.clone(),
             track: Some(source.announcement()),
-        };
-        self.sources.push(source);
-        self.request(Kind::AddTrack(add));
+        });
+        if let Some(add) = add {
+            self.request(Kind::AddTrack(add));
+        }
+    }
+
+    /// The answer to an announcement may have been lost with the control connection: it is made again.
+    pub(super) fn announce_unanswered(&mut self) {
+        let unanswered = |source: &&Source| source.track_id.is_none() && !source.is_gone;
+        let ids: Vec<_> = self
+            .sources
+            .iter()
+            .filter(unanswered)
+            .map(|s| s.id)
+            .collect();
+        for id in ids {
+            self.announce(id);
+        }
     }
 
     /// Opens the publisher's connection with its data channels.

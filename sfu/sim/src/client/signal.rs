@@ -38,6 +38,9 @@ impl Client {
                 if is_first && self.is_player() {
                     self.offer_to_receive();
                 }
+                if matches!(kind, Told::Resumed(_)) {
+                    self.announce_unanswered();
+                }
             }
             Told::Participants(update) => {
                 for participant in &update.participants {
@@ -201,9 +204,12 @@ impl Client {
             .iter_mut()
             .find(|s| s.track_id.as_ref() == Some(&told.track_id))
         else {
-            return self
-                .violations
-                .push(format!("demand for {}, not ours", told.track_id));
+            // Of a track of its own it may not know yet, when the answer was lost.
+            if self.sources.iter().all(|source| source.track_id.is_some()) {
+                self.violations
+                    .push(format!("demand for {}, not ours", told.track_id));
+            }
+            return;
         };
         let steps = told.codecs.iter().flat_map(|codec| &codec.qualities);
         source.demand = steps.map(|step| (step.quality(), step.enabled)).collect();

@@ -2,6 +2,7 @@
 //! it is whole and everything it refers to was decoded. Must not decode.
 
 use super::Arrival;
+use crate::media::{Stamp, Vp8Head};
 
 /// The decoder of one stream.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(super) struct Decoder {
     is_stuck: bool,
     /// Numbers may jump: something was lost just before.
     after_gap: bool,
+    /// Packets without media came in place of what was left out just before.
+    after_filler: bool,
+    /// Bit by temporal layer: a picture that never comes is missing since the newest of the layer.
+    behind_hole: u8,
 }
 
 /// The frame under way.
@@ -60,6 +65,8 @@ impl Decoder {
             is_patchy: false,
             is_stuck: false,
             after_gap: false,
+            after_filler: false,
+            behind_hole: 0,
         }
     }
 
@@ -72,6 +79,11 @@ impl Decoder {
         self.frame = None;
         self.is_patchy = true;
         self.after_gap = true;
+    }
+
+    /// A packet without media has the next number.
+    pub(super) fn on_filler(&mut self) {
+        self.after_filler = true;
     }
 
     /// Whether only a keyframe helps.
@@ -105,7 +117,7 @@ impl Decoder {
                     .violations
                     .push(format!("frame {} has no end", cut.number));
             }
-            let is_decodable = self.begin(arrival, head.picture_id, head.tl0_pic_idx, &mut outcome);
+            let is_decodable = self.begin(arrival, head, &mut outcome);
             self.frame = Some(Frame {
                 number: stamp.frame,
                 encoding: stamp.encoding,
@@ -145,13 +157,8 @@ impl Decoder {
     }
 
     /// Checks the numbers of a frame at its first packet; says whether it can be decoded.
-    fn begin(
-        &mut self,
-        arrival: &Arrival,
-        picture_id: u16,
-        tl0_pic_idx: u8,
-        outcome: &mut Outcome,
-    ) -> bool {
+    fn begin(&mut self, arrival: &Arrival, head: Vp8Head, outcome: &mut Outcome) -> bool {
+        let (picture_id, tl0_pic_idx) = (head.picture_id, head.tl0_pic_idx);
         let stamp = &arrival.stamp;
         let name = format!("frame {} of encoding {}", stamp.frame, stamp.encoding);
         if self
@@ -163,13 +170,7 @@ impl Decoder {
                 .push(format!("{name}: has the timestamp of the frame before"));
         }
         self.timestamp = Some(arrival.timestamp);
-        let expected = self.picture_id.map(|before| (before + 1) & 0x7fff);
-        if !self.after_gap && expected.is_some_and(|expected| expected != picture_id) {
-            outcome
-                .violations
-                .push(format!("{name}: picture id {picture_id}, not {expected:?}"));
-        }
-        self.picture_id = Some(picture_id);
+        self.count_pictures(stamp, head.is_sync, picture_id, outcome, &name);
         let expected = match stamp.temporal {
             0 => self.tl0_pic_idx.map(|before| before.wrapping_add(1)),
             _ => self.tl0_pic_idx,
@@ -215,6 +216,41 @@ impl Decoder {
                 missing.is_none()
             }
         }
+    }
+
+    /// Pictures are counted without a gap but for what was lost, and where packets without media stand for one that
+    /// was left out late. Browsers hold a picture of an upper layer back until all are there that may lie between
+    /// it and what it refers to: it must not follow such a one.
+    fn count_pictures(
+        &mut self,
+        stamp: &Stamp,
+        is_sync: bool,
+        picture_id: u16,
+        outcome: &mut Outcome,
+        name: &str,
+    ) {
+        let expected = self.picture_id.replace(picture_id);
+        let expected = expected.map(|before| (before + 1) & 0x7fff);
+        let is_next = expected.is_none_or(|expected| expected == picture_id);
+        let is_filled = std::mem::take(&mut self.after_filler);
+        if !is_next && !self.after_gap && !is_filled {
+            outcome
+                .violations
+                .push(format!("{name}: picture id {picture_id}, not {expected:?}"));
+        }
+        if !is_next && is_filled && !self.after_gap {
+            self.behind_hole = u8::MAX;
+        }
+        if stamp.is_key || self.after_gap {
+            self.behind_hole = 0;
+        }
+        let layers = (2_u8 << stamp.temporal) - 1;
+        if !stamp.is_key && !is_sync && stamp.temporal > 0 && self.behind_hole & layers != 0 {
+            outcome
+                .violations
+                .push(format!("{name}: waits for a picture that never comes"));
+        }
+        self.behind_hole &= !(1 << stamp.temporal);
     }
 
     fn finish(&mut self, frame: &Frame, temporal: u8, outcome: &mut Outcome, name: &str) {

@@ -172,8 +172,9 @@ impl StreamCheck {
             }
             self.waiting.pop_first();
             self.next = Some(sequence + 1);
-            if let Some(arrival) = media {
-                self.play(&arrival);
+            match media {
+                Some(arrival) => self.play(&arrival),
+                None => self.decoder.on_filler(),
             }
         }
     }

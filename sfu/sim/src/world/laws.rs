@@ -6,18 +6,27 @@ use std::time::Duration;
 use sfu_core::DropReason;
 
 use super::{ClientKey, World};
-use crate::{Violation, media::SourceKind};
+use crate::{LinkSettings, Violation, media::SourceKind};
 
 /// How often the laws are looked at.
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Longest time without a frame while all is well. A layer that is switched off at its source is missed
 /// after 1.5 s, and its successor begins with a keyframe.
-const LIVENESS: Duration = Duration::from_millis(3_000);
+pub(super) const LIVENESS: Duration = Duration::from_millis(3_000);
 
 /// The same on a link so bad that handshakes and keyframes need several attempts.
 const LIVENESS_ON_BAD_LINKS: Duration = Duration::from_secs(15);
 const BAD_LINK: f64 = 0.1;
+
+/// A rate at which a keyframe takes long, in bits per second.
+const NARROW: u64 = 1_000_000;
+
+/// Whether a link is so bad; `bearable` is the share of single losses that is not.
+fn is_bad(link: &LinkSettings, bearable: f64) -> bool {
+    let is_narrow = link.rate.is_some_and(|(rate, _)| rate < NARROW);
+    link.loss > bearable || link.bursts.is_some() || is_narrow
+}
 
 /// Datagrams by what their first bytes say.
 #[derive(Debug, Default, Clone, Copy)]
@@ -75,6 +84,11 @@ impl World {
         }
         self.judge_liveness();
         self.judge_conservation();
+    }
+
+    /// Lets media that should flow stay away for longer: where several things go wrong at once, one waits for another.
+    pub fn bear(&mut self, gap: Duration) {
+        self.liveness = gap;
     }
 
     /// Panics if a law was broken.
@@ -156,7 +170,7 @@ impl World {
     fn judge_liveness(&mut self) {
         let mut stalled = Vec::new();
         for (index, subscriber) in self.clients.iter().enumerate() {
-            let is_cut_off = subscriber.options.downlink.loss > 0.5;
+            let is_cut_off = subscriber.options.downlink.is_cut();
             if subscriber.closed().is_some() || is_cut_off || !subscriber.options.answers_offers {
                 continue;
             }
@@ -177,7 +191,10 @@ impl World {
                     let frame = subscriber
                         .stream(source.id)
                         .and_then(|s| s.check.report.last_at);
+                    // What was asked for on a link that was cut is asked for anew.
+                    let restored = publisher.restored.max(subscriber.restored);
                     let since = flowing.max(wanted).max(frame.unwrap_or_default());
+                    let since = since.max(restored);
                     let gap = self.clock.now.saturating_sub(since);
                     let links = [
                         publisher.options.uplink,
@@ -186,13 +203,14 @@ impl World {
                         subscriber.options.downlink,
                     ];
                     // A lost handshake is sent again after a second, then two, then four.
-                    let bearable = if frame.is_none() { 0.0 } else { BAD_LINK };
-                    let is_bad = links.iter().any(|link| link.loss > bearable);
+                    let has_begun = frame.is_some_and(|frame| frame > restored);
+                    let bearable = if has_begun { BAD_LINK } else { 0.0 };
+                    let is_bad = links.iter().any(|link| is_bad(link, bearable));
                     if gap
                         > (if is_bad {
                             LIVENESS_ON_BAD_LINKS
                         } else {
-                            LIVENESS
+                            self.liveness
                         })
                     {
                         let kind = match source.kind {

@@ -29,7 +29,7 @@ pub use plain::{PlainKey, PlainTold, PlainWay};
 
 use crate::{
     Client, ClientOptions, SourceId, Violation,
-    network::{Cargo, LinkSettings, Network},
+    network::{Cargo, Faults, LinkSettings, Network},
 };
 
 /// Names a client of a world.
@@ -114,6 +114,8 @@ pub struct World {
     sink: Option<(std::net::IpAddr, Vec<Tapped>)>,
     tap: Option<Vec<Tapped>>,
     counts: laws::Counts,
+    /// See [`World::bear`].
+    liveness: Duration,
     violations: Vec<Violation>,
 }
 
@@ -200,6 +202,7 @@ impl World {
             sink: None,
             tap: None,
             counts: laws::Counts::default(),
+            liveness: laws::LIVENESS,
             violations: Vec::new(),
         }
     }
@@ -363,14 +366,16 @@ impl World {
 
     /// Changes the way between a client and the node, both directions.
     pub fn set_link(&mut self, key: ClientKey, link: LinkSettings) {
-        let client = &mut self.clients[key.0];
-        (client.options.uplink, client.options.downlink) = (link, link);
+        let now = self.clock.now;
+        self.clients[key.0].set_links(now, link, link);
         self.note_links();
     }
 
     /// Changes the way from the node to a client.
     pub fn set_downlink(&mut self, key: ClientKey, link: LinkSettings) {
-        self.clients[key.0].options.downlink = link;
+        let now = self.clock.now;
+        let client = &mut self.clients[key.0];
+        client.set_links(now, client.options.uplink, link);
         self.note_links();
     }
 
@@ -394,6 +399,11 @@ impl World {
         passed.map(|(_, bytes)| bytes).sum()
     }
 
+    /// What links between clients and nodes did to datagrams up to now.
+    pub fn faults(&self) -> Faults {
+        self.network.faults()
+    }
+
     /// A client changes its network: from now on it is seen at other addresses, and what is sent to the old
     /// ones is lost.
     pub fn change_network(&mut self, key: ClientKey) {
@@ -405,6 +415,7 @@ impl World {
             self.outside.insert(inside, after);
             self.by_address.insert(after, key);
         }
+        self.clients[key.0].restored = self.clock.now;
         // What it sends meanwhile is missed by all.
         self.clients.iter_mut().for_each(Client::allow_loss);
     }

@@ -234,6 +234,37 @@ fn a_receiver_is_told_which_targets_are_left() {
 }
 
 #[test]
+fn a_picture_that_comes_late_is_judged_by_what_was_wanted_at_its_place() {
+    let (whole, lowest) = ((2, 2), (0, 0));
+    for by_dependencies in [true, false] {
+        let mut source = Source::new("L3T3", by_dependencies);
+        let pictures: Vec<_> = (0..8).map(|n| source.picture(n == 0)).collect();
+        let first = &pictures[0][0].packets[0];
+        let mut filter = TargetFilter::new(first);
+        let mut receiver = Receiver::default();
+        let mut take = |n: usize, wish| receiver.take(&mut filter, &pictures[n], wish);
+        // Those after 3 were overtaken by others, which were forwarded and may refer to it.
+        for (picture, wish, expected) in [
+            (0, whole, "012"),
+            (1, whole, "012"),
+            (2, whole, "012"),
+            (4, whole, "012"),
+            (5, lowest, "-"),
+            (3, lowest, "012"),
+            (7, lowest, "-"),
+            // What was left out at its place stays so.
+            (6, whole, "-"),
+        ] {
+            assert_eq!(
+                take(picture, wish),
+                expected,
+                "{picture}, {by_dependencies}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_packet_that_comes_late_shares_the_fate_of_its_frame() {
     let mut source = Source::new("L2T1", true);
     let pictures: Vec<_> = (0..3).map(|n| source.picture(n == 0)).collect();

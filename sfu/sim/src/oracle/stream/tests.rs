@@ -132,6 +132,31 @@ fn what_the_network_loses_is_no_breach_but_is_counted() {
     assert_eq!(check.report.lost, 1);
 }
 
+#[test]
+fn what_is_left_out_late_is_filled_and_not_waited_for() {
+    let judge = |packets: Vec<Arrival>, left_out: fn(&Arrival) -> bool| {
+        let mut check = StreamCheck::new(SourceKind::Video, true);
+        for arrival in packets {
+            if left_out(&arrival) {
+                check.on_padding(arrival.at, arrival.sequence);
+            } else {
+                check.on_packet(arrival, SystemTime::UNIX_EPOCH);
+            }
+        }
+        check
+    };
+    let lower = judge(arrivals(12), |arrival| arrival.stamp.temporal > 0);
+    assert_eq!(lower.violations, Vec::<String>::new());
+    assert_eq!((lower.report.frames, lower.report.fillers), (6, 12));
+    // The frame of the upper layer after it refers to what stands before the hole.
+    let held = judge(arrivals(12), |arrival| arrival.stamp.frame == 1);
+    let found = held.violations.join("; ");
+    assert!(
+        found.contains("waits for a picture that never comes"),
+        "{found}"
+    );
+}
+
 fn leave_out(arrivals: &mut Vec<Arrival>, at: usize) {
     arrivals.remove(at);
 }
