@@ -112,6 +112,7 @@ impl Rewriter {
         let segment = self.segment.as_mut()?;
         segment.frames.drop(packet);
         let sequence = segment.sequences.drop(packet.sequence)?;
+        self.next_sequence = self.next_sequence.max(sequence.saturating_add(1));
         Some(Rewritten {
             sequence,
             timestamp: packet.timestamp.wrapping_add(segment.timestamp),

@@ -282,3 +282,16 @@ fn numbers_that_make_no_sense_pass() {
         assert_eq!(rewriter.forward(&packet).unwrap().sequence, sequence - 1);
     }
 }
+
+#[test]
+fn a_segment_begins_after_numbers_that_were_filled() {
+    let start = Instant::now();
+    let packet = |sequence| plain(Codec::H264, sequence, 3_000, start);
+    let mut rewriter = Rewriter::new(0, 0);
+    rewriter.begin(0, &packet(100), &[]);
+    // 101 is missing when 102 is left out: its number is kept free, and filled.
+    assert_eq!(rewriter.drop(&packet(102)), None);
+    let filled = rewriter.drop(&packet(101)).unwrap();
+    assert_eq!(filled.sequence, 1);
+    assert_eq!(rewriter.begin(1, &packet(500), &[]).sequence, 2);
+}
