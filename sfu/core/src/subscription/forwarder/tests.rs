@@ -296,7 +296,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 proptest! {
     /// Under loss, reordering, duplicates, switches and pauses: no output sequence number is used
-    /// twice, no input goes out twice, output follows the order within an encoding, and each switch
+    /// twice, be it for a packet without media, no input goes out twice, output follows the order within an encoding, and each switch
     /// is at a keyframe, behind all sequence numbers and timestamps before it.
     #[test]
     fn output_is_one_legal_stream(events in events()) {
@@ -306,6 +306,7 @@ proptest! {
         let mut kinds = BTreeMap::new();
         let mut sent = BTreeSet::new();
         let mut outputs: BTreeMap<u64, (u8, u64, u32)> = BTreeMap::new();
+        let mut filled = BTreeSet::new();
         let mut current = None;
         for (event, tick) in events.iter().zip(0_u64..) {
             if let Some(target) = event.retarget {
@@ -325,9 +326,16 @@ proptest! {
             });
             let mut packet = source.vp8(sequence, sequence * 40, kind);
             packet.arrival = source.start + Duration::from_millis(tick * 10);
-            let Decision::Forward(rewritten) = forwarder.decide(event.encoding, &packet, &[]) else {
-                continue;
+            let rewritten = match forwarder.decide(event.encoding, &packet, &[]) {
+                Decision::Forward(rewritten) => rewritten,
+                Decision::Fill(Rewritten { sequence, .. }) => {
+                    let is_new = !outputs.contains_key(&sequence) && filled.insert(sequence);
+                    prop_assert!(is_new, "number filled that was used");
+                    continue;
+                }
+                Decision::Drop(_) => continue,
             };
+            prop_assert!(!filled.contains(&rewritten.sequence), "number used that was filled");
             prop_assert!(sent.insert((event.encoding, sequence)), "sent twice");
             let out = (event.encoding, sequence, rewritten.timestamp);
             let newest = outputs.last_key_value().map(|(&number, &(_, _, time))| (number, time));
@@ -344,6 +352,7 @@ proptest! {
             } else {
                 prop_assert!(packet.is_keyframe, "switch without a keyframe");
                 if let Some((number, timestamp)) = newest {
+                    let number = filled.last().map_or(number, |filled| number.max(*filled));
                     prop_assert_eq!(rewritten.sequence, number + 1, "gap at the switch");
                     prop_assert!(rewritten.timestamp.wrapping_sub(timestamp).cast_signed() > 0);
                 }
