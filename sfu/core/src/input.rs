@@ -7,7 +7,7 @@ use plenum_proto::{
     v1,
 };
 
-use crate::{ControlId, KeyframeFeedback, LinkKey, PlainFormat, Protocol};
+use crate::{Answer, ControlId, KeyframeFeedback, LinkKey, PlainFormat, Protocol};
 
 /// One datagram (or one RFC 4571 frame) from the network.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +80,13 @@ pub enum Command {
         control: ControlId,
         /// Anything but `join`.
         request: SessionRequest,
+    },
+    /// An answer of a control connection, read before; as if it had come with the request that it was read of.
+    Answer {
+        /// Opened by a join before.
+        control: ControlId,
+        /// Of [`Answer::read`].
+        answer: Box<Answer>,
     },
     /// Describes the media of a participant whose join had the shape `PLAIN`, once: its tracks are published.
     DescribePlain {

@@ -48,7 +48,7 @@ pub use relay::{
     HopReceiver, HopSender, HopStats, MalformedRelayPacket, Received, RelayFrame, RelayPacket,
     RelayTransmit,
 };
-pub use session::{Certificate, CertificateError, KeyframeFeedback, PlainFormat};
+pub use session::{Answer, Certificate, CertificateError, KeyframeFeedback, PlainFormat};
 pub use shard::Shard;
 pub use stats::{DropReason, ShardStats};
 pub use time::ClockAnchor;

@@ -1,6 +1,7 @@
 //! One participant's connection to the node: its transports, what comes in on them and what goes out.
 //! Wraps the engine and hides its drain rule. Must not know of rooms; the shard passes values.
 
+mod answer;
 mod certificate;
 mod channels;
 mod check;
@@ -15,6 +16,7 @@ mod transport;
 
 use std::{net::SocketAddr, time::Instant};
 
+pub use answer::Answer;
 pub use certificate::{Certificate, CertificateError};
 pub(crate) use channels::{Channels, Sent};
 pub(crate) use egress::{

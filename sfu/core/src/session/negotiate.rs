@@ -1,13 +1,10 @@
 //! Offer and answer of a session's transports (RFC 8829): the client offers on the publish transport,
 //! we offer on the subscribe transport, one offer at a time. Must not know what the tracks are.
 
-use str0m::{
-    IceCreds,
-    change::{SdpAnswer, SdpOffer},
-};
+use str0m::{IceCreds, change::SdpOffer};
 
 use super::{
-    Role, Session, Shape,
+    Answer, Role, Session, Shape,
     egress::offer_text,
     sdp::{self, SdpProblem, SectionWish},
     transport::{Fault, guarded},
@@ -145,16 +142,12 @@ impl Session {
     /// Takes the client's answer. Returns the subscriptions that can flow from now on.
     pub(crate) fn accept_answer(
         &mut self,
-        id: u32,
-        answer: &str,
-        limits: &Limits,
+        answer: Answer,
     ) -> Result<Vec<SubscriptionKey>, NegotiateError> {
-        sdp::check(answer, limits)?;
-        if id != 0 && id != self.offer_id {
+        if answer.id != 0 && answer.id != self.offer_id {
             return Err(NegotiateError::Stale);
         }
-        let parsed = SdpAnswer::from_sdp_string(&sdp::without_candidates(answer))
-            .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
+        let parsed = answer.read?;
         let Self {
             transports,
             egress,

@@ -258,6 +258,10 @@ impl Shard {
                 self.request(now, control, request);
                 Ok(Reply::Accepted)
             }
+            Command::Answer { control, answer } => {
+                self.read_answer(now, control, *answer);
+                Ok(Reply::Accepted)
+            }
             Command::DescribePlain { control, sections } => self
                 .describe_plain(now, control, sections)
                 .map(|()| Reply::Accepted),

@@ -13,34 +13,51 @@ use plenum_proto::{
 
 use super::{Shard, direct};
 use crate::{
-    ControlId,
+    Answer, ControlId,
     key::SessionKey,
     room::SubscriptionRule,
     session::{Offer, Shape, ice_credentials},
 };
 
+/// What a request is told that needs the transports of one who is in a direct call.
+const NO_TRANSPORTS: &str = "this participant has no transports: it is in a direct call";
+
 impl Shard {
-    /// Takes a request of an open control connection.
-    pub(super) fn request(&mut self, now: Instant, control: ControlId, request: SessionRequest) {
-        let Some(session) = self.controls.get(&control).copied() else {
-            return;
-        };
+    /// Takes an answer of an open control connection that has been read already.
+    pub(super) fn read_answer(&mut self, now: Instant, control: ControlId, answer: Answer) {
+        match self.admit_request(now, control) {
+            Some((session, true)) => {
+                self.refuse(session, 0, RequestReason::Invalid, NO_TRANSPORTS);
+            }
+            Some((session, false)) => self.take_answer(now, session, answer),
+            None => {}
+        }
+    }
+
+    /// Whose request it is, and whether that one is in a direct call; nothing when it is not to be looked at.
+    fn admit_request(&mut self, now: Instant, control: ControlId) -> Option<(SessionKey, bool)> {
+        let session = self.controls.get(&control).copied()?;
         let per_second = self.config.limits.requests_per_second;
-        let Some(participant) = self.participants.get_mut(session) else {
-            return;
-        };
+        let participant = self.participants.get_mut(session)?;
         if !participant.member.takes_request(now, per_second) {
             let message = format!("limit of requests_per_second is {per_second}");
             let (reason, action) = (CloseReason::LimitExceeded, CloseAction::Disconnect);
-            return self.end(now, session, reason, action, &message);
+            self.end(now, session, reason, action, &message);
+            return None;
         }
-        let is_direct = participant.direct.is_some();
+        Some((session, participant.direct.is_some()))
+    }
+
+    /// Takes a request of an open control connection.
+    pub(super) fn request(&mut self, now: Instant, control: ControlId, request: SessionRequest) {
+        let Some((session, is_direct)) = self.admit_request(now, control) else {
+            return;
+        };
         match request.kind {
             Some(Kind::DirectSignal(signal)) => self.pass_direct(session, signal),
             Some(Kind::DirectReport(report)) => self.on_direct_report(now, session, &report),
             Some(kind) if is_direct && !direct::may_ask(&kind) => {
-                let message = "this participant has no transports: it is in a direct call";
-                self.refuse(session, 0, RequestReason::Invalid, message);
+                self.refuse(session, 0, RequestReason::Invalid, NO_TRANSPORTS);
             }
             Some(Kind::Description(description)) => self.describe(now, session, description),
             Some(Kind::Candidate(candidate)) => self.candidate(session, &candidate),
@@ -86,7 +103,10 @@ impl Shard {
     fn describe(&mut self, now: Instant, session: SessionKey, description: node::Description) {
         match (description.role(), description.is_offer) {
             (TransportRole::Publish, true) => self.take_offer(now, session, &description),
-            (TransportRole::Subscribe, false) => self.take_answer(now, session, &description),
+            (TransportRole::Subscribe, false) => {
+                let answer = Answer::read(&description, &self.config.limits);
+                self.take_answer(now, session, answer);
+            }
             (TransportRole::Subscribe, true) if self.client_offers_to_subscribe(session) => {
                 self.take_receiving_offer(now, session, &description);
             }
@@ -140,15 +160,11 @@ impl Shard {
         self.touch(session);
     }
 
-    fn take_answer(&mut self, now: Instant, session: SessionKey, answer: &node::Description) {
-        let limits = self.config.limits.clone();
+    fn take_answer(&mut self, now: Instant, session: SessionKey, answer: Answer) {
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
-        match participant
-            .session
-            .accept_answer(answer.id, &answer.sdp, &limits)
-        {
+        match participant.session.accept_answer(answer) {
             Ok(begun) => {
                 for subscription in begun {
                     self.begin_subscription(now, subscription);

@@ -23,9 +23,12 @@ use std::{
     time::Duration,
 };
 
-use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionEvent, SessionRequest};
+use plenum_proto::node::{
+    AdminReply, AdminRequest, Join, SessionEvent, SessionRequest, session_request::Kind,
+};
 use sfu_core::{
-    ClockAnchor, CommandError, ControlId, CoreConfig, LinkKey, NewHome, PlainSection, PlainSink,
+    Answer, ClockAnchor, CommandError, ControlId, CoreConfig, Limits, LinkKey, NewHome,
+    PlainSection, PlainSink,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +91,11 @@ pub(crate) enum Request {
     Session {
         control: ControlId,
         request: Box<SessionRequest>,
+    },
+    /// An answer of a control connection.
+    Answer {
+        control: ControlId,
+        answer: Box<Answer>,
     },
     /// Says what the plain RTP of a control connection is; RTCP for its sender goes to `rtcp`.
     Describe {
@@ -176,6 +184,7 @@ pub(crate) struct WorkerHandle {
     frames: mpsc::Sender<TcpInput>,
     plain: mpsc::Sender<PlainInput>,
     published: Arc<Published>,
+    limits: Arc<Limits>,
 }
 
 impl WorkerHandle {
@@ -206,11 +215,18 @@ impl WorkerHandle {
         control: ControlId,
         request: SessionRequest,
     ) -> Result<(), RequestError> {
-        self.tell(Request::Session {
-            control,
-            request: Box::new(request),
-        })
-        .await
+        let request = match request.kind {
+            // Here, so that no packet waits for it.
+            Some(Kind::Description(description)) if Answer::is(&description) => Request::Answer {
+                control,
+                answer: Box::new(Answer::read(&description, &self.limits)),
+            },
+            _ => Request::Session {
+                control,
+                request: Box::new(request),
+            },
+        };
+        self.tell(request).await
     }
 
     /// Says what the plain RTP of a control connection is. RTCP for its sender comes to `rtcp`, with the section
@@ -329,6 +345,7 @@ pub(crate) async fn start(
         frames,
         plain,
         published: Arc::clone(&published),
+        limits: Arc::new(setup.core.limits.clone()),
     };
     let (ready, is_ready) = oneshot::channel();
     let thread = thread::Builder::new()

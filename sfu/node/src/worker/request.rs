@@ -39,17 +39,11 @@ impl Worker {
                 let _ = reply.send(outcome.map(drop).map_err(Into::into));
             }
             Request::Session { control, request } => {
-                let command = Command::Session {
-                    control,
-                    request: *request,
-                };
-                match self.command(command) {
-                    Ok(_) => {}
-                    Err(CommandError::NotFound { .. }) => {
-                        self.controls.remove(&control);
-                    }
-                    Err(error) => tracing::debug!(%error, control = control.0, "request refused"),
-                }
+                let request = *request;
+                self.on_session(control, Command::Session { control, request });
+            }
+            Request::Answer { control, answer } => {
+                self.on_session(control, Command::Answer { control, answer });
             }
             Request::Describe {
                 control,
@@ -123,6 +117,16 @@ impl Worker {
                 self.publish();
                 let _ = reply.send(self.stats());
             }
+        }
+    }
+
+    fn on_session(&mut self, control: ControlId, command: Command) {
+        match self.command(command) {
+            Ok(_) => {}
+            Err(CommandError::NotFound { .. }) => {
+                self.controls.remove(&control);
+            }
+            Err(error) => tracing::debug!(%error, control = control.0, "request refused"),
         }
     }
 

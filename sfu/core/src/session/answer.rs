@@ -1,0 +1,41 @@
+//! A client's answer (RFC 8829), read. Reading one costs as much as forwarding thousands of packets, the more so the
+//! more sections it has, and depends on nothing: it can be done before the answer comes to a shard. Must not know
+//! sessions.
+
+use plenum_proto::node::{self, TransportRole};
+use str0m::change::SdpAnswer;
+
+use super::{
+    negotiate::NegotiateError,
+    sdp::{check, without_candidates},
+};
+use crate::Limits;
+
+/// An answer to an offer of a shard, read; what is wrong with it is told when the shard takes it.
+#[derive(Debug)]
+pub struct Answer {
+    /// Of the offer; 0 = of the last one.
+    pub(crate) id: u32,
+    pub(crate) read: Result<SdpAnswer, NegotiateError>,
+}
+
+impl Answer {
+    /// Whether a description is one.
+    pub fn is(description: &node::Description) -> bool {
+        description.role() == TransportRole::Subscribe && !description.is_offer
+    }
+
+    /// Reads one.
+    pub fn read(description: &node::Description, limits: &Limits) -> Self {
+        Self {
+            id: description.id,
+            read: read(&description.sdp, limits),
+        }
+    }
+}
+
+fn read(sdp: &str, limits: &Limits) -> Result<SdpAnswer, NegotiateError> {
+    check(sdp, limits)?;
+    SdpAnswer::from_sdp_string(&without_candidates(sdp))
+        .map_err(|error| NegotiateError::Malformed(error.to_string()))
+}
