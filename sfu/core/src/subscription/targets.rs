@@ -29,6 +29,9 @@ pub(super) struct TargetFilter {
     is_stuck: bool,
     /// The receiver was told that fewer targets are active than the publisher sends.
     is_narrowed: bool,
+    /// The newest sequence number, and how many before it did not come yet since the stream restarted.
+    sequence: u64,
+    missing: u64,
 }
 
 /// A frame: its timestamp, and its number or its spatial layer.
@@ -57,6 +60,8 @@ struct Past {
     /// The decode target served with its picture, and the spatial layer of that.
     target: u8,
     spatial: u8,
+    /// What [`TargetFilter::intact`] was after it.
+    intact: u32,
 }
 
 /// How a packet passes.
@@ -102,6 +107,8 @@ impl TargetFilter {
             forwarded: None,
             is_stuck: false,
             is_narrowed: false,
+            sequence: packet.sequence,
+            missing: 0,
         }
     }
 
@@ -113,6 +120,13 @@ impl TargetFilter {
         frame: &Frame,
         wish: (u8, u8),
     ) -> Option<Passage> {
+        match packet.sequence.checked_sub(self.sequence) {
+            Some(1..) => {
+                self.missing += packet.sequence - self.sequence - 1;
+                self.sequence = packet.sequence;
+            }
+            _ => self.missing = self.missing.saturating_sub(1),
+        }
         let fate = self.fate(packet, frame, wish);
         fate.is_forwarded.then(|| Passage {
             marker: packet.marker || frame.ends && fate.ends_picture,
@@ -152,54 +166,75 @@ impl TargetFilter {
             self.picture = packet.timestamp;
             self.turn(frame, wish);
         }
-        let served = if ahead < 0 {
-            self.served_at(packet.timestamp)
+        let late = ahead < 0;
+        let (target, spatial, intact) = if late {
+            let Some(past) = self.before(packet.timestamp) else {
+                return Fate::LEFT_OUT;
+            };
+            (past.target, past.spatial, past.intact)
         } else {
-            Some((self.target, self.layer.0))
+            (self.target, self.layer.0, self.intact)
         };
-        let Some((target, spatial)) = served else {
-            return Fate::LEFT_OUT;
+        // What is served by now may need it as well, if it did not need what was left out before.
+        let serving = if spatial == self.layer.0 {
+            target_bit(target) | target_bit(self.target) & intact
+        } else {
+            target_bit(target)
         };
         // What restarts the stream also tells how to read the rest of it.
         let fate = Fate {
-            is_forwarded: frame.restarts || frame.serves & target_bit(target) != 0,
+            is_forwarded: frame.restarts || frame.serves & serving != 0,
             ends_picture: frame.spatial == spatial,
         };
-        self.learn(frame, fate.is_forwarded, ahead < 0);
-        if ahead >= 0 {
+        self.learn(frame, fate.is_forwarded, late);
+        if !late {
             self.newest = Some((name, fate));
         }
+        let past = Past {
+            name,
+            fate,
+            target,
+            spatial,
+            intact: if late { intact } else { self.intact },
+        };
         if let Some(slot) = self.recent.get_mut(self.next) {
-            *slot = Some(Past {
-                name,
-                fate,
-                target,
-                spatial,
-            });
+            *slot = Some(past);
         }
         self.next = (self.next + 1) % Self::RECENT;
         fate
     }
 
-    /// The decode target that was served at a timestamp, and its spatial layer: what was forwarded since may refer
-    /// to a frame that comes late, and others were left out. `None` when that is too long ago.
-    fn served_at(&self, timestamp: u32) -> Option<(u8, u8)> {
+    /// The newest frame of a picture, or of those before it: what was served then. What was forwarded since may
+    /// refer to a frame that comes late, and others were left out. `None` when that is too long ago.
+    fn before(&self, timestamp: u32) -> Option<&Past> {
         let ahead = |past: &&Past| past.name.0.wrapping_sub(timestamp).cast_signed();
         let recent = self.recent.iter().flatten();
-        let before = recent.filter(|past| ahead(past) <= 0).max_by_key(ahead);
-        before.map(|past| (past.target, past.spatial))
+        recent.filter(|past| ahead(past) <= 0).max_by_key(ahead)
     }
 
     /// A picture begins: chooses the decode target.
     fn turn(&mut self, frame: &Frame, (spatial, temporal): (u8, u8)) {
         let targets = &frame.targets;
-        let decodable = self.intact | self.gain(frame);
+        // What is missing of other spatial layers will be left out when it comes late, unless the one served needs it.
+        let is_whole = self.missing == 0 || frame.restarts;
+        let gain = match frame.references {
+            References::Targets { .. } if !is_whole => 0,
+            _ => self.gain(frame),
+        };
+        let current = self.layer.0;
+        let is_needed = frame.serves & target_bit(self.target) != 0;
+        let is_intact = |target: u8| {
+            let spatial = targets.layer(target).0;
+            let has_all = is_whole || spatial == current || spatial < current && is_needed;
+            has_all && self.intact & target_bit(target) != 0
+        };
+        let is_decodable = |target: u8| gain & target_bit(target) != 0 || is_intact(target);
         let (spatial, temporal) = targets.layer(targets.choose(spatial, temporal));
         // As sharp as wanted, else less, else as it is; and then as many frames as can be decoded.
         let best_of = |spatial: u8| {
             let all = (0..=temporal).rev();
             all.map(|temporal| targets.choose(spatial, temporal))
-                .find(|target| decodable & target_bit(*target) != 0)
+                .find(|target| is_decodable(*target))
         };
         let wanted = best_of(spatial);
         self.is_stuck = wanted.is_none();
@@ -251,6 +286,7 @@ impl TargetFilter {
         if frame.restarts && !is_late {
             self.intact = u32::MAX;
             self.is_narrowed = false;
+            self.missing = 0;
         }
         if is_forwarded {
             self.intact |= gain;
