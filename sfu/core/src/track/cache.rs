@@ -62,7 +62,8 @@ impl PacketCache {
     }
 
     /// The newest keyframe and all that follows it, in order; nothing when it is older than `age`, when it is
-    /// more than is kept, or while a packet of it is missing.
+    /// more than is kept, while a packet of it is missing, or when the layers of one could not be read, because it
+    /// came before what tells of them.
     pub(crate) fn since_keyframe(&self, now: Instant, age: Duration) -> Option<Vec<Arc<Packet>>> {
         let (first, _, arrival) = self.keyframe?;
         let is_fresh = now.saturating_duration_since(arrival) <= age;
@@ -70,10 +71,12 @@ impl PacketCache {
         if !is_fresh || !fits {
             return None;
         }
+        let has_layers = self.find(first as u32)?.frame.is_some();
         let all = first..=self.newest;
         all.map(|sequence| {
             let held = self.ring.get(place(sequence))?.as_ref();
-            held.filter(|held| held.sequence == sequence).cloned()
+            held.filter(|held| held.sequence == sequence && held.frame.is_some() == has_layers)
+                .cloned()
         })
         .collect()
     }
@@ -105,7 +108,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::rtp::{Codec, ExtensionValues};
+    use crate::rtp::{Codec, ExtensionValues, LayerReader};
 
     fn packet(sequence: u64) -> Arc<Packet> {
         let values = ExtensionValues::default();
@@ -171,6 +174,33 @@ mod tests {
         assert_eq!(given(&cache, second), Some(vec![100_000]), "a new stream");
         cache.insert(&packet(3, true));
         assert_eq!(given(&cache, second), Some(vec![3]));
+    }
+
+    #[test]
+    fn what_was_not_understood_is_not_given() {
+        let vp9 = |sequence: u64, is_key: bool, is_understood: bool| {
+            let payload = Arc::from([if is_key { 0x0c } else { 0x4c }, 1]);
+            let (values, now) = (ExtensionValues::default(), Instant::now());
+            let timestamp = sequence as u32 * 3_000;
+            let mut packet =
+                Packet::parse(Codec::Vp9, sequence, timestamp, true, payload, &values, now);
+            if is_understood {
+                LayerReader::default().read(&mut packet);
+            }
+            assert_eq!(
+                (packet.is_keyframe, packet.frame.is_some()),
+                (is_key, is_understood)
+            );
+            Arc::new(packet)
+        };
+        let second = Duration::from_secs(1);
+        for (is_understood, count) in [(true, Some(2)), (false, None)] {
+            let mut cache = PacketCache::default();
+            cache.insert(&vp9(1, true, true));
+            cache.insert(&vp9(2, false, is_understood));
+            let given = cache.since_keyframe(Instant::now(), second);
+            assert_eq!(given.map(|packets| packets.len()), count);
+        }
     }
 
     #[test]
