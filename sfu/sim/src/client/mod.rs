@@ -57,6 +57,12 @@ pub struct Client {
     /// The publisher's offer has to be made (again).
     wants_offer: bool,
     offers: u32,
+    /// The publisher's newest offer.
+    last_offer: Option<node::Description>,
+    /// One whose answer was lost with the control connection.
+    lost_offer: Option<node::Description>,
+    /// Id of the newest that was made a second time; 0 for none.
+    offered_again: u32,
     channels: [Option<ChannelId>; 2],
     open_channels: [bool; 2],
     /// What each section of the node's last offer carries.
@@ -72,6 +78,8 @@ pub struct Client {
     pub(crate) media_received: u64,
     /// It does itself harm: what it is told is not judged.
     pub(crate) is_waived: bool,
+    /// When the newest that is under way to it on its control connection arrives.
+    pub(crate) next_word: Duration,
     /// When its links last ceased to be cut, or became those of another network.
     pub(crate) restored: Duration,
     pub(crate) takes_any_data: bool,
@@ -102,6 +110,9 @@ impl Client {
             sources: Vec::new(),
             wants_offer: false,
             offers: 0,
+            last_offer: None,
+            lost_offer: None,
+            offered_again: 0,
             channels: [None; 2],
             open_channels: [false; 2],
             tracks_by_mid: BTreeMap::new(),
@@ -113,6 +124,7 @@ impl Client {
             media_sent: 0,
             media_received: 0,
             is_waived: false,
+            next_word: Duration::ZERO,
             restored: Duration::ZERO,
             takes_any_data: false,
             violations: Vec::new(),

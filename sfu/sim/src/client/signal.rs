@@ -40,6 +40,11 @@ impl Client {
                 }
                 if matches!(kind, Told::Resumed(_)) {
                     self.announce_unanswered();
+                    let lost = self.lost_offer.take();
+                    if let Some(offer) = lost {
+                        self.offered_again = offer.id;
+                        self.request(Kind::Description(offer));
+                    }
                 }
             }
             Told::Participants(update) => {
@@ -171,7 +176,11 @@ impl Client {
             return;
         };
         let Some(pending) = publisher.pending.take() else {
-            return self.violations.push("an answer to no offer".into());
+            // One that was made twice may be answered twice.
+            if answer.id != self.offered_again {
+                self.violations.push("an answer to no offer".into());
+            }
+            return;
         };
         let taken = SdpAnswer::from_sdp_string(&answer.sdp)
             .map_err(|error| error.to_string())
@@ -271,6 +280,10 @@ impl Client {
         self.closed = None;
         self.told.clear();
         self.just_resumed = true;
+        let publisher = self.publisher.as_ref();
+        if publisher.is_some_and(|publisher| publisher.pending.is_some()) {
+            self.lost_offer = self.last_offer.clone();
+        }
         let mut join = self.options.join.clone();
         join.resume = Some(node::Resume {
             participant_id: self.id().to_owned(),
@@ -287,6 +300,7 @@ impl Client {
             id: self.offers,
             track_by_mid: BTreeMap::new(),
         };
+        self.last_offer = Some(offer.clone());
         self.request(Kind::Description(offer));
     }
 

@@ -201,8 +201,11 @@ impl World {
                     let Some(client) = self.by_control.get(&control).copied() else {
                         continue;
                     };
-                    let delay = self.clients[client.0].options.downlink.delay;
-                    let at = self.clock.now + delay;
+                    let told = &mut self.clients[client.0];
+                    // In order, even if the link has become shorter.
+                    let at = self.clock.now + told.options.downlink.delay;
+                    let at = at.max(told.next_word);
+                    told.next_word = at;
                     self.network.deliver_at(at, Cargo::Event { client, event });
                 }
                 other => self.told.push(other),
