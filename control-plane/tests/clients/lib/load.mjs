@@ -10,12 +10,12 @@ import { until } from './until.mjs';
 let runs = 0;
 
 // A scenario as TOML; `video` and `audio` are what each participant sends.
-const scenario = ({ room, people, viewers = 0, seconds, rate = 10, video = true, audio = false }) => `
+const scenario = ({ room, people, viewers = 0, seconds, warmUp = 0, rate = 10, video = true, audio = false }) => `
 room = "${room}"
 publishers = ${people}
 subscribers = ${viewers}
 duration = "${seconds}s"
-warm_up = "0s"
+warm_up = "${warmUp}s"
 rejoin = true
 [join]
 rate = ${rate}

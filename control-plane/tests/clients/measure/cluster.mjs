@@ -25,20 +25,29 @@ async function withCluster(body, settings) {
   }
 }
 
+// From the last join to where losses count: so many who join at once keep two processors busy for a while.
+const WARM_UP = 6;
+
 // A meeting over all nodes, and a room of two with sound alone on the node of `region`.
 async function start(cluster, seconds, region = 'eu') {
   const urls = cluster.replicas.map((replica) => replica.url);
-  const meeting = startLoad(ROOT, urls, { room: uniqueRoom('meeting'), people: PEOPLE, seconds });
+  const meeting = startLoad(ROOT, urls, {
+    room: uniqueRoom('meeting'),
+    people: PEOPLE,
+    seconds,
+    warmUp: WARM_UP,
+  });
   const other = startLoad(ROOT, [cluster.replica(region).url], {
     room: uniqueRoom('other'),
     people: 2,
     seconds,
+    warmUp: WARM_UP,
     video: false,
     audio: true,
   });
   await Promise.all([meeting.gathered(), other.gathered()]);
   // So that there is something to be missed.
-  await pause(2000);
+  await pause(WARM_UP * 1000 + 2000);
   return async () => {
     const [seen, heard] = await Promise.all([meeting.done, other.done]);
     return { seen, heard };
