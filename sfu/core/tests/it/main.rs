@@ -26,4 +26,5 @@ mod scoreboard;
 mod shape;
 mod spread;
 mod stay;
+mod storm;
 mod svc;

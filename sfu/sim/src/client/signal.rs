@@ -40,8 +40,11 @@ impl Client {
                 }
                 if matches!(kind, Told::Resumed(_)) {
                     self.announce_unanswered();
+                    let publisher = self.publisher.as_ref();
+                    let is_pending = publisher.is_some_and(|own| own.pending.is_some());
+                    let newest = self.offers;
                     let lost = self.lost_offer.take();
-                    if let Some(offer) = lost {
+                    if let Some(offer) = lost.filter(|lost| is_pending && lost.id == newest) {
                         self.offered_again = offer.id;
                         self.request(Kind::Description(offer));
                     }
