@@ -123,6 +123,14 @@ pub enum Command {
         /// Where it is.
         home: NewHome,
     },
+    /// Sends on one in so many of those who are here while the home of their room is elsewhere, and one at least where there
+    /// is any: they are told to come back.
+    MoveGuests {
+        /// 1 = all of them.
+        one_in: u32,
+        /// Of rooms of these names nobody: they move as a whole.
+        except: Vec<String>,
+    },
     /// Lets go of a room, or of all of them, that goes on on another node: everybody is told to come back.
     MoveAway {
         /// By name; all when absent. No mistake when there is none.

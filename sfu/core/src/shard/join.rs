@@ -617,6 +617,26 @@ impl Shard {
         }
     }
 
+    /// Sends on some of those who are here while their room's home is elsewhere, whoever came first.
+    pub(super) fn move_guests(&mut self, now: Instant, one_in: u32, except: &[String]) {
+        let rooms = self.rooms.values();
+        let elsewhere = rooms.filter(|room| !room.span.is_home() && !except.contains(&room.name));
+        let is_guest = |key: &SessionKey| {
+            self.participants
+                .get(*key)
+                .is_some_and(Participant::is_here)
+        };
+        let guests: Vec<SessionKey> = elsewhere
+            .flat_map(|room| room.members.iter().copied())
+            .filter(is_guest)
+            .collect();
+        let some = guests.len().div_ceil(one_in.max(1) as usize);
+        for guest in guests.into_iter().take(some) {
+            let (reason, action) = (CloseReason::Migration, CloseAction::Reconnect);
+            self.end(now, guest, reason, action, "");
+        }
+    }
+
     pub(super) fn find_identity(&self, room: RoomKey, identity: &str) -> Option<SessionKey> {
         self.rooms.get(room)?.members.iter().copied().find(|key| {
             self.participants

@@ -289,6 +289,10 @@ impl Shard {
                 self.rehome(now, &room_id, home);
                 Ok(Reply::Accepted)
             }
+            Command::MoveGuests { one_in, except } => {
+                self.move_guests(now, one_in, &except);
+                Ok(Reply::Accepted)
+            }
             Command::MoveAway { room } => {
                 let rooms: Vec<_> = match room {
                     Some(name) => self.room_by_name.get(&name).copied().into_iter().collect(),

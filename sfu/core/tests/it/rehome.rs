@@ -213,3 +213,41 @@ fn a_home_that_is_emptied_leaves_the_others_where_they_are() {
     let left: Vec<_> = told.iter().filter(|told| told.ends_with(" left")).collect();
     assert_eq!(left, ["ann left"], "{told:?}");
 }
+
+#[test]
+fn guests_are_sent_on_one_after_the_other() {
+    let mut world = World::of_nodes(361, 2, LinkSettings::delayed(millis(20)), |_| {});
+    let ann = enter(&mut world, "ann", 0);
+    let guests = ["bob", "cat", "dan"].map(|name| enter(&mut world, name, 1));
+    world.run_for(seconds(2));
+    let sent_on = |world: &World| {
+        let closed = guests.map(|key| world.closed(key).map(|closed| closed.action()));
+        closed.map(|closed| closed == Some(CloseAction::Reconnect))
+    };
+    for (one_in, except, expected) in [
+        (1, vec!["room".to_owned()], [false, false, false]),
+        (3, Vec::new(), [true, false, false]),
+        (1, Vec::new(), [true, true, true]),
+    ] {
+        for (key, goes) in guests.into_iter().zip(expected) {
+            if goes {
+                world.waive_client(key);
+            }
+        }
+        // The home has none: they are its own.
+        for node in [0, 1] {
+            let except = except.clone();
+            let command = Command::MoveGuests { one_in, except };
+            world.command_at(node, command).expect("it is taken");
+        }
+        world.run_for(seconds(1));
+        assert_eq!(sent_on(&world), expected);
+        // Whoever stays is in one room with the others.
+        let staying = guests.into_iter().zip(expected).find(|(_, goes)| !goes);
+        if let Some((guest, _)) = staying {
+            let voice = world.publish_audio(guest);
+            world.wait_for(ann, voice, seconds(2));
+        }
+        assert!(world.closed(ann).is_none());
+    }
+}

@@ -1,8 +1,8 @@
 //! Emptying a node, and letting go of a room that has another home by now. Owns the pace. Must not choose
 //! where anybody goes: a control plane does, when they come back.
 //!
-//! A room moves as a whole: it ends here first, so that it never lives on two nodes, and then everybody in it is
-//! told to come back at once.
+//! A room whose home this is moves as a whole: it ends here first, so that it never lives on two nodes, and then
+//! everybody in it is told to come back at once. Of one whose home is elsewhere, one after the other is told.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -12,6 +12,9 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
+
+/// How often some of those are sent on whose rooms have their home elsewhere: as long as it takes one to be back.
+const GUEST_TURN: Duration = Duration::from_millis(100);
 
 impl Shared {
     /// Ends a room that is here by an older placement than `epoch`.
@@ -62,18 +65,45 @@ pub(crate) async fn drain(shared: &Arc<Shared>, limit: Duration) {
 }
 
 async fn empty(shared: &Shared, spread: Duration) {
-    let rooms = shared.directory.homes();
+    let homes = shared.directory.homes();
+    let rooms: Vec<String> = homes.into_iter().map(|home| home.room).collect();
+    tokio::join!(
+        move_rooms(shared, &rooms, spread),
+        move_guests(shared, &rooms, spread)
+    );
+    if shared.is_ending.load(Ordering::Relaxed) {
+        return;
+    }
+    // Who came in while it began.
+    for worker in &shared.workers {
+        let _ = worker.move_away(None).await;
+    }
+}
+
+async fn move_rooms(shared: &Shared, rooms: &[String], spread: Duration) {
     let begun = Instant::now();
     let count = u32::try_from(rooms.len().max(1)).unwrap_or(u32::MAX);
-    for (turn, home) in (0..).zip(&rooms) {
+    for (turn, room) in (0..).zip(rooms) {
         sleep_until(begun + spread / count * turn).await;
         if shared.is_ending.load(Ordering::Relaxed) {
             return;
         }
-        shared.move_away(&home.room).await;
+        shared.move_away(room).await;
     }
-    // Who came in while it began, and participants of rooms whose home is elsewhere.
-    for worker in &shared.workers {
-        let _ = worker.move_away(None).await;
+}
+
+/// Participants of rooms whose home is not this node, which has that of `own`.
+async fn move_guests(shared: &Shared, own: &[String], spread: Duration) {
+    let begun = Instant::now();
+    let turns = spread.as_millis().div_ceil(GUEST_TURN.as_millis()).max(1);
+    let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+    for turn in 0..turns {
+        sleep_until(begun + GUEST_TURN * turn).await;
+        if shared.is_ending.load(Ordering::Relaxed) {
+            return;
+        }
+        for worker in &shared.workers {
+            let _ = worker.move_guests(turns - turn, own.to_vec()).await;
+        }
     }
 }

@@ -120,6 +120,12 @@ pub(crate) enum Request {
     },
     /// Ends all rooms.
     EndAll { reply: oneshot::Sender<()> },
+    /// Sends on one in so many of those whose rooms have their home elsewhere, rooms of these names excepted.
+    MoveGuests {
+        one_in: u32,
+        except: Vec<String>,
+        reply: oneshot::Sender<()>,
+    },
     /// Lets go of a room, or of all, that goes on on another node.
     MoveAway {
         room: Option<String>,
@@ -282,6 +288,21 @@ impl WorkerHandle {
     /// returns.
     pub(crate) async fn move_away(&self, room: Option<String>) -> Result<(), RequestError> {
         self.ask(|reply| Request::MoveAway { room, reply }).await
+    }
+
+    /// Sends on one in so many of those whose rooms have their home elsewhere, but of the rooms of these names; they are
+    /// told when this returns.
+    pub(crate) async fn move_guests(
+        &self,
+        one_in: u32,
+        except: Vec<String>,
+    ) -> Result<(), RequestError> {
+        self.ask(|reply| Request::MoveGuests {
+            one_in,
+            except,
+            reply,
+        })
+        .await
     }
 
     /// Names another home for a room that goes on without one.

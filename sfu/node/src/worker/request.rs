@@ -96,6 +96,16 @@ impl Worker {
                 }
                 let _ = reply.send(());
             }
+            Request::MoveGuests {
+                one_in,
+                except,
+                reply,
+            } => {
+                if let Err(error) = self.command(Command::MoveGuests { one_in, except }) {
+                    tracing::warn!(%error, "participants could not be moved");
+                }
+                let _ = reply.send(());
+            }
             Request::MoveAway { room, reply } => {
                 if let Err(error) = self.command(Command::MoveAway { room }) {
                     tracing::warn!(%error, "rooms could not be moved");
