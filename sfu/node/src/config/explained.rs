@@ -321,7 +321,7 @@ const EXPLAINED: Explained = &[
     ),
     (
         "timeouts.drain",
-        "Over which a node that is drained sends its rooms to other nodes, one after the other.",
+        "Over which a node that is drained sends its rooms to other nodes, one after the other, and its participants of rooms elsewhere.",
     ),
     (
         "events",
