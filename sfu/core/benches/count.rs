@@ -128,7 +128,8 @@ fn idle() {
         stage.turn(millis(20), Vec::new());
     }
     stage.connect();
-    stage.rest(seconds(5), millis(10));
+    // Until the engines sleep.
+    stage.rest(seconds(15), millis(10));
     count("idle", || {
         stage.rest(seconds(SPAN), millis(10));
         u64::from(SESSIONS) * SPAN

@@ -117,7 +117,8 @@ fn idle(sessions: u32, span: u64) {
         }
     }
     stage.connect();
-    stage.rest(seconds(5), millis(2));
+    // Until the engines sleep.
+    stage.rest(seconds(15), millis(2));
     stage.costs = Costs::default();
     let before = floor.measure();
     stage.rest(seconds(span), millis(2));

@@ -33,26 +33,42 @@ pub fn binding_reply(request: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
     {
         return None;
     }
+    Some(success(header, source))
+}
+
+/// A success response without an end: the answer to a binding request with this header (its first 20 bytes), up to the
+/// address that it came from. RFC 8489 section 14.2.
+pub(crate) fn success(header: &[u8], source: SocketAddr) -> Vec<u8> {
     // The port and an IPv4 address are hidden by the cookie, an IPv6 address by all that follows it.
-    let mask = &header[4..HEADER];
-    let address: Vec<u8> = match source.ip().to_canonical() {
-        IpAddr::V4(ip) => ip.octets().into(),
-        IpAddr::V6(ip) => ip.octets().into(),
+    let mask = header.get(4..HEADER).unwrap_or_default();
+    let mut hidden = [0; 18];
+    let [p0, p1] = source.port().to_be_bytes();
+    (hidden[0], hidden[1]) = (p0, p1);
+    let (family, size) = match source.ip().to_canonical() {
+        IpAddr::V4(ip) => {
+            hidden[2..6].copy_from_slice(&ip.octets());
+            (1, 8)
+        }
+        IpAddr::V6(ip) => {
+            hidden[2..].copy_from_slice(&ip.octets());
+            (2, 20)
+        }
     };
-    let family = if address.len() == 4 { 1 } else { 2 };
-    let size = u8::try_from(4 + address.len()).ok()?;
-    let mut reply = Vec::with_capacity(HEADER + 24);
+    let (port, address) = hidden.split_at_mut(2);
+    for part in [port, address] {
+        for (byte, mask) in part.iter_mut().zip(mask) {
+            *byte ^= mask;
+        }
+    }
+    // With room for a signature and a fingerprint.
+    let mut reply = Vec::with_capacity(HEADER + 24 + 32);
     reply.extend(BINDING_SUCCESS);
     reply.extend([0, size + 4]);
     reply.extend(mask);
     reply.extend(XOR_MAPPED_ADDRESS);
     reply.extend([0, size, 0, family]);
-    let hide = |bytes: &[u8], out: &mut Vec<u8>| {
-        out.extend(bytes.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
-    };
-    hide(&source.port().to_be_bytes(), &mut reply);
-    hide(&address, &mut reply);
-    Some(reply)
+    reply.extend(hidden.iter().take(usize::from(size) - 2));
+    reply
 }
 
 /// Whether all attributes are whole and may be passed over.

@@ -5,10 +5,10 @@
 
 use aws_lc_rs::{constant_time, hmac};
 
-const HEADER: usize = 20;
-const INTEGRITY: usize = 20;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const PRIORITY: u16 = 0x0024;
+pub(super) const HEADER: usize = 20;
+pub(super) const INTEGRITY: usize = 20;
+pub(super) const MESSAGE_INTEGRITY: u16 = 0x0008;
+pub(super) const PRIORITY: u16 = 0x0024;
 
 /// That of a peer-reflexive candidate (RFC 8445 section 5.1.2): all that is known of where it came from.
 const PRIORITY_VALUE: u32 = (110 << 24) | (0xffff << 8) | 255;
@@ -20,23 +20,49 @@ pub(super) fn is_incomplete(bytes: &[u8]) -> bool {
 
 /// The same in whole, if it is signed with `password`.
 pub(super) fn completed(bytes: &[u8], password: &[u8]) -> Option<Vec<u8>> {
-    let integrity_at = integrity_of_incomplete(bytes)?;
-    let signed = bytes.get(..integrity_at)?;
-    let tag = bytes.get(integrity_at + 4..integrity_at + 4 + INTEGRITY)?;
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password);
-    constant_time::verify_slices_are_equal(sign(&key, signed)?.as_ref(), tag).ok()?;
-
+    let key = key(password);
+    let signed = verified(&key, bytes, integrity_of_incomplete(bytes)?)?;
     let mut whole = signed.to_vec();
     whole.extend(PRIORITY.to_be_bytes());
     whole.extend(4_u16.to_be_bytes());
     whole.extend(PRIORITY_VALUE.to_be_bytes());
-    let tag = sign(&key, &whole)?;
-    whole.extend(MESSAGE_INTEGRITY.to_be_bytes());
-    whole.extend(u16::try_from(INTEGRITY).ok()?.to_be_bytes());
-    whole.extend(tag.as_ref());
-    let length = u16::try_from(whole.len() - HEADER).ok()?;
-    whole.get_mut(2..4)?.copy_from_slice(&length.to_be_bytes());
+    append_signature(&key, &mut whole)?;
     Some(whole)
+}
+
+/// The key of a password (RFC 8489 section 9.1.1).
+pub(super) fn key(password: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password)
+}
+
+/// What comes before the signature at this place, if it is signed with this key.
+pub(super) fn verified<'a>(
+    key: &hmac::Key,
+    bytes: &'a [u8],
+    integrity_at: usize,
+) -> Option<&'a [u8]> {
+    let signed = bytes.get(..integrity_at)?;
+    let tag = bytes.get(integrity_at + 4..integrity_at + 4 + INTEGRITY)?;
+    constant_time::verify_slices_are_equal(sign(key, signed)?.as_ref(), tag).ok()?;
+    Some(signed)
+}
+
+/// Signs a message, as its last attribute.
+pub(super) fn append_signature(key: &hmac::Key, message: &mut Vec<u8>) -> Option<()> {
+    let tag = sign(key, message)?;
+    message.extend(MESSAGE_INTEGRITY.to_be_bytes());
+    message.extend(u16::try_from(INTEGRITY).ok()?.to_be_bytes());
+    message.extend(tag.as_ref());
+    set_length(message, 0)
+}
+
+/// Writes into a message how long it is, with so many bytes more to come.
+pub(super) fn set_length(message: &mut [u8], more: usize) -> Option<()> {
+    let length = u16::try_from(message.len() - HEADER + more).ok()?;
+    message
+        .get_mut(2..4)?
+        .copy_from_slice(&length.to_be_bytes());
+    Some(())
 }
 
 /// Where the signature of a message without PRIORITY begins.

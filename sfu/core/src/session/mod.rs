@@ -12,6 +12,7 @@ mod ingress;
 mod negotiate;
 mod plain;
 pub(crate) mod sdp;
+mod steady;
 mod transport;
 
 use std::{net::SocketAddr, time::Instant};

@@ -20,6 +20,7 @@ use str0m::{
 use super::{
     check,
     dtls::{self, KeySlot, Keying},
+    steady::{Pair, Steady},
 };
 use crate::{
     CoreConfig, Protocol,
@@ -36,6 +37,17 @@ pub(crate) struct Transport {
     pub(super) pending: Option<SdpPendingOffer>,
     deadline: Option<Instant>,
     needs_drain: bool,
+    /// Until then the engine is woken when it wants to be.
+    awake_until: Instant,
+    /// Something was asked of the engine since the last drain.
+    is_stirred: bool,
+    /// When RTP came last.
+    media_at: Option<Instant>,
+    /// When a genuine connectivity check came last.
+    heard_at: Option<Instant>,
+    is_silent: bool,
+    /// The check that the client repeats, once it is connected.
+    steady: Option<Box<Steady>>,
     is_connected: bool,
     contain_faults: bool,
     keys: KeySlot,
@@ -48,7 +60,7 @@ pub(crate) struct Transport {
 pub(crate) enum TransportEvent {
     /// ICE and DTLS are up.
     Connected,
-    /// The client has gone silent (no connectivity check for some 15 s); it may come back.
+    /// The client has gone silent (no connectivity check for 15 s); it may come back.
     Silent,
     /// The client is heard again.
     Heard,
@@ -110,6 +122,14 @@ pub(crate) struct TransportOptions {
 }
 
 impl Transport {
+    /// Who is not heard of for so long is silent.
+    const SILENCE: Duration = Duration::from_secs(15);
+
+    /// When nothing but connectivity checks came and went for so long, nothing of the engine's can be due that
+    /// matters: what it would do then is to look for silence, which is ours, and to report on streams that do not
+    /// flow. So it sleeps until something comes.
+    const LULL: Duration = Duration::from_secs(10);
+
     pub(crate) fn new(
         config: &CoreConfig,
         credentials: str0m::IceCreds,
@@ -155,6 +175,12 @@ impl Transport {
             pending: None,
             deadline: None,
             needs_drain: true,
+            awake_until: now + Self::LULL,
+            is_stirred: false,
+            media_at: None,
+            heard_at: None,
+            is_silent: false,
+            steady: None,
             is_connected: false,
             contain_faults: config.contain_faults,
             keys,
@@ -169,36 +195,95 @@ impl Transport {
         protocol: Protocol,
         source: SocketAddr,
         destination: SocketAddr,
-        bytes: &[u8],
+        received: &[u8],
     ) -> Result<(), Refused> {
-        let destination = self
+        let advertised = self
             .addresses
             .iter()
             .find(|(p, local, _)| *p == protocol && *local == destination)
             .map_or(destination, |(_, _, advertised)| *advertised);
-        let mut password = || self.rtc.direct_api().local_ice_credentials().pass;
+        let bytes = received;
         let completed = check::is_incomplete(bytes)
-            .then(|| check::completed(bytes, password().as_bytes()))
+            .then(|| check::completed(bytes, self.password().as_bytes()))
             .flatten();
         let bytes = completed.as_deref().unwrap_or(bytes);
-        let receive = Receive::new(engine_protocol(protocol), source, destination, bytes)
+        let receive = Receive::new(engine_protocol(protocol), source, advertised, bytes)
             .map_err(|_| Refused::NotWebRtc)?;
         let input = Input::Receive(now, receive);
         if !self.rtc.accepts(&input) {
             return Err(Refused::Source);
         }
+        if rtp::is_media(bytes) && rtp::is_rtcp(bytes) && !self.has_media(now) {
+            return Ok(());
+        }
         self.needs_drain = true;
         let rtc = &mut self.rtc;
         let result = guarded(self.contain_faults, || rtc.handle_input(input));
         match result {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                let pair = Pair {
+                    protocol,
+                    source,
+                    destination,
+                };
+                self.on_taken(now, pair, received);
+                Ok(())
+            }
             Ok(Err(_)) => Err(Refused::Malformed),
             Err(Fault) => Err(Refused::Fault),
         }
     }
 
+    /// Whether RTP came lately. RTCP of who sends none speaks of streams that do not flow: that takes the engine
+    /// longer to read than all else that an idle client says.
+    fn has_media(&self, now: Instant) -> bool {
+        let since = |at| now.saturating_duration_since(at);
+        self.media_at.is_some_and(|at| since(at) < Self::LULL)
+    }
+
+    /// The answer to a connectivity check that says nothing new: the engine need not see it.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) -> Option<Vec<u8>> {
+        let steady = self.steady.as_ref().filter(|_| !self.is_silent)?;
+        let pair = Pair {
+            protocol,
+            source,
+            destination,
+        };
+        let reply = steady.answer(pair, bytes)?;
+        self.heard_at = Some(now);
+        Some(reply)
+    }
+
+    /// Takes note of what came from the network, and that the engine took it.
+    fn on_taken(&mut self, now: Instant, pair: Pair, bytes: &[u8]) {
+        let is_stun = matches!(bytes.first(), Some(0..=3));
+        if !is_stun {
+            self.awake_until = now + Self::LULL;
+            if rtp::is_media(bytes) && !rtp::is_rtcp(bytes) {
+                self.media_at = Some(now);
+            }
+        } else if let Some(steady) = Steady::of(pair, bytes, self.password()) {
+            self.heard_at = Some(now);
+            self.steady = self.is_connected.then(|| Box::new(steady));
+        }
+    }
+
+    fn password(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().pass
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Fault> {
         self.needs_drain = true;
+        if self.is_asleep(now) {
+            return Ok(());
+        }
         let rtc = &mut self.rtc;
         let result = guarded(self.contain_faults, || {
             rtc.handle_input(Input::Timeout(now))
@@ -213,24 +298,42 @@ impl Transport {
     /// Drains the engine until it wants to sleep.
     pub(crate) fn drain(
         &mut self,
+        now: Instant,
         outbox: &mut Outbox,
         event: &mut impl FnMut(TransportEvent),
     ) -> Result<(), Fault> {
         if !self.needs_drain {
             return Ok(());
         }
+        if std::mem::take(&mut self.is_stirred) {
+            self.awake_until = now + Self::LULL;
+        }
+        let is_silent = self.silent_at().is_some_and(|at| at <= now);
+        if is_silent != self.is_silent {
+            self.is_silent = is_silent;
+            self.awake_until = now + Self::LULL;
+            event(match is_silent {
+                true => TransportEvent::Silent,
+                false => TransportEvent::Heard,
+            });
+        }
         loop {
             let rtc = &mut self.rtc;
             let output = guarded(self.contain_faults, || rtc.poll_output())?;
             match output.map_err(|_| Fault)? {
                 Output::Timeout(at) => {
-                    self.deadline = Some(at);
+                    let engine = (!self.is_asleep(now)).then_some(at);
+                    let silent = self.silent_at().filter(|_| !self.is_silent);
+                    self.deadline = engine.into_iter().chain(silent).min();
                     self.needs_drain = false;
                     return Ok(());
                 }
                 // The engine knows no stream of the lane's, and must not use a number of its.
                 Output::Transmit(out) if self.has_lane && rtp::is_media(&out.contents) => {}
                 Output::Transmit(out) => {
+                    if is_dtls(&out.contents) {
+                        self.awake_until = now + Self::LULL;
+                    }
                     let protocol = match out.proto {
                         EngineProtocol::Udp => Protocol::Udp,
                         _ => Protocol::Tcp,
@@ -261,15 +364,6 @@ impl Transport {
             EngineEvent::Connected => {
                 self.is_connected = true;
                 TransportEvent::Connected
-            }
-            EngineEvent::IceConnectionStateChange(state) => {
-                if state.is_disconnected() {
-                    TransportEvent::Silent
-                } else if state.is_connected() {
-                    TransportEvent::Heard
-                } else {
-                    return None;
-                }
             }
             EngineEvent::Closed => TransportEvent::Closed,
             EngineEvent::RtpPacket(packet) => TransportEvent::Packet(Box::new(IngressPacket {
@@ -312,6 +406,14 @@ impl Transport {
         self.deadline
     }
 
+    fn silent_at(&self) -> Option<Instant> {
+        Some(self.heard_at? + Self::SILENCE)
+    }
+
+    fn is_asleep(&self, now: Instant) -> bool {
+        self.is_connected && now >= self.awake_until
+    }
+
     pub(crate) fn needs_drain(&self) -> bool {
         self.needs_drain
     }
@@ -324,6 +426,7 @@ impl Transport {
     /// The engine, for its neighbours in `session/` only; what they do is drained later.
     pub(super) fn engine(&mut self) -> &mut Rtc {
         self.needs_drain = true;
+        self.is_stirred = true;
         &mut self.rtc
     }
 
@@ -354,6 +457,7 @@ impl Transport {
     /// Asks the publisher for a keyframe of one of its streams; false where there is no such stream.
     pub(crate) fn request_keyframe(&mut self, ssrc: Ssrc) -> bool {
         self.needs_drain = true;
+        self.is_stirred = true;
         match self.rtc.direct_api().stream_rx(&ssrc) {
             Some(stream) => {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
@@ -366,6 +470,7 @@ impl Transport {
     /// Closes DTLS politely.
     pub(crate) fn close(&mut self) {
         self.needs_drain = true;
+        self.is_stirred = true;
         // Nothing is left to do about a transport that cannot even close.
         let _ = self.rtc.close();
     }
@@ -387,6 +492,11 @@ pub(super) fn engine_kind(is_video: bool) -> MediaKind {
     } else {
         MediaKind::Audio
     }
+}
+
+/// By the first byte (RFC 7983).
+fn is_dtls(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(20..=63))
 }
 
 fn engine_protocol(protocol: Protocol) -> EngineProtocol {

@@ -517,7 +517,7 @@ impl Shard {
             self.tell_control(control, Kind::Closed(closed));
             self.controls.remove(&control);
         }
-        self.drain_closing(session);
+        self.drain_closing(now, session);
 
         let tracks = self
             .participants

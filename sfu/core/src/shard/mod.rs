@@ -149,6 +149,9 @@ impl Shard {
             Ok(owner) => owner,
             Err(reason) => return self.stats.drop(reason),
         };
+        if kind == demux::Kind::Stun && self.answer_check(now, (session, role), &datagram) {
+            return;
+        }
         let is_of_another =
             kind == demux::Kind::Stun && self.is_of_another(now, session, (protocol, source));
         let Some(participant) = self.participants.get_mut(session) else {
@@ -199,6 +202,41 @@ impl Shard {
         if self.has_many_pending() {
             self.flush();
         }
+    }
+
+    /// Answers a connectivity check that says nothing new. True when that was one.
+    fn answer_check(
+        &mut self,
+        now: Instant,
+        (session, role): (SessionKey, Role),
+        datagram: &Datagram<'_>,
+    ) -> bool {
+        let Datagram {
+            source,
+            destination,
+            protocol,
+            bytes,
+        } = *datagram;
+        if self.demux.by_source(protocol, source) != Some((session, role)) {
+            return false;
+        }
+        let Some(participant) = self.participants.get_mut(session) else {
+            return false;
+        };
+        let transport = participant.session.transport_mut(role);
+        let Some(reply) =
+            transport.and_then(|t| t.answer(now, protocol, source, destination, bytes))
+        else {
+            return false;
+        };
+        participant.member.heard_at = Some(now);
+        let route = Route {
+            source: destination,
+            destination: source,
+            protocol,
+        };
+        self.outbox.push(route, &reply);
+        true
     }
 
     /// Whether an address is that of another session, which was heard of lately: who forges checks of their own
@@ -321,7 +359,7 @@ impl Shard {
             let mut is_faulty = false;
             for role in [Role::Publish, Role::Subscribe] {
                 let transport = participant.session.transport_mut(role);
-                if let Some(due) = transport.filter(|t| t.deadline().is_none_or(|at| at <= now)) {
+                if let Some(due) = transport.filter(|t| t.deadline().is_some_and(|at| at <= now)) {
                     is_faulty |= due.handle_timeout(now).is_err();
                 }
             }
@@ -413,7 +451,7 @@ impl Shard {
                     continue;
                 }
                 let drained =
-                    transport.drain(&mut self.outbox, &mut |event| told.push((role, event)));
+                    transport.drain(now, &mut self.outbox, &mut |event| told.push((role, event)));
                 is_faulty |= drained.is_err();
             }
             let deadlines = [Role::Publish, Role::Subscribe].into_iter();
@@ -438,14 +476,14 @@ impl Shard {
     }
 
     /// Drains a session that is being closed: its farewell, nothing else.
-    fn drain_closing(&mut self, session: SessionKey) {
+    fn drain_closing(&mut self, now: Instant, session: SessionKey) {
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
         for role in [Role::Publish, Role::Subscribe] {
             if let Some(transport) = participant.session.transport_mut(role) {
                 // A fault changes nothing: the session ends.
-                let _ = transport.drain(&mut self.outbox, &mut |_| {});
+                let _ = transport.drain(now, &mut self.outbox, &mut |_| {});
             }
         }
     }
@@ -461,7 +499,7 @@ impl Shard {
         if channels.has_backlog() {
             channels.flush(now, transport);
             // What it tells was told by the drain before; a fault shows at the next input.
-            let _ = transport.drain(&mut self.outbox, &mut |_| {});
+            let _ = transport.drain(now, &mut self.outbox, &mut |_| {});
         }
     }
 

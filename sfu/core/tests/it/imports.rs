@@ -28,7 +28,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     (
         "session",
         &[
-            "config", "key", "limits", "outbox", "rtp", "rtcp", "srtp", "time",
+            "binding", "config", "key", "limits", "outbox", "rtp", "rtcp", "srtp", "time",
         ],
     ),
 ];

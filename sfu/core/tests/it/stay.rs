@@ -3,7 +3,7 @@
 use plenum_proto::node::session_event::Kind as Told;
 use plenum_proto::v1::{CloseReason, ParticipantState};
 use sfu_core::{Command, Event};
-use sfu_sim::{ClientOptions, LinkSettings, World, seconds};
+use sfu_sim::{ClientOptions, DataTo, LinkSettings, World, millis, seconds};
 
 #[test]
 fn leaving_ends_everything_and_the_room_closes_after_a_while() {
@@ -88,6 +88,36 @@ fn a_client_that_vanishes_is_missed_and_its_stay_ends() {
     assert!(gone);
     assert!(world.now() > seconds(30), "silence has to last (RFC 7675)");
     assert_eq!(world.shard.stats().participants, 1);
+}
+
+#[test]
+fn who_says_nothing_for_minutes_stays_and_is_served_at_once() {
+    let mut world = World::new(37);
+    let ann = world.enter("room", "ann");
+    let bob = world.enter("room", "bob");
+    for key in [ann, bob] {
+        world.open_data(key);
+    }
+    let voice = world.publish_audio(ann);
+    world.wait_for(bob, voice, seconds(2));
+    world.mute(ann, voice, true, false);
+    world.run_for(seconds(300));
+    assert_eq!(world.shard.stats().participants, 2);
+    assert!(
+        world
+            .client_mut(ann)
+            .send_data(b"hello", &DataTo::default())
+    );
+    world.mute(ann, voice, false, false);
+    world.run_for(millis(600));
+    let got: Vec<_> = world
+        .client(bob)
+        .data()
+        .iter()
+        .map(|m| m.payload.as_slice())
+        .collect();
+    assert_eq!(got, [b"hello"]);
+    assert!(world.frames_per_second(bob, voice) >= 45);
 }
 
 #[test]
