@@ -125,6 +125,11 @@ impl Member {
         ParticipantKind::try_from(self.kind).map_or(true, is_person)
     }
 
+    /// Whether its connection stands.
+    pub(crate) fn is_active(&self) -> bool {
+        self.state == ParticipantState::Active
+    }
+
     /// The participant as others see it.
     pub(crate) fn info(&self, tracks: Vec<v1::Track>) -> v1::Participant {
         v1::Participant {

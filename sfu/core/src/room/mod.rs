@@ -50,6 +50,8 @@ pub(crate) struct Room {
     pub(crate) told_levels: Vec<(u64, u8)>,
     /// What the members have yet to be told of each other.
     pub(crate) roster: Roster,
+    /// It is looked at with every tick of the shard.
+    pub(crate) is_awake: bool,
 }
 
 impl Room {

@@ -37,6 +37,10 @@ impl Roster {
         Some(self.waiting.remove(at))
     }
 
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// What has waited long enough in a room of so many members.
     pub(crate) fn due(&mut self, now: Instant, members: usize) -> Option<Vec<Participant>> {
         if self.waiting.is_empty() {

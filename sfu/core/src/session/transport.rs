@@ -269,9 +269,11 @@ impl Transport {
             if rtp::is_media(bytes) && !rtp::is_rtcp(bytes) {
                 self.media_at = Some(now);
             }
+        } else if !self.is_connected {
+            self.heard_at = Some(now);
         } else if let Some(steady) = Steady::of(pair, bytes, self.password()) {
             self.heard_at = Some(now);
-            self.steady = self.is_connected.then(|| Box::new(steady));
+            self.steady = Some(Box::new(steady));
         }
     }
 

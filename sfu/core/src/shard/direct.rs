@@ -219,11 +219,11 @@ impl Shard {
     }
 
     /// Ends the direct calls that did not come about in time.
-    pub(super) fn expire_direct(&mut self, now: Instant) {
+    pub(super) fn expire_direct(&mut self, now: Instant, sessions: &[SessionKey]) {
         let limit = self.config.direct_timeout;
-        let late: Vec<RoomKey> = self
-            .participants
-            .values()
+        let late: Vec<RoomKey> = sessions
+            .iter()
+            .filter_map(|session| self.participants.get(*session))
             .filter_map(|participant| match participant.direct {
                 Some(DirectCall::With {
                     since,

@@ -252,6 +252,14 @@ impl Shard {
             return;
         }
         track.flowing = flowing;
+        let owner = track.owner;
+        self.wake_track(key);
+        if let Some(room) = self.participants.get(owner).map(|owner| owner.room) {
+            self.wake_room(room);
+        }
+        let Some(track) = self.tracks.get(key) else {
+            return;
+        };
         // One that ceased flowed a moment ago.
         let before = now.checked_sub(JUST_NOW).unwrap_or(now);
         let is_lossy = track.uplink_loss(before) >= LOSSY;
@@ -291,6 +299,8 @@ impl Shard {
         };
         if published.throttle.request(now, rtt) {
             self.request_keyframe(key, encoding);
+        } else {
+            self.wake_track(key);
         }
     }
 

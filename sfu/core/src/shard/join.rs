@@ -231,6 +231,7 @@ impl Shard {
         let mut entry = Participant::new(room, member, session);
         entry.direct = join.direct.then_some(DirectCall::Alone);
         let key = self.participants.insert(entry);
+        self.wake_session(key);
         self.controls.insert(control, key);
         if let (Some(room), Some(entry)) = (self.rooms.get_mut(room), self.participants.get(key)) {
             room.add(key, &entry.member);
@@ -377,6 +378,7 @@ impl Shard {
                 participant.member.control = None;
                 participant.member.lost_since = Some(now);
             }
+            self.wake_session(session);
             return Ok(());
         }
         self.stats.resumes += 1;
@@ -478,8 +480,10 @@ impl Shard {
             loudest: Vec::new(),
             told_levels: Vec::new(),
             roster: Roster::default(),
+            is_awake: false,
         };
         let key = self.rooms.insert(room);
+        self.wake_room(key);
         self.room_by_name.insert(config.name.clone(), key);
         self.publish_event(now, key, RoomEvent::RoomStarted(v1::RoomStarted {}));
         Ok(key)
@@ -550,6 +554,7 @@ impl Shard {
             if let Some(room) = self.rooms.get_mut(room) {
                 room.remove(now, session, &gone.member);
             }
+            self.wake_room(room);
             self.stats.packets_discarded += gone.session.egress.discard_all();
             for source in gone.session.sources() {
                 self.demux.remove_source(source, session);

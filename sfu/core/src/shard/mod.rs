@@ -3,6 +3,7 @@
 
 mod admin;
 mod allocate;
+mod awake;
 mod deliver;
 mod direct;
 mod explain;
@@ -34,6 +35,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use slotmap::SlotMap;
 
+use self::awake::Awake;
 use self::fanout::Pending;
 use self::state::{Participant, Subscription, Track};
 use crate::{
@@ -74,6 +76,7 @@ pub struct Shard {
     timers: Timers,
     /// When rooms, speakers and demand are looked at next.
     next_tick: Option<Instant>,
+    awake: Awake,
     /// The latest time this shard was told.
     now: Instant,
     /// What came in this turn and is to be handed on, numbered.
@@ -112,6 +115,7 @@ impl Shard {
             bindings: ReplyLimit::new(),
             timers: Timers::default(),
             next_tick: None,
+            awake: Awake::default(),
             dirty: Vec::new(),
             outbox: Outbox::new(RUN_SEGMENTS),
             relay: Relay::default(),
@@ -462,6 +466,9 @@ impl Shard {
             // A deadline that has passed already must not make the loop spin.
             let soonest = now + Duration::from_micros(100);
             self.timers.set(session, deadline.map(|at| at.max(soonest)));
+            if !participant.is_awake && participant.is_restless(now) {
+                self.wake_session(session);
+            }
             for (role, event) in told.drain(..) {
                 self.on_transport_event(now, session, role, event);
             }

@@ -203,9 +203,12 @@ impl Shard {
     }
 
     /// Asks for keyframes where who is sent to had none for long.
-    pub(super) fn refresh_plain(&mut self, now: Instant) {
+    pub(super) fn refresh_plain(&mut self, now: Instant, sessions: &[SessionKey]) {
         let mut due = Vec::new();
-        for participant in self.participants.values() {
+        for session in sessions {
+            let Some(participant) = self.participants.get(*session) else {
+                continue;
+            };
             let plain = participant.session.plain.as_ref();
             let Some(span) = plain.and_then(|plain| plain.keyframes) else {
                 continue;
@@ -226,12 +229,13 @@ impl Shard {
     }
 
     /// Tells sources how they are received, where it is time.
-    pub(super) fn report_plain(&mut self, now: Instant) {
+    pub(super) fn report_plain(&mut self, now: Instant, sessions: &[SessionKey]) {
         let mut reports = Vec::new();
-        for (session, participant) in &mut self.participants {
-            if let Some(plain) = &mut participant.session.plain {
+        for session in sessions {
+            let participant = self.participants.get_mut(*session);
+            if let Some(plain) = participant.and_then(|p| p.session.plain.as_mut()) {
                 let of_this = plain.report(now);
-                reports.extend(of_this.into_iter().map(|report| (session, report)));
+                reports.extend(of_this.into_iter().map(|report| (*session, report)));
             }
         }
         for (session, report) in reports {

@@ -73,6 +73,7 @@ impl Shard {
         let cid = add.cid.clone();
         let track = Track::new(now, id, session, cid, info.clone());
         let key = self.tracks.insert(track);
+        self.wake_track(key);
         if let Some(participant) = self.participants.get_mut(session) {
             participant.tracks.push(key);
         }
@@ -347,6 +348,7 @@ impl Shard {
         let owner = track.owner;
         let is_published = track.is_published;
         let subscriptions = track.subscriptions.clone();
+        self.wake_track(key);
         if !is_published {
             return;
         }

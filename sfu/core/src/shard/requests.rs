@@ -98,6 +98,7 @@ impl Shard {
             participant.member.control = None;
             participant.member.lost_since = Some(now);
         }
+        self.wake_session(session);
     }
 
     fn describe(&mut self, now: Instant, session: SessionKey, description: node::Description) {

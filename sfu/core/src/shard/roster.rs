@@ -72,7 +72,7 @@ impl Shard {
             haste == Haste::Soon && info.tracks.is_empty() && found.members.len() > Roster::SMALL;
         if waits {
             found.roster.wait(info);
-            return;
+            return self.wake_room(room);
         }
         found.roster.take(&info.id);
         self.tell_room(
@@ -94,15 +94,11 @@ impl Shard {
         }
     }
 
-    /// Tells rooms what has waited long enough.
-    pub(super) fn tell_rosters(&mut self, now: Instant) {
-        let due: Vec<_> = self
-            .rooms
-            .iter_mut()
-            .filter_map(|(key, room)| Some((key, room.roster.due(now, room.members.len())?)))
-            .collect();
-        for (room, infos) in due {
-            self.tell_room(room, |_| true, |_| participants(infos.clone()));
+    /// Tells a room what has waited long enough.
+    pub(super) fn tell_roster(&mut self, now: Instant, key: RoomKey) {
+        let room = self.rooms.get_mut(key);
+        if let Some(infos) = room.and_then(|room| room.roster.due(now, room.members.len())) {
+            self.tell_room(key, |_| true, |_| participants(infos.clone()));
         }
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Participant {
     pub(super) drop_next_resume: bool,
     /// Where it stands in a direct call; absent when its media comes here.
     pub(super) direct: Option<DirectCall>,
+    /// It is looked at with every tick.
+    pub(super) is_awake: bool,
 }
 
 /// A participant's part in a direct call.
@@ -123,6 +125,8 @@ pub(super) struct Track {
     pub(super) is_quiet: bool,
     /// Somebody here did pin it.
     pub(super) is_pinned: bool,
+    /// It is looked at with every tick.
+    pub(super) is_awake: bool,
 }
 
 /// A codec that a track was seen to use.
@@ -202,6 +206,7 @@ impl Track {
             told_flow: Vec::new(),
             is_quiet: false,
             is_pinned: false,
+            is_awake: false,
         }
     }
 
@@ -325,6 +330,7 @@ impl Participant {
             bandwidth_cap: None,
             drop_next_resume: false,
             direct: None,
+            is_awake: false,
         }
     }
 

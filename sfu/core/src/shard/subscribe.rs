@@ -480,6 +480,7 @@ impl Shard {
             .chain(of_bits(track.stand_ins));
         track.demand.update(now, wanted_qualities(&infos, all));
         self.tell_demand(now, key);
+        self.wake_track(key);
     }
 
     /// What a publisher was asked to send and does not, because its own link or processor is not enough, must not

@@ -3,16 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use plenum_proto::{
-    node::CloseAction,
-    v1::{CloseReason, ParticipantState},
-};
+use plenum_proto::{node::CloseAction, v1::CloseReason};
 
-use super::{Shard, state::DirectCall};
-use crate::{
-    key::{RoomKey, SessionKey},
-    room::Voice,
-};
+use super::{Shard, awake::Due, state::DirectCall};
+use crate::{key::SessionKey, room::Voice};
 
 /// How often.
 const TICK: Duration = Duration::from_millis(100);
@@ -40,9 +34,9 @@ impl Shard {
 
     pub(super) fn tick(&mut self, now: Instant) {
         self.next_tick = None;
-        self.expire(now);
-        let tracks: Vec<_> = self.tracks.keys().collect();
-        for track in tracks {
+        let due = self.due(now);
+        self.expire(now, &due);
+        for track in due.tracks.iter().copied() {
             self.on_flow(now, track);
             self.stand_in(now, track);
             self.tell_demand(now, track);
@@ -56,7 +50,7 @@ impl Shard {
             {
                 stopped.cache.clear();
             }
-            let due: Vec<u8> = found
+            let owed: Vec<u8> = found
                 .encodings
                 .iter_mut()
                 .filter_map(|e| {
@@ -65,43 +59,41 @@ impl Shard {
                         .then_some(e.encoding.info.index)
                 })
                 .collect();
-            for encoding in due {
+            for encoding in owed {
                 self.request_keyframe(track, encoding);
             }
         }
-        let rooms: Vec<_> = self.rooms.keys().collect();
-        for room in rooms {
+        for room in due.rooms.iter().copied() {
             self.report_speakers(now, room);
+            self.tell_roster(now, room);
         }
-        self.tell_rosters(now);
-        self.report_plain(now);
-        self.refresh_plain(now);
+        self.report_plain(now, &due.sessions);
+        self.refresh_plain(now, &due.sessions);
         self.tick_relay(now);
-        let limited = self.participants.keys();
-        let limited: Vec<_> = limited
-            .filter(|session| self.owes_allocation(now, *session))
-            .collect();
-        for session in limited {
-            self.reallocate(now, session);
+        for session in due.sessions.iter().copied() {
+            if self.owes_allocation(now, session) {
+                self.reallocate(now, session);
+            }
         }
+        self.let_sleep(now, &due);
     }
 
     /// Ends what has no time left.
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant, due: &Due) {
         let config = &self.config;
         let since = |start: Option<Instant>| {
             start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start))
         };
-        let ended: Vec<(SessionKey, CloseReason, CloseAction)> = self
-            .participants
+        let ended: Vec<(SessionKey, CloseReason, CloseAction)> = due
+            .sessions
             .iter()
+            .filter_map(|key| Some((*key, self.participants.get(*key)?)))
             .filter(|(_, participant)| participant.is_here())
             .filter_map(|(key, participant)| {
                 let member = &participant.member;
                 let never_connected = match participant.direct {
                     None => {
-                        member.state != ParticipantState::Active
-                            && since(Some(member.joined)) > config.connect_timeout
+                        !member.is_active() && since(Some(member.joined)) > config.connect_timeout
                     }
                     Some(DirectCall::Over { since: over }) => {
                         since(Some(over)) > config.connect_timeout
@@ -120,16 +112,14 @@ impl Shard {
         for (session, reason, action) in ended {
             self.end(now, session, reason, action, "");
         }
-        self.expire_direct(now);
+        self.expire_direct(now, &due.sessions);
         self.expire_waiting(now);
-        self.expire_homeless(now);
-        let over: Vec<RoomKey> = self
-            .rooms
-            .iter()
-            .filter(|(_, room)| room.ends_at().is_some_and(|at| at <= now))
-            .map(|(key, _)| key)
-            .collect();
-        for room in over {
+        self.expire_homeless(now, &due.rooms);
+        for room in due.rooms.iter().copied() {
+            let ends_at = self.rooms.get(room).and_then(|room| room.ends_at());
+            if ends_at.is_none_or(|at| at > now) {
+                continue;
+            }
             let (reason, action) = (CloseReason::RoomClosed, CloseAction::Disconnect);
             self.end_room(now, room, reason, action, Voice::All);
         }

@@ -61,6 +61,11 @@ impl KeyframeThrottle {
         self.came = Some(now);
     }
 
+    /// Whether a request waits.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.is_pending
+    }
+
     /// Whether no keyframe came for so long.
     pub(crate) fn is_without(&self, now: Instant, span: Duration) -> bool {
         self.came

@@ -130,6 +130,16 @@ impl DemandTracker {
         self.wanted = wanted;
     }
 
+    /// Whether there is nothing to tell the publisher, now or after a while.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.told == Some(self.wanted) && self.off_at.iter().all(Option::is_none)
+    }
+
+    /// Whether the publisher was told to send anything.
+    pub(crate) fn is_told_any(&self) -> bool {
+        self.told.is_some_and(|told| told != Qualities::NONE)
+    }
+
     /// What the publisher was told may not have reached it.
     pub(crate) fn forget(&mut self) {
         self.told = None;

@@ -34,6 +34,7 @@ impl Shard {
         };
         room.span.ends_at = Some(now + self.config.rehome_timeout);
         let (room, room_id) = (room.name.clone(), String::from(&room.id));
+        self.wake_room(key);
         self.events.push_back(Event::HomeLost { room, room_id });
     }
 
@@ -47,15 +48,12 @@ impl Shard {
     }
 
     /// Ends rooms that have gone on without a home for too long.
-    pub(in super::super) fn expire_homeless(&mut self, now: Instant) {
-        let over: Vec<RoomKey> = self
-            .rooms
-            .iter()
-            .filter(|(_, room)| room.span.ends_at.is_some_and(|at| at <= now))
-            .map(|(key, _)| key)
-            .collect();
-        for room in over {
-            self.end_homeless(now, room);
+    pub(in super::super) fn expire_homeless(&mut self, now: Instant, rooms: &[RoomKey]) {
+        for key in rooms {
+            let room = self.rooms.get(*key);
+            if room.is_some_and(|room| room.span.ends_at.is_some_and(|at| at <= now)) {
+                self.end_homeless(now, *key);
+            }
         }
     }
 

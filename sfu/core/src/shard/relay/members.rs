@@ -221,6 +221,7 @@ impl Shard {
         let mut participant = Participant::new(room, member, session);
         participant.via = Some(via);
         let key = self.participants.insert(participant);
+        self.wake_session(key);
         if let (Some(room), Some(entry)) = (self.rooms.get_mut(room), self.participants.get(key)) {
             room.add(key, &entry.member);
         }
@@ -323,6 +324,7 @@ impl Shard {
                 track.info = info;
                 update_track(track, detail);
             }
+            self.wake_track(key);
         }
         changed
     }
@@ -366,6 +368,7 @@ impl Shard {
                 track.speaker.report(level as f32 / f32::from(u8::MAX));
             }
         }
+        self.wake_room(room);
     }
 
     pub(super) fn on_quality(

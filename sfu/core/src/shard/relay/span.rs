@@ -249,8 +249,10 @@ impl Shard {
             loudest: Vec::new(),
             told_levels: Vec::new(),
             roster: Roster::default(),
+            is_awake: false,
         };
         let key = self.rooms.insert(room);
+        self.wake_room(key);
         self.room_by_name.insert(info.name.clone(), key);
         self.relay.rooms.insert(info.id.clone(), key);
         Some(key)
