@@ -89,20 +89,22 @@ fn sign(key: &hmac::Key, signed: &[u8]) -> Option<hmac::Tag> {
     Some(context.sign())
 }
 
+/// A signature as the engine makes it, in tests.
+#[cfg(test)]
+pub(super) fn sha1_hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+    let mut context = hmac::Context::with_key(&key);
+    for part in parts {
+        context.update(part);
+    }
+    context.sign().as_ref().try_into().unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use str0m::ice::{StunMessage, StunMessageBuilder, TransId};
 
     use super::*;
-
-    fn sha1_hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-        let mut context = hmac::Context::with_key(&key);
-        for part in parts {
-            context.update(part);
-        }
-        context.sign().as_ref().try_into().unwrap()
-    }
 
     /// A binding request, nominating, signed by another implementation.
     fn check(priority: Option<u32>) -> Vec<u8> {

@@ -130,16 +130,7 @@ fn append_fingerprint(message: &mut Vec<u8>) -> Option<()> {
 mod tests {
     use str0m::ice::{StunMessage, StunMessageBuilder, TransId};
 
-    use super::*;
-
-    fn sha1_hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-        let mut context = hmac::Context::with_key(&key);
-        for part in parts {
-            context.update(part);
-        }
-        context.sign().as_ref().try_into().unwrap()
-    }
+    use super::{super::check::sha1_hmac, *};
 
     struct Say {
         username: &'static str,
