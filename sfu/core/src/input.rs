@@ -160,6 +160,8 @@ pub enum Reply {
     Accepted,
     /// Answer to [`Command::Admin`].
     Admin(AdminReply),
+    /// Answer to [`Command::MoveGuests`]: so many are left.
+    Guests(usize),
 }
 
 /// Why a command was refused; nothing was changed.

@@ -10,6 +10,8 @@ const FORGIVEN = /favicon/;
 export class Person {
   // Console errors and uncaught exceptions of the page.
   faults = [];
+  // Requests of the page that got no answer.
+  failed = [];
 
   constructor(page, name) {
     this.page = page;
@@ -18,6 +20,7 @@ export class Person {
     page.on('console', (message) => {
       if (message.type() === 'error' && !FORGIVEN.test(message.text())) this.faults.push(message.text());
     });
+    page.on('requestfailed', (request) => this.failed.push(`${request.url()}: ${request.failure()?.errorText}`));
   }
 
   // Opens the page and joins `room` under `name`, camera and microphone on. `query` is more of the address.
@@ -31,7 +34,10 @@ export class Person {
 
   // From the lobby into the meeting.
   async enter() {
-    await this.get('name-input').fill(this.name);
+    await this.get('name-input').fill(this.name).catch((error) => {
+      // What the page itself met says more than that it does not come up.
+      throw new Error(`${error.message}; the page's faults: ${JSON.stringify([...this.faults, ...this.failed])}`);
+    });
     await until('preview is on', () => this.page.locator('[data-testid=preview][data-camera=on]').count());
     await this.get('join-button').click();
     await this.get('meeting').waitFor();

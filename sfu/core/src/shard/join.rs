@@ -622,8 +622,9 @@ impl Shard {
         }
     }
 
-    /// Sends on some of those who are here while their room's home is elsewhere, whoever came first.
-    pub(super) fn move_guests(&mut self, now: Instant, one_in: u32, except: &[String]) {
+    /// Sends on some of those who are here while their room's home is elsewhere, whoever came first; says how many are
+    /// left.
+    pub(super) fn move_guests(&mut self, now: Instant, one_in: u32, except: &[String]) -> usize {
         let rooms = self.rooms.values();
         let elsewhere = rooms.filter(|room| !room.span.is_home() && !except.contains(&room.name));
         let is_guest = |key: &SessionKey| {
@@ -636,10 +637,12 @@ impl Shard {
             .filter(is_guest)
             .collect();
         let some = guests.len().div_ceil(one_in.max(1) as usize);
+        let left = guests.len() - some;
         for guest in guests.into_iter().take(some) {
             let (reason, action) = (CloseReason::Migration, CloseAction::Reconnect);
             self.end(now, guest, reason, action, "");
         }
+        left
     }
 
     pub(super) fn find_identity(&self, room: RoomKey, identity: &str) -> Option<SessionKey> {

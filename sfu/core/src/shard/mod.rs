@@ -332,8 +332,7 @@ impl Shard {
                 Ok(Reply::Accepted)
             }
             Command::MoveGuests { one_in, except } => {
-                self.move_guests(now, one_in, &except);
-                Ok(Reply::Accepted)
+                Ok(Reply::Guests(self.move_guests(now, one_in, &except)))
             }
             Command::MoveAway { room } => {
                 let rooms: Vec<_> = match room {

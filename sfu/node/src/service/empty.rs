@@ -102,8 +102,14 @@ async fn move_guests(shared: &Shared, own: &[String], spread: Duration) {
         if shared.is_ending.load(Ordering::Relaxed) {
             return;
         }
+        let mut left = 0;
         for worker in &shared.workers {
-            let _ = worker.move_guests(turns - turn, own.to_vec()).await;
+            // One that gives no answer has none.
+            let guests = worker.move_guests(turns - turn, own.to_vec()).await;
+            left += guests.unwrap_or(0);
+        }
+        if left == 0 {
+            return;
         }
     }
 }

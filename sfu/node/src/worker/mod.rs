@@ -124,7 +124,7 @@ pub(crate) enum Request {
     MoveGuests {
         one_in: u32,
         except: Vec<String>,
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<usize>,
     },
     /// Lets go of a room, or of all, that goes on on another node.
     MoveAway {
@@ -291,12 +291,12 @@ impl WorkerHandle {
     }
 
     /// Sends on one in so many of those whose rooms have their home elsewhere, but of the rooms of these names; they are
-    /// told when this returns.
+    /// told when this returns how many are left.
     pub(crate) async fn move_guests(
         &self,
         one_in: u32,
         except: Vec<String>,
-    ) -> Result<(), RequestError> {
+    ) -> Result<usize, RequestError> {
         self.ask(|reply| Request::MoveGuests {
             one_in,
             except,

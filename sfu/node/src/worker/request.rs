@@ -86,7 +86,7 @@ impl Worker {
                     .command(Command::Admin(*request))
                     .map(|reply| match reply {
                         Reply::Admin(reply) => reply,
-                        Reply::Accepted => AdminReply::default(),
+                        Reply::Accepted | Reply::Guests(_) => AdminReply::default(),
                     });
                 let _ = reply.send(outcome.map_err(Into::into));
             }
@@ -101,10 +101,11 @@ impl Worker {
                 except,
                 reply,
             } => {
-                if let Err(error) = self.command(Command::MoveGuests { one_in, except }) {
-                    tracing::warn!(%error, "participants could not be moved");
-                }
-                let _ = reply.send(());
+                let left = match self.command(Command::MoveGuests { one_in, except }) {
+                    Ok(Reply::Guests(left)) => left,
+                    _ => 0,
+                };
+                let _ = reply.send(left);
             }
             Request::MoveAway { room, reply } => {
                 if let Err(error) = self.command(Command::MoveAway { room }) {
