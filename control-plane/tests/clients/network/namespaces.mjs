@@ -7,6 +7,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { cleanEnvironment } from '../lib/plenum.mjs';
+import { until } from '../lib/until.mjs';
 import { Shaper } from './shaper.mjs';
 
 const execute = (tool, args) => promisify(execFile)(tool, args, { env: cleanEnvironment() });
@@ -112,6 +113,16 @@ export class Internet {
     await this.run('server', 'ip', '-6', 'route', 'add', 'default', 'via', 'fd50::fe');
     await this.run('router', 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
     await this.run('router', 'iptables', '-t', 'nat', '-A', 'POSTROUTING', '-o', 'net', '-j', 'MASQUERADE');
+    await until('all addresses are settled', () => this.#isSettled());
+  }
+
+  // No address is still asked for by others (RFC 4862 section 5.4): when that ends, a browser takes it for a change of
+  // its network and drops every request of a page.
+  async #isSettled() {
+    for (const where of ['server', 'router', 'client']) {
+      if ((await this.run(where, 'ip', '-6', 'addr', 'show', 'tentative')).trim()) return false;
+    }
+    return true;
   }
 
   // The cable to the client's home, with the shaper in it.
