@@ -10,8 +10,6 @@ const FORGIVEN = /favicon/;
 export class Person {
   // Console errors and uncaught exceptions of the page.
   faults = [];
-  // Requests of the page that got no answer.
-  failed = [];
 
   constructor(page, name) {
     this.page = page;
@@ -20,7 +18,6 @@ export class Person {
     page.on('console', (message) => {
       if (message.type() === 'error' && !FORGIVEN.test(message.text())) this.faults.push(message.text());
     });
-    page.on('requestfailed', (request) => this.failed.push(`${request.url()}: ${request.failure()?.errorText}`));
   }
 
   // Opens the page and joins `room` under `name`, camera and microphone on. `query` is more of the address.
@@ -36,7 +33,7 @@ export class Person {
   async enter() {
     await this.get('name-input').fill(this.name).catch((error) => {
       // What the page itself met says more than that it does not come up.
-      throw new Error(`${error.message}; the page's faults: ${JSON.stringify([...this.faults, ...this.failed])}`);
+      throw new Error(`${error.message}; the page's faults: ${JSON.stringify(this.faults)}`);
     });
     await until('preview is on', () => this.page.locator('[data-testid=preview][data-camera=on]').count());
     await this.get('join-button').click();
