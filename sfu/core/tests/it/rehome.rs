@@ -2,7 +2,7 @@
 //! home.
 
 use plenum_proto::node::CloseAction;
-use sfu_core::{Command, Event, NewHome};
+use sfu_core::{Command, Event, NewHome, Reply};
 use sfu_sim::{ClientKey, ClientOptions, LinkSettings, SourceId, World, millis, seconds};
 
 use crate::spread::{events, identities};
@@ -224,10 +224,10 @@ fn guests_are_sent_on_one_after_the_other() {
         let closed = guests.map(|key| world.closed(key).map(|closed| closed.action()));
         closed.map(|closed| closed == Some(CloseAction::Reconnect))
     };
-    for (one_in, except, expected) in [
-        (1, vec!["room".to_owned()], [false, false, false]),
-        (3, Vec::new(), [true, false, false]),
-        (1, Vec::new(), [true, true, true]),
+    for (one_in, except, expected, left) in [
+        (1, vec!["room".to_owned()], [false, false, false], 0),
+        (3, Vec::new(), [true, false, false], 2),
+        (1, Vec::new(), [true, true, true], 0),
     ] {
         for (key, goes) in guests.into_iter().zip(expected) {
             if goes {
@@ -235,10 +235,14 @@ fn guests_are_sent_on_one_after_the_other() {
             }
         }
         // The home has none: they are its own.
-        for node in [0, 1] {
+        for (node, left) in [(0, 0), (1, left)] {
             let except = except.clone();
             let command = Command::MoveGuests { one_in, except };
-            world.command_at(node, command).expect("it is taken");
+            let reply = world.command_at(node, command).expect("it is taken");
+            assert!(
+                matches!(reply, Reply::Guests(told) if told == left),
+                "{reply:?}"
+            );
         }
         world.run_for(seconds(1));
         assert_eq!(sent_on(&world), expected);
