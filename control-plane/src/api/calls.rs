@@ -271,19 +271,43 @@ impl Calls {
         caller: &Verified,
         request: v1::MoveParticipantRequest,
     ) -> Result<v1::MoveParticipantResponse, CallError> {
-        let mut check = self.in_room(caller, &request.room)?;
-        check.name("identity", &request.identity);
-        check.name("destination_room", &request.destination_room);
-        if request.destination_room == request.room {
-            check.refuse("destination_room", "must be another room");
-        }
-        check.finish()?;
-        caller.require_move(&request.room, &request.destination_room)?;
+        let (room, other) = (&request.room, &request.destination_room);
+        self.between_rooms(caller, room, &request.identity, other)?;
         done(
             self.command(request.room.clone(), Command::MoveParticipant(request))
                 .await?,
         )?;
         Ok(v1::MoveParticipantResponse {})
+    }
+
+    /// Lets a participant appear in another room too.
+    pub(crate) async fn forward_participant(
+        &self,
+        caller: &Verified,
+        request: v1::ForwardParticipantRequest,
+    ) -> Result<v1::ForwardParticipantResponse, CallError> {
+        let (room, other) = (&request.room, &request.destination_room);
+        self.between_rooms(caller, room, &request.identity, other)?;
+        self.cluster.forward(request).await?;
+        Ok(v1::ForwardParticipantResponse {})
+    }
+
+    /// The caller may take a participant from one room to another.
+    fn between_rooms(
+        &self,
+        caller: &Verified,
+        room: &str,
+        identity: &str,
+        destination: &str,
+    ) -> Result<(), CallError> {
+        let mut check = self.in_room(caller, room)?;
+        check.name("identity", identity);
+        check.name("destination_room", destination);
+        if destination == room {
+            check.refuse("destination_room", "must be another room");
+        }
+        check.finish()?;
+        Ok(caller.require_move(room, destination)?)
     }
 
     /// Mutes or unmutes a track.

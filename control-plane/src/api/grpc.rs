@@ -142,6 +142,8 @@ service! {
         "UpdateSubscriptions";
     send_data: v1::SendDataRequest => v1::SendDataResponse, "SendData";
     move_participant: v1::MoveParticipantRequest => v1::MoveParticipantResponse, "MoveParticipant";
+    forward_participant: v1::ForwardParticipantRequest => v1::ForwardParticipantResponse,
+        "ForwardParticipant";
     explain_subscriptions: v1::ExplainSubscriptionsRequest => v1::ExplainSubscriptionsResponse,
         "ExplainSubscriptions";
 }

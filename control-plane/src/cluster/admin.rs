@@ -1,12 +1,16 @@
 //! Commands on rooms, put to the node that has the answer. Owns the way there, and what the store has to know of a
 //! command. Must not check what a caller may do.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use plenum_proto::{
-    node::{AdminRequest, admin_reply::Kind as Reply, admin_request::Kind as Command},
+    node::{
+        AdminRequest, ForwardParticipant, admin_reply::Kind as Reply,
+        admin_request::Kind as Command,
+    },
     v1::{self, RoomConfig},
 };
+use tokio::time::sleep;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -18,6 +22,9 @@ use crate::{
 
 /// Times the node of a room is looked for when the one that was named cannot answer.
 const ATTEMPTS: usize = 3;
+
+/// How long a room may take to settle that was being moved.
+const SETTLING: Duration = Duration::from_millis(300);
 
 /// Nodes that a command is passed on to: a participant may move while it is looked for.
 const HOPS: usize = 3;
@@ -143,6 +150,44 @@ impl Cluster {
         }
     }
 
+    /// Lets a participant appear in another room too, which is placed if need be.
+    pub(crate) async fn forward(
+        &self,
+        request: v1::ForwardParticipantRequest,
+    ) -> Result<(), CallError> {
+        // No room is placed for somebody who is not there.
+        let present = Command::GetParticipant(v1::GetParticipantRequest {
+            room: request.room.clone(),
+            identity: request.identity.clone(),
+        });
+        self.command(&request.room, present).await?;
+        let destination = RoomConfig {
+            name: request.destination_room.clone(),
+            ..RoomConfig::default()
+        };
+        let mut over = None;
+        for attempt in 1.. {
+            let located = self.locate(&destination, Make::IfAbsent, over).await?;
+            let command = Command::ForwardParticipant(ForwardParticipant {
+                request: Some(request.clone()),
+                destination: located.record.config.clone(),
+                home: Some(located.home_node()),
+                destination_id: located.record.room_id.clone(),
+            });
+            match self.command(&request.room, command).await {
+                Err(CallError::Node(status)) if attempt < ATTEMPTS => {
+                    let is_over = is_displaced(&status).ok_or(CallError::Node(status))?;
+                    over = is_over.then_some(located.epoch);
+                    sleep(SETTLING).await;
+                }
+                Ok(Reply::Done(_)) => return Ok(()),
+                Ok(_) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(CallError::UnexpectedReply)
+    }
+
     /// Media that comes in without WebRTC on all nodes, by id.
     pub(crate) async fn list_ingresses(
         &self,
@@ -245,6 +290,15 @@ fn is_no_room(status: &Status) -> bool {
     let details = status.get_error_details();
     let what = details.resource_info().map(|info| &info.resource_type);
     status.code() == Code::NotFound && what.is_some_and(|what| what == "room")
+}
+
+/// Whether the placement is over of a room that a participant is to be forwarded to, where that room is why it was not.
+fn is_displaced(status: &Status) -> Option<bool> {
+    match status.get_details_error_info()?.reason.as_str() {
+        "DESTINATION" => Some(false),
+        "DESTINATION_STALE" => Some(true),
+        _ => None,
+    }
 }
 
 /// The node that a refusal names as having the answer.

@@ -114,6 +114,7 @@ fn join(config: &SignalConfig, verified: &Verified, room: String, params: &Param
         room_id: String::new(),
         direct: params.direct,
         shape: SessionShape::TwoWay.into(),
+        stands_for: String::new(),
     }
 }
 

@@ -77,7 +77,12 @@ pub(super) async fn call(method: &str, incoming: Incoming<'_>) -> Result<Respons
                 .run("RoomService/MoveParticipant", move_participant)
                 .await
         }
-        "ForwardParticipant" | "PerformRpc" => Err(TwirpError::unimplemented(format!(
+        "ForwardParticipant" => {
+            incoming
+                .run("RoomService/ForwardParticipant", forward_participant)
+                .await
+        }
+        "PerformRpc" => Err(TwirpError::unimplemented(format!(
             "{method} is not offered here"
         ))),
         _ => Err(TwirpError::bad_route("no handler for path")),
@@ -178,6 +183,25 @@ async fn move_participant(
     };
     calls.move_participant(&caller, request).await?;
     Ok(lk::MoveParticipantResponse {})
+}
+
+async fn forward_participant(
+    calls: Arc<Calls>,
+    caller: Verified,
+    request: lk::ForwardParticipantRequest,
+) -> Result<lk::ForwardParticipantResponse, CallError> {
+    let lk::ForwardParticipantRequest {
+        room,
+        identity,
+        destination_room,
+    } = request;
+    let request = v1::ForwardParticipantRequest {
+        room,
+        identity,
+        destination_room,
+    };
+    calls.forward_participant(&caller, request).await?;
+    Ok(lk::ForwardParticipantResponse {})
 }
 
 async fn mute_track(

@@ -1,12 +1,19 @@
-//! A participant sent to another room, as its client and the backend see it.
+//! A participant sent to another room, or shown there too, as clients and the backend see it.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use control_plane::{auth::VideoGrants, run::Running};
 use http::StatusCode;
-use livekit_protocol::{JoinResponse, leave_request::Action, signal_response::Message as Hear};
+use livekit_protocol::{
+    JoinResponse, LeaveRequest, ParticipantInfo,
+    leave_request::Action,
+    participant_info::{KindDetail, State},
+    signal_request::Message as Say,
+    signal_response::Message as Hear,
+};
 use plenum_proto::v1::{
-    MoveParticipantRequest, participant_service_client::ParticipantServiceClient,
+    ForwardParticipantRequest, MoveParticipantRequest, RemoveParticipantRequest,
+    participant_service_client::ParticipantServiceClient,
 };
 use tonic::Code;
 
@@ -89,6 +96,90 @@ async fn a_participant_is_sent_to_another_room() {
     // It is gone from the first.
     let again = api.move_participant(with_token(&mover("coffee"), to("coffee")));
     assert_eq!(again.await.unwrap_err().code(), Code::NotFound);
+}
+
+/// What is told next of ann in another room than hers.
+async fn seen(client: &mut Client) -> ParticipantInfo {
+    loop {
+        if let Hear::Update(update) = client.hear().await
+            && let Some(ann) = update
+                .participants
+                .into_iter()
+                .find(|p| p.identity == "ann")
+        {
+            return ann;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_participant_is_shown_in_another_room_too() {
+    let running = support::plenum().await;
+    let ticket = |identity: &str, room: &str| {
+        let grants = VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            ..VideoGrants::default()
+        };
+        participant_token(identity, grants)
+    };
+    let (mut ann, _) = join(&running, &ticket("ann", "tea")).await;
+    let (mut cat, _) = join(&running, &ticket("cat", "coffee")).await;
+    let mut api = ParticipantServiceClient::new(channel(&running).await);
+    let to = |identity: &str, destination: &str| ForwardParticipantRequest {
+        room: "tea".to_owned(),
+        identity: identity.to_owned(),
+        destination_room: destination.to_owned(),
+    };
+    for (grant, identity, destination, code) in [
+        ("", "ann", "coffee", Code::PermissionDenied),
+        ("tea", "ann", "tea", Code::InvalidArgument),
+        ("coffee", "bob", "coffee", Code::NotFound),
+    ] {
+        let asked = with_token(&mover(grant), to(identity, destination));
+        let refused = api.forward_participant(asked).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{grant} {identity} {destination}");
+    }
+    let asked = with_token(&mover("coffee"), to("ann", "coffee"));
+    api.forward_participant(asked).await.unwrap();
+    let shown = seen(&mut cat).await;
+    assert_eq!(shown.kind_details, [KindDetail::Forwarded as i32]);
+    ann.settle().await;
+    // As a backend of LiveKit asks: it is there already.
+    let authorization = format!("Bearer {}", mover("coffee"));
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", authorization.as_str()),
+    ];
+    let path = "/twirp/livekit.RoomService/ForwardParticipant";
+    let body = r#"{"room":"tea","identity":"ann","destinationRoom":"coffee"}"#;
+    let twirp = || support::request(http::Method::POST, path, &headers, body);
+    let refused = support::send(running.http_addr(), twirp()).await;
+    assert_ne!(refused.status, StatusCode::OK);
+    assert!(
+        refused.text().contains("in that room already"),
+        "{}",
+        refused.text()
+    );
+    let remove = RemoveParticipantRequest {
+        room: "coffee".to_owned(),
+        identity: "ann".to_owned(),
+    };
+    let coffee = token(VideoGrants {
+        room_admin: true,
+        room: "coffee".to_owned(),
+        ..VideoGrants::default()
+    });
+    api.remove_participant(with_token(&coffee, remove))
+        .await
+        .unwrap();
+    assert_eq!(seen(&mut cat).await.state(), State::Disconnected);
+    let answer = support::send(running.http_addr(), twirp()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    assert_eq!(seen(&mut cat).await.kind_details, shown.kind_details);
+    // It goes with who it stands for.
+    ann.say(Say::Leave(LeaveRequest::default())).await;
+    assert_eq!(seen(&mut cat).await.state(), State::Disconnected);
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ async fn what_cannot_be_answered_is_said_in_twirp() {
             "bad_route",
         ),
         (
-            "/twirp/livekit.RoomService/ForwardParticipant",
+            "/twirp/livekit.RoomService/PerformRpc",
             "application/json",
             501,
             "unimplemented",

@@ -74,6 +74,16 @@ pub enum Command {
         /// The way to the shard that is the home of the room; none when this one is, or is to be.
         home: Option<LinkKey>,
     },
+    /// Lets a participant of this shard appear in another room too. Answers come as events of `control`, as to a join;
+    /// after the first the control connection is over.
+    Forward {
+        /// New, chosen by the node.
+        control: ControlId,
+        /// Who, and where.
+        forward: Box<Forward>,
+        /// The way to the shard that is the home of the other room; none when this one is, or is to be.
+        home: Option<LinkKey>,
+    },
     /// A further request on a control connection; what is wrong with it is answered by an event.
     Session {
         /// Opened by a join before.
@@ -136,6 +146,19 @@ pub enum Command {
         /// By name; all when absent. No mistake when there is none.
         room: Option<String>,
     },
+}
+
+/// A participant that is to appear in another room.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Forward {
+    /// The room it is in.
+    pub room: String,
+    /// Who.
+    pub identity: String,
+    /// The other room: made if it is not there.
+    pub destination: v1::RoomConfig,
+    /// Its id if it comes to life by this; empty = any.
+    pub destination_id: String,
 }
 
 /// Where a room's home is that had been lost.

@@ -39,7 +39,8 @@ mod track;
 pub use binding::{ReplyLimit, binding_reply, source_network};
 pub use config::{CandidateAddress, CoreConfig};
 pub use input::{
-    Command, CommandError, Datagram, NewHome, PlainDatagram, PlainSection, PlainSink, Reply,
+    Command, CommandError, Datagram, Forward, NewHome, PlainDatagram, PlainSection, PlainSink,
+    Reply,
 };
 pub use key::{ControlId, LinkKey};
 pub use limits::Limits;

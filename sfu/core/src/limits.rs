@@ -22,6 +22,8 @@ pub struct Limits {
     pub direct_signal_bytes: usize,
     /// Tracks one participant may publish.
     pub tracks_per_participant: usize,
+    /// Other rooms one participant may be forwarded to: a packet of it is handed on in each.
+    pub forwards_per_participant: usize,
     /// Encodings (RTP streams) of one track.
     pub encodings_per_track: usize,
     /// Distinct SSRCs one publisher may show; the packets of more are dropped.
@@ -59,6 +61,7 @@ impl Default for Limits {
             candidates: 64,
             direct_signal_bytes: 64 * 1024,
             tracks_per_participant: 32,
+            forwards_per_participant: 16,
             encodings_per_track: 4,
             ssrcs_per_participant: 256,
             subscriptions_per_participant: 400,

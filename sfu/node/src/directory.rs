@@ -116,11 +116,27 @@ impl Directory {
         identity: &str,
         away: Option<LinkKey>,
     ) -> Held {
-        let mut held = self.hold(room, |rooms, place| match place.stays.get(identity) {
+        let held = self.hold(room, |rooms, place| match place.stays.get(identity) {
             Some(stay) => stay.worker,
             None => choose(place.home, &place.counts, &rooms.loads, rooms.spread),
         });
-        if let Some(place) = self.lock().places.get_mut(room) {
+        self.heading(held, away)
+    }
+
+    /// The same for somebody who has to be on a certain worker.
+    pub(crate) fn place_on(
+        self: &Arc<Self>,
+        worker: usize,
+        room: &str,
+        away: Option<LinkKey>,
+    ) -> Held {
+        let held = self.hold(room, |_, _| worker);
+        self.heading(held, away)
+    }
+
+    /// As told where the home of the room is.
+    fn heading(&self, mut held: Held, away: Option<LinkKey>) -> Held {
+        if let Some(place) = self.lock().places.get_mut(&held.room) {
             // A room that lives here stays here until it ends: its shard says so to who joins.
             if place.id.is_none() {
                 place.away = away;

@@ -10,6 +10,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     egress::EgressProblem,
+    epochs::Stale,
     events::WatchError,
     ingress::{IngressProblem, PortProblem},
     relay::LocateError,
@@ -55,9 +56,15 @@ pub(crate) enum CallError {
     /// Its participant may not join.
     #[error("the participant may not join: {0}")]
     NoSeat(String),
+    /// The room that a participant is to be forwarded to is being moved, or its home gives no answer.
+    #[error("the other room: {0}")]
+    Destination(String),
+    /// It was placed again since, or has ended.
+    #[error("the other room: {0}")]
+    DestinationStale(Stale),
     /// The caller joined in a shape that only the node itself may.
-    #[error("join.shape: plain RTP is taken in by an ingress")]
-    PlainShape,
+    #[error("join.shape: plain RTP is taken in by an ingress, and forwarding is a command")]
+    InnerShape,
     /// The caller gave a time that is none.
     #[error("spread: must be a duration that is not negative")]
     Spread,
@@ -81,6 +88,8 @@ impl From<CallError> for Status {
         match error {
             CallError::Request(RequestError::Refused(error)) => refused(error, message),
             CallError::Request(RequestError::Stale(_)) => reason(Code::Aborted, "STALE", message),
+            CallError::Destination(_) => reason(Code::Aborted, "DESTINATION", message),
+            CallError::DestinationStale(_) => reason(Code::Aborted, "DESTINATION_STALE", message),
             CallError::Moving => reason(Code::Aborted, "DRAINING", message),
             CallError::Request(RequestError::NoAnswer)
             | CallError::Draining
@@ -96,7 +105,7 @@ impl From<CallError> for Status {
             CallError::Ingress(problem) => ingress(&problem, message),
             CallError::Egress(problem) => egress(&problem, message),
             CallError::NoSeat(_) => Self::failed_precondition(message),
-            CallError::PlainShape => {
+            CallError::InnerShape => {
                 let details =
                     ErrorDetails::with_bad_request_violation("join.shape", message.clone());
                 Self::with_error_details(Code::InvalidArgument, message, details)

@@ -1,7 +1,11 @@
 //! Rooms, participants and why they end, from our model to the client protocol's. Must not filter:
 //! who may see whom is the node's business.
 
-use livekit_protocol::{self as lk, client_info::Capability, participant_info};
+use livekit_protocol::{
+    self as lk,
+    client_info::Capability,
+    participant_info::{self, KindDetail},
+};
 use plenum_proto::v1::{self, CloseReason, ParticipantKind, ParticipantState};
 use prost_types::{Duration, Timestamp};
 
@@ -61,6 +65,7 @@ pub(crate) fn participant(participant: v1::Participant) -> lk::ParticipantInfo {
     };
     let kind = participant.kind();
     let disconnect_reason = disconnect_reason(participant.close_reason());
+    let forwarded = participant.forwarded.then_some(KindDetail::Forwarded);
     lk::ParticipantInfo {
         sid: participant.id,
         identity: participant.identity,
@@ -78,7 +83,7 @@ pub(crate) fn participant(participant: v1::Participant) -> lk::ParticipantInfo {
         kind: participant_kind(kind).into(),
         attributes: participant.attributes.into_iter().collect(),
         disconnect_reason: disconnect_reason.into(),
-        kind_details: Vec::new(),
+        kind_details: forwarded.into_iter().map(Into::into).collect(),
         tracks: participant.tracks.into_iter().map(track_out).collect(),
         data_tracks: Vec::new(),
         client_protocol: participant.client_protocol,

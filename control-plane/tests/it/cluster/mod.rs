@@ -16,9 +16,10 @@ use livekit_protocol::{
 use plenum_proto::{
     node::{StatusRequest, node_client::NodeClient},
     v1::{
-        CordonNodeRequest, CreateRoomRequest, GetParticipantRequest, GetRoomRequest,
-        ListNodesRequest, ListRoomsRequest, RoomConfig, WatchEventsRequest, event::Kind as Event,
-        event_service_client::EventServiceClient, node_service_client::NodeServiceClient,
+        CordonNodeRequest, CreateRoomRequest, ForwardParticipantRequest, GetParticipantRequest,
+        GetRoomRequest, ListNodesRequest, ListRoomsRequest, RoomConfig, WatchEventsRequest,
+        event::Kind as Event, event_service_client::EventServiceClient,
+        node_service_client::NodeServiceClient,
         participant_service_client::ParticipantServiceClient,
         room_service_client::RoomServiceClient,
     },
@@ -359,6 +360,30 @@ async fn a_room_spans_the_regions_of_its_participants() {
             };
             let found = api.get_participant(with_token(&admin("tea"), get)).await;
             assert_eq!(found.unwrap().get_ref().identity, identity);
+        }
+    }
+    // Who is on one node is shown in a room whose home is the other.
+    let (mut cat, joined) = join(&eu, "coffee", "cat").await;
+    assert_eq!(node_of(&joined), nodes[0].id);
+    let mut api = ParticipantServiceClient::new(channel(&eu).await);
+    let forward = ForwardParticipantRequest {
+        room: "tea".into(),
+        identity: "bob".into(),
+        destination_room: "coffee".into(),
+    };
+    let grants = VideoGrants {
+        room_admin: true,
+        room: "tea".to_owned(),
+        destination_room: "coffee".to_owned(),
+        ..VideoGrants::default()
+    };
+    let forward = with_token(&token(grants), forward);
+    api.forward_participant(forward).await.unwrap();
+    loop {
+        if let Hear::Update(update) = cat.hear().await
+            && update.participants.iter().any(|who| who.identity == "bob")
+        {
+            break;
         }
     }
     // A stay is taken up where it is, though the signalling comes from elsewhere.

@@ -27,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) adaptive_stream: bool,
     /// Its media does not come here.
     pub(crate) is_direct: bool,
+    /// It stands for a participant of another room.
+    pub(crate) is_forwarded: bool,
     /// Who may subscribe to its tracks, as it said.
     pub(crate) rule: SubscriptionRule,
     /// Absent while the control connection is lost.
@@ -148,6 +150,7 @@ impl Member {
             client_protocol: self.client.client_protocol,
             capabilities: self.client.capabilities.clone(),
             direct: self.is_direct,
+            forwarded: self.is_forwarded,
         }
     }
 

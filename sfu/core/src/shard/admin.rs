@@ -76,7 +76,7 @@ impl Shard {
             }
             Some(Kind::MuteTrack(request)) => Reply::Track(self.api_mute(now, &request)?),
             Some(Kind::UpdateSubscriptions(request)) => {
-                let session = self.participant_named(&request.room, &request.identity)?;
+                let session = self.own_participant(&request.room, &request.identity)?;
                 let wanted = node::Subscribe {
                     track_ids: request.track_ids,
                     participants: Vec::new(),
@@ -104,6 +104,10 @@ impl Shard {
             Some(Kind::ExplainSubscriptions(request)) => {
                 let session = self.participant_named(&request.room, &request.identity)?;
                 Reply::Subscriptions(self.explain(now, session))
+            }
+            Some(Kind::ForwardParticipant(_)) => {
+                let what = "forwarding is a command of its own";
+                return Err(CommandError::NotAllowed(what));
             }
             None => {
                 let problem = "names no command".to_owned();
@@ -145,6 +149,22 @@ impl Shard {
             what: "participant",
             name: identity.to_owned(),
         })
+    }
+
+    /// The same of one that is here in its own right.
+    pub(super) fn own_participant(
+        &self,
+        room: &str,
+        identity: &str,
+    ) -> Result<SessionKey, CommandError> {
+        let session = self.participant_named(room, identity)?;
+        let found = self.participants.get(session);
+        if found.is_some_and(|participant| participant.double_of.is_some()) {
+            return Err(CommandError::NotAllowed(
+                "the participant is forwarded from another room: it is changed there",
+            ));
+        }
+        Ok(session)
     }
 
     fn api_create_room(
@@ -246,7 +266,7 @@ impl Shard {
         now: Instant,
         request: &v1::MoveParticipantRequest,
     ) -> Result<(), CommandError> {
-        let session = self.participant_named(&request.room, &request.identity)?;
+        let session = self.own_participant(&request.room, &request.identity)?;
         let control = self.participants.get(session).and_then(|p| p.control());
         let control = control.ok_or(CommandError::NotAllowed(
             "the participant's signalling is broken at this moment: try again when it is back",
@@ -284,7 +304,7 @@ impl Shard {
         now: Instant,
         request: &v1::UpdateParticipantRequest,
     ) -> Result<v1::Participant, CommandError> {
-        let session = self.participant_named(&request.room, &request.identity)?;
+        let session = self.own_participant(&request.room, &request.identity)?;
         let limits = self.config.limits.clone();
         let Some(participant) = self.participants.get_mut(session) else {
             return Ok(v1::Participant::default());
@@ -327,7 +347,7 @@ impl Shard {
         now: Instant,
         request: &v1::MuteTrackRequest,
     ) -> Result<v1::Track, CommandError> {
-        let session = self.participant_named(&request.room, &request.identity)?;
+        let session = self.own_participant(&request.room, &request.identity)?;
         let key =
             self.own_track(session, &request.track_id)
                 .ok_or_else(|| CommandError::NotFound {

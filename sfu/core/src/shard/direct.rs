@@ -94,7 +94,9 @@ impl Shard {
             return;
         }
         let may_be_watched = |(_, p): &(_, &Participant)| !is_unrestricted(&p.member.permissions);
-        let reason = if present.len() > 2 || !present.iter().all(|(_, p)| p.is_direct_open()) {
+        let is_forwarded = |(_, p): &(_, &Participant)| !p.doubles.is_empty();
+        let is_for_two = present.len() <= 2 && !present.iter().any(is_forwarded);
+        let reason = if !is_for_two || !present.iter().all(|(_, p)| p.is_direct_open()) {
             Some(DirectOverReason::DirectOverOthers)
         } else if present.iter().any(may_be_watched) {
             Some(DirectOverReason::DirectOverRights)

@@ -68,6 +68,7 @@ impl Shard {
             captured,
         };
         self.export(&pending);
+        self.copy(now, &pending);
         self.queue(pending);
     }
 
@@ -141,6 +142,9 @@ impl Shard {
             if let Some(subscription) = self.subscriptions.get_mut(*subscription) {
                 subscription.forwarder.restart(encoding);
             }
+        }
+        for copy in track.copies.clone() {
+            self.restart_encoding(copy, encoding);
         }
     }
 
@@ -308,6 +312,9 @@ impl Shard {
     pub(super) fn request_keyframe(&mut self, track: TrackKey, encoding: u8) {
         if self.request_keyframe_elsewhere(track, encoding) {
             return;
+        }
+        if let Some(source) = self.tracks.get(track).and_then(|track| track.copy_of) {
+            return self.want_keyframe(self.now, source, encoding);
         }
         let Some(owner) = self.tracks.get(track).map(|track| track.owner) else {
             return;

@@ -40,7 +40,7 @@ impl Refusal {
         }
     }
 
-    fn new(message: String) -> Self {
+    pub(super) fn new(message: String) -> Self {
         Self {
             reason: CloseReason::JoinFailure,
             action: CloseAction::Disconnect,
@@ -133,6 +133,10 @@ impl Shard {
         };
         self.check_capacity(room, &join)?;
         let replaced = self.find_identity(room, &join.identity);
+        let is_double = join.shape() == SessionShape::Forwarded;
+        if is_double {
+            self.check_double(replaced, &join)?;
+        }
         if let Some(direct) = replaced.filter(|_| !join.direct)
             && self.is_direct_here(direct)
         {
@@ -143,6 +147,8 @@ impl Shard {
         let earliest = replaced
             .and_then(|before| self.participants.get(before))
             .map(|before| after(before.member.joined_at));
+        let doubles = replaced.and_then(|before| self.participants.get_mut(before));
+        let doubles = doubles.map(|before| std::mem::take(&mut before.doubles));
         if let Some(before) = replaced {
             self.end(
                 now,
@@ -153,6 +159,7 @@ impl Shard {
             );
         }
         let session = self.admit(now, control, room, text, join);
+        self.take_over_doubles(session, doubles.unwrap_or_default());
         if let (Some(earliest), Some(participant)) = (earliest, self.participants.get_mut(session))
         {
             let member = &mut participant.member;
@@ -161,6 +168,9 @@ impl Shard {
             }
         }
         self.welcome(now, session);
+        if is_double {
+            self.begin_double(now, session);
+        }
         Ok(())
     }
 
@@ -197,10 +207,11 @@ impl Shard {
             SessionShape::TwoWay => Shape::TwoWay,
             SessionShape::PublishOnly => Shape::PublishOnly,
             SessionShape::SubscribeOnly => Shape::SubscribeOnly,
-            SessionShape::Plain => Shape::Plain,
+            SessionShape::Plain | SessionShape::Forwarded => Shape::Plain,
         };
+        let double_of = self.source_of(&join);
         let client = join.client.unwrap_or_default();
-        let session = if join.direct {
+        let session = if join.direct || double_of.is_some() {
             Session::elsewhere(&self.config, now)
         } else {
             self.new_session(now, &client, shape)
@@ -209,7 +220,11 @@ impl Shard {
             id: ParticipantId::random(|| self.rng.random()),
             identity: join.identity,
             text,
-            state: ParticipantState::Joined,
+            // One that has no transports is all there is of it.
+            state: match double_of {
+                Some(_) => ParticipantState::Active,
+                None => ParticipantState::Joined,
+            },
             kind: join.kind,
             permissions: join.permissions.unwrap_or_default(),
             joined_at: self.anchor.timestamp(now),
@@ -219,6 +234,7 @@ impl Shard {
             auto_subscribe: join.auto_subscribe,
             adaptive_stream: join.adaptive_stream,
             is_direct: join.direct,
+            is_forwarded: double_of.is_some(),
             rule: SubscriptionRule::default(),
             control: Some(control),
             lost_since: None,
@@ -230,6 +246,7 @@ impl Shard {
         let (identity, participant) = (member.identity.clone(), String::from(&member.id));
         let mut entry = Participant::new(room, member, session);
         entry.direct = join.direct.then_some(DirectCall::Alone);
+        entry.double_of = double_of;
         let key = self.participants.insert(entry);
         self.wake_session(key);
         self.controls.insert(control, key);
@@ -523,6 +540,7 @@ impl Shard {
         }
         self.drain_closing(now, session);
 
+        self.end_doubles(now, session, reason);
         let tracks = self
             .participants
             .get(session)

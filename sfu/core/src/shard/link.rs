@@ -81,6 +81,7 @@ impl Shard {
         if is_new {
             self.tell_quality(session, &report);
         }
+        self.tell_doubles_quality(now, session, &report);
         if is_taken {
             self.spread(room, Spread::Quality(report));
         }

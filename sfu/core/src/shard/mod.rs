@@ -6,6 +6,7 @@ mod allocate;
 mod awake;
 mod deliver;
 mod direct;
+mod double;
 mod explain;
 mod fanout;
 mod feedback;
@@ -296,6 +297,13 @@ impl Shard {
                 self.join(now, control, *join, home);
                 Ok(Reply::Accepted)
             }
+            Command::Forward {
+                control,
+                forward,
+                home,
+            } => self
+                .forward(now, control, *forward, home)
+                .map(|()| Reply::Accepted),
             Command::Session { control, request } => {
                 self.request(now, control, request);
                 Ok(Reply::Accepted)

@@ -302,14 +302,24 @@ impl Shard {
             return;
         };
         let (owner, id, was_published) = (track.owner, track.id.clone(), track.is_published);
-        for subscription in track.subscriptions.clone() {
+        let (copies, subscriptions) = (track.copies.clone(), track.subscriptions.clone());
+        for copy in copies {
+            self.remove_track(now, copy, true);
+        }
+        for subscription in subscriptions {
             self.remove_subscription(now, subscription, true);
         }
         if was_published {
             self.publish_track_event(now, key, RoomEvent::TrackUnpublished);
         }
-        if let Some(origin) = self.tracks.remove(key).and_then(|track| track.origin) {
+        let Some(gone) = self.tracks.remove(key) else {
+            return;
+        };
+        if let Some(origin) = gone.origin {
             self.relay.remove_import(origin.link, origin.number);
+        }
+        if let Some(source) = gone.copy_of {
+            self.drop_copy(now, source, key);
         }
         if let Some(participant) = self.participants.get_mut(owner) {
             participant.tracks.retain(|track| *track != key);

@@ -54,6 +54,10 @@ pub(super) struct Participant {
     pub(super) drop_next_resume: bool,
     /// Where it stands in a direct call; absent when its media comes here.
     pub(super) direct: Option<DirectCall>,
+    /// The participant of another room that it stands for.
+    pub(super) double_of: Option<SessionKey>,
+    /// Who stands for it in other rooms.
+    pub(super) doubles: Vec<SessionKey>,
     /// It is looked at with every tick.
     pub(super) is_awake: bool,
 }
@@ -119,6 +123,10 @@ pub(super) struct Track {
     pub(super) feeders: BTreeMap<LinkKey, Vec<(LinkKey, u8)>>,
     /// Where it comes from, when it is published on another shard.
     pub(super) origin: Option<Origin>,
+    /// The track of another room that this one is, under another id.
+    pub(super) copy_of: Option<TrackKey>,
+    /// What it is in other rooms.
+    pub(super) copies: Vec<TrackKey>,
     /// What other shards were last told of its flow.
     pub(super) told_flow: Vec<Reported>,
     /// A microphone that is not among the loudest: only who pinned it gets it.
@@ -203,6 +211,8 @@ impl Track {
             outlets: Outlets::default(),
             feeders: BTreeMap::new(),
             origin: None,
+            copy_of: None,
+            copies: Vec::new(),
             told_flow: Vec::new(),
             is_quiet: false,
             is_pinned: false,
@@ -255,9 +265,15 @@ impl Track {
         views(encodings.map(|published| &published.encoding), now)
     }
 
+    /// Which encodings are asked for on other shards, as bits.
+    pub(super) fn exports_requested(&self) -> u8 {
+        self.exports.iter().fold(0, |all, e| all | e.requested)
+    }
+
     /// Which encodings do not come although the publisher was asked for them, as bits.
     pub(super) fn silent(&self, now: Instant) -> u8 {
-        if !self.is_video() || self.origin.is_some() || self.info.muted {
+        let is_ours = self.origin.is_none() && self.copy_of.is_none();
+        if !self.is_video() || !is_ours || self.info.muted {
             return 0;
         }
         let owed = self.demand.owed(now);
@@ -330,6 +346,8 @@ impl Participant {
             bandwidth_cap: None,
             drop_next_resume: false,
             direct: None,
+            double_of: None,
+            doubles: Vec::new(),
             is_awake: false,
         }
     }

@@ -282,16 +282,25 @@ impl Shard {
         subscriber.subscriptions.push(subscription);
         if let Some(track) = self.tracks.get_mut(key) {
             track.subscriptions.push(subscription);
-            if !track.told_first_subscriber {
-                track.told_first_subscriber = true;
-                let told = node::TrackSubscribed {
-                    track_id: (&track.id).into(),
-                };
-                let owner = track.owner;
-                self.tell(owner, Told::TrackSubscribed(told));
-            }
         }
+        self.tell_first_subscriber(key);
         self.retarget(now, subscription);
+    }
+
+    /// Somebody takes a track: its publisher learns of the first one.
+    pub(super) fn tell_first_subscriber(&mut self, key: TrackKey) {
+        let source = self.tracks.get(key).and_then(|track| track.copy_of);
+        let Some(track) = self.tracks.get_mut(source.unwrap_or(key)) else {
+            return;
+        };
+        if std::mem::replace(&mut track.told_first_subscriber, true) {
+            return;
+        }
+        let told = node::TrackSubscribed {
+            track_id: (&track.id).into(),
+        };
+        let owner = track.owner;
+        self.tell(owner, Told::TrackSubscribed(told));
     }
 
     /// The section of a subscription is negotiated: media may flow, beginning with a keyframe.
@@ -445,9 +454,13 @@ impl Shard {
     /// What the publisher of a track is to send follows what its subscribers ask for, on this shard and
     /// on others.
     pub(super) fn update_demand(&mut self, now: Instant, key: TrackKey) {
+        if let Some(source) = self.tracks.get(key).and_then(|track| track.copy_of) {
+            return self.update_demand(now, source);
+        }
         self.mark_want(key);
         let published = |track: &&mut Track| track.is_video() && track.origin.is_none();
         let silent = self.silent(now, key);
+        let in_other_rooms = self.requested_of_copies(key);
         let Some(track) = self.tracks.get_mut(key).filter(published) else {
             return;
         };
@@ -465,7 +478,7 @@ impl Shard {
             .iter()
             .filter_map(|key| self.subscriptions.get(*key))
             .map(|subscription| subscription.requested.map(|l| (l.encoding, step(l))));
-        let elsewhere = track.exports.iter().fold(0, |all, e| all | e.requested);
+        let elsewhere = in_other_rooms | track.exports_requested();
         let whole = |n| (n, VideoQuality::High);
         let of_bits = |bits: u8| (0..8).map(move |n| (bits & (1 << n) != 0).then_some(whole(n)));
         let requested: Vec<_> = requested.chain(of_bits(elsewhere)).flatten().collect();

@@ -172,6 +172,14 @@ impl Encoding {
         }
     }
 
+    /// This one is another under another name: what was read of that before `packet` holds of this too.
+    pub(crate) fn mirror(&mut self, of: &Self, packet: &Packet) {
+        self.clock = of.clock;
+        if packet.is_keyframe {
+            self.layers.clone_from(&of.layers);
+        }
+    }
+
     /// Takes the last sender report, as the shard read it on which the track is published.
     pub(crate) fn set_clock(&mut self, clock: Option<SenderClock>) {
         self.clock = clock;

@@ -365,6 +365,10 @@ const EXPLAINED: Explained = &[
         "Tracks one participant may publish.",
     ),
     (
+        "limits.forwards_per_participant",
+        "Other rooms one participant may be forwarded to: a packet of it is handed on in each.",
+    ),
+    (
         "limits.encodings_per_track",
         "Encodings (RTP streams) of one track.",
     ),

@@ -59,6 +59,8 @@ limits! {
     direct_signal_bytes: usize,
     /// Tracks one participant may publish.
     tracks_per_participant: usize,
+    /// Other rooms one participant may be forwarded to.
+    forwards_per_participant: usize,
     /// Encodings (RTP streams) of one track.
     encodings_per_track: usize,
     /// Distinct SSRCs one publisher may show.

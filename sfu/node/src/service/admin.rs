@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use plenum_proto::{
     node::{
-        AdminReply, AdminRequest, Done, Present, admin_reply::Kind as Reply, admin_request::Kind,
+        AdminReply, AdminRequest, Done, ForwardParticipant, Present, admin_reply::Kind as Reply,
+        admin_request::Kind,
     },
     v1::{ListRoomsResponse, Room},
 };
 
-use sfu_core::CommandError;
+use sfu_core::{CommandError, LinkKey};
 
-use super::Shared;
+use super::{Shared, forward};
 use crate::{
     egress::Egresses,
     error::CallError,
@@ -29,6 +30,8 @@ enum Target<'a> {
     Room(&'a str),
     /// A room that comes to life unless it exists.
     NewRoom(&'a str),
+    /// Two rooms, and a participant of one of them.
+    Forward(&'a ForwardParticipant),
     /// Rooms on any worker.
     All,
 }
@@ -46,6 +49,14 @@ pub(super) async fn call(
             let reply = follow(shared, worker, &request).await;
             drop(held);
             reply
+        }
+        Target::Forward(_) if shared.is_draining() => Err(CallError::NoSeat(
+            "its node is being emptied: ask again when it has moved".to_owned(),
+        )),
+        Target::Forward(command) => {
+            let (this, epoch, command) = (Arc::clone(shared), request.epoch, command.clone());
+            let made = async move { forward::call(&this, epoch, command).await };
+            whole(shared, made).await
         }
         Target::All => all(shared, &request).await,
         Target::Plain(room) => {
@@ -108,26 +119,34 @@ async fn follow(
         let Err(RequestError::Refused(CommandError::Elsewhere { link })) = &answer else {
             break;
         };
-        let Some(worker) = shared.directory.worker_behind(*link) else {
-            let relay = shared.relay.as_ref();
-            let node = relay.and_then(|relay| relay.node_of(*link));
-            return Err(CallError::Elsewhere {
-                node: node.unwrap_or_default(),
-            });
-        };
-        let Some(worker) = shared.workers.get(worker) else {
-            break;
-        };
+        let worker = worker_behind(shared, *link)?;
         answer = worker.admin(request.clone()).await;
     }
     Ok(answer?)
+}
+
+/// The worker at the other end of a link.
+///
+/// # Errors
+/// It is one of another node.
+pub(super) fn worker_behind(shared: &Shared, link: LinkKey) -> Result<&WorkerHandle, CallError> {
+    let worker = shared.directory.worker_behind(link);
+    worker
+        .and_then(|worker| shared.workers.get(worker))
+        .ok_or_else(|| {
+            let relay = shared.relay.as_ref();
+            let node = relay.and_then(|relay| relay.node_of(link));
+            CallError::Elsewhere {
+                node: node.unwrap_or_default(),
+            }
+        })
 }
 
 /// The room that a command is about.
 pub(crate) fn room_of(request: &AdminRequest) -> Option<&str> {
     match target(request.kind.as_ref()?) {
         Target::Room(room) | Target::NewRoom(room) | Target::Plain(room) => Some(room),
-        Target::All => None,
+        Target::Forward(_) | Target::All => None,
     }
 }
 
@@ -145,6 +164,7 @@ fn target(kind: &Kind) -> Target<'_> {
         Kind::MuteTrack(r) => Target::Room(&r.room),
         Kind::MoveParticipant(r) => Target::Room(&r.room),
         Kind::UpdateSubscriptions(r) => Target::Room(&r.room),
+        Kind::ForwardParticipant(command) => Target::Forward(command),
         Kind::CreateIngress(r) => Target::Plain(&r.room),
         Kind::ListIngresses(r) => Target::Plain(&r.room),
         Kind::DeleteIngress(r) => Target::Plain(&r.room),

@@ -5,6 +5,7 @@
 
 mod admin;
 mod empty;
+mod forward;
 mod session;
 mod watch_events;
 
@@ -115,14 +116,17 @@ impl Shared {
         (&self.workers[held.worker()], held)
     }
 
-    /// The way to the home of a joiner's room, when that is another node: asks it. What is here of the room
+    /// The way to the home of a room, when that is another node: asks it. What is here of the room
     /// by an older placement ends first.
-    async fn find_home(&self, join: &Join) -> Result<Option<LinkKey>, CallError> {
+    async fn find_home(
+        &self,
+        room: &str,
+        home: Option<&HomeNode>,
+    ) -> Result<Option<LinkKey>, CallError> {
         let is_away = |home: &&HomeNode| home.node_id != self.identity.node_id;
-        let Some(home) = join.home.as_ref().filter(is_away) else {
+        let Some(home) = home.filter(is_away) else {
             return Ok(None);
         };
-        let room = join.room.as_ref().map_or("", |room| &room.name);
         let relay = self.relay.as_ref().ok_or(CallError::NoRelay)?;
         let found = relay.locate(home, room).await?;
         if home.epoch > 0 {
@@ -139,9 +143,8 @@ impl Shared {
         ControlId(self.next_control.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The epoch by which the room of a join was placed on this node; 0 when it was not.
-    fn epoch_of(&self, join: &Join) -> u64 {
-        let home = join.home.as_ref();
+    /// The epoch by which a room with this home was placed on this node; 0 when it was not.
+    fn epoch_of(&self, home: Option<&HomeNode>) -> u64 {
         home.filter(|home| home.node_id == self.identity.node_id)
             .map_or(0, |home| home.epoch)
     }

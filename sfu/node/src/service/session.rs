@@ -79,9 +79,10 @@ where
         return Err(shared.going());
     }
     let control = shared.new_control();
-    let away = shared.find_home(&join).await?;
+    let room = join.room.as_ref().map_or("", |room| &room.name);
+    let away = shared.find_home(room, join.home.as_ref()).await?;
     let (worker, held) = shared.place_join(&join, away);
-    let epoch = shared.epoch_of(&join);
+    let epoch = shared.epoch_of(join.home.as_ref());
     worker
         .join(control, join, epoch, held.home(), events)
         .await?;
@@ -104,13 +105,18 @@ where
     match first.map_err(|_| CallError::JoinTimeout)? {
         Some(Ok(SessionRequest {
             kind: Some(Kind::Join(join)),
-        })) if join.shape() == SessionShape::Plain => Err(CallError::PlainShape),
+        })) if is_inner(join.shape()) => Err(CallError::InnerShape),
         Some(Ok(SessionRequest {
             kind: Some(Kind::Join(join)),
         })) => Ok(join),
         Some(Ok(_)) | None => Err(CallError::JoinFirst),
         Some(Err(broken)) => Err(CallError::Broken(broken)),
     }
+}
+
+/// Whether a session has media that only the node itself can see to.
+fn is_inner(shape: SessionShape) -> bool {
+    matches!(shape, SessionShape::Plain | SessionShape::Forwarded)
 }
 
 /// Passes requests on until there are no more.

@@ -27,7 +27,7 @@ use plenum_proto::node::{
     AdminReply, AdminRequest, Join, SessionEvent, SessionRequest, session_request::Kind,
 };
 use sfu_core::{
-    Answer, ClockAnchor, CommandError, ControlId, CoreConfig, Limits, LinkKey, NewHome,
+    Answer, ClockAnchor, CommandError, ControlId, CoreConfig, Forward, Limits, LinkKey, NewHome,
     PlainSection, PlainSink,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -86,6 +86,17 @@ pub(crate) enum Request {
         home: Option<LinkKey>,
         events: mpsc::Sender<SessionEvent>,
         reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Lets a participant appear in another room too; what comes of it goes to `events`, once.
+    Forward {
+        control: ControlId,
+        forward: Box<Forward>,
+        /// By which the room it is in, and the other one, were placed on this node; 0 when they were not.
+        epochs: (u64, u64),
+        /// The worker on which the other room has its home, when that is another one.
+        home: Option<LinkKey>,
+        events: mpsc::Sender<SessionEvent>,
+        reply: oneshot::Sender<Result<(), ForwardError>>,
     },
     /// A further request of a control connection.
     Session {
@@ -183,6 +194,17 @@ pub(crate) enum RequestError {
     NoAnswer,
 }
 
+/// Why a participant is not forwarded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ForwardError {
+    /// As any request.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// What is known of the other room holds no more.
+    #[error(transparent)]
+    Destination(Stale),
+}
+
 /// The way to a worker.
 #[derive(Clone)]
 pub(crate) struct WorkerHandle {
@@ -208,6 +230,27 @@ impl WorkerHandle {
             control,
             join,
             epoch,
+            home,
+            events,
+            reply,
+        })
+        .await?
+    }
+
+    /// Lets a participant of this worker appear in another room too. On success the answer comes to `events`.
+    pub(crate) async fn forward(
+        &self,
+        control: ControlId,
+        forward: Forward,
+        epochs: (u64, u64),
+        home: Option<LinkKey>,
+        events: mpsc::Sender<SessionEvent>,
+    ) -> Result<(), ForwardError> {
+        let forward = Box::new(forward);
+        self.ask(|reply| Request::Forward {
+            control,
+            forward,
+            epochs,
             home,
             events,
             reply,

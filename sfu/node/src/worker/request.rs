@@ -3,10 +3,11 @@
 //! Owns the list of control connections a worker has. An answer goes out after everything that
 //! follows from the request, so that whoever gets it finds directory and events in step with it.
 
-use plenum_proto::node::AdminReply;
+use plenum_proto::node::{AdminReply, SessionEvent};
 use sfu_core::{Command, CommandError, ControlId, Reply};
+use tokio::sync::mpsc;
 
-use super::{Request, turn::Worker};
+use super::{ForwardError, Request, RequestError, turn::Worker};
 use crate::service::admin_room;
 
 impl Worker {
@@ -22,21 +23,38 @@ impl Worker {
             } => {
                 // Asked here, where the room cannot end in between.
                 let room = join.room.as_ref().map_or("", |room| &room.name);
-                if let Err(stale) = self.directory.admit(room, epoch) {
-                    let _ = reply.send(Err(stale.into()));
-                    return;
-                }
-                self.controls.insert(control, events);
-                let outcome = self.command(Command::Join {
+                let admitted = self.directory.admit(room, epoch);
+                let command = Command::Join {
                     control,
                     join,
                     home,
-                });
-                if outcome.is_err() {
-                    self.controls.remove(&control);
-                }
+                };
+                let outcome = admitted.map_err(Into::into);
+                let outcome = outcome.and_then(|()| self.open(control, events, command));
                 // A caller that is gone shows in its control connection, here and below.
-                let _ = reply.send(outcome.map(drop).map_err(Into::into));
+                let _ = reply.send(outcome);
+            }
+            Request::Forward {
+                control,
+                forward,
+                epochs,
+                home,
+                events,
+                reply,
+            } => {
+                let directory = &self.directory;
+                let here = directory.admit(&forward.room, epochs.0);
+                let there = directory.admit(&forward.destination.name, epochs.1);
+                let admitted = here.map_err(|stale| ForwardError::Request(stale.into()));
+                let there = there.map_err(ForwardError::Destination);
+                let admitted = admitted.and(there);
+                let command = Command::Forward {
+                    control,
+                    forward,
+                    home,
+                };
+                let outcome = admitted.and_then(|()| Ok(self.open(control, events, command)?));
+                let _ = reply.send(outcome);
             }
             Request::Session { control, request } => {
                 let request = *request;
@@ -129,6 +147,21 @@ impl Worker {
                 let _ = reply.send(self.stats());
             }
         }
+    }
+
+    /// A command whose answer is an event of a new control connection.
+    fn open(
+        &mut self,
+        control: ControlId,
+        events: mpsc::Sender<SessionEvent>,
+        command: Command,
+    ) -> Result<(), RequestError> {
+        self.controls.insert(control, events);
+        let outcome = self.command(command);
+        if outcome.is_err() {
+            self.controls.remove(&control);
+        }
+        outcome.map(drop).map_err(Into::into)
     }
 
     fn on_session(&mut self, control: ControlId, command: Command) {

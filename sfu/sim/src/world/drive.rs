@@ -199,6 +199,9 @@ impl World {
             match event {
                 Event::Session { control, event } => {
                     let Some(client) = self.by_control.get(&control).copied() else {
+                        if let Some(kind) = event.kind {
+                            self.answers.entry(control).or_insert(kind);
+                        }
                         continue;
                     };
                     let told = &mut self.clients[client.0];

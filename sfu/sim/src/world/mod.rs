@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use plenum_proto::node::Closed;
+use plenum_proto::node::{Closed, session_event};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sfu_core::{
@@ -101,6 +101,8 @@ pub struct World {
     /// Where the addresses of clients are seen from outside, when that is not where they are.
     outside: BTreeMap<SocketAddr, SocketAddr>,
     by_control: BTreeMap<ControlId, ClientKey>,
+    /// First words to control connections that are no client's.
+    answers: BTreeMap<ControlId, session_event::Kind>,
     control_links: BTreeMap<ControlId, Duration>,
     certificate: DtlsCert,
     next_control: u64,
@@ -192,6 +194,7 @@ impl World {
             by_address: BTreeMap::new(),
             outside: BTreeMap::new(),
             by_control: BTreeMap::new(),
+            answers: BTreeMap::new(),
             control_links: BTreeMap::new(),
             certificate,
             next_control: 0,

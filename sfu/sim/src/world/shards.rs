@@ -3,10 +3,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use sfu_core::{Command, CommandError, RelayFrame, Reply, Shard, ShardStats};
+use plenum_proto::{node::session_event::Kind, v1};
+use sfu_core::{Command, CommandError, ControlId, Forward, RelayFrame, Reply, Shard, ShardStats};
 
 use super::{World, shard_address};
-use crate::network::Cargo;
+use crate::{network::Cargo, seconds};
 
 impl World {
     pub(super) fn shard_count(&self) -> usize {
@@ -44,6 +45,41 @@ impl World {
         let reply = self.shard_mut(index).handle_command(now, command);
         self.settle();
         reply
+    }
+
+    /// Lets a participant of a shard appear in another room too, or says why not.
+    pub fn forward(
+        &mut self,
+        index: usize,
+        (room, identity): (&str, &str),
+        destination: &str,
+    ) -> Result<v1::Participant, String> {
+        self.next_control += 1;
+        let control = ControlId(self.next_control);
+        let destination = v1::RoomConfig {
+            name: destination.to_owned(),
+            ..v1::RoomConfig::default()
+        };
+        let forward = Forward {
+            room: room.to_owned(),
+            identity: identity.to_owned(),
+            destination,
+            ..Forward::default()
+        };
+        let command = Command::Forward {
+            control,
+            forward: Box::new(forward),
+            home: self.home_of(index),
+        };
+        let asked = self.command_at(index, command);
+        asked.map_err(|error| error.to_string())?;
+        let is_answered = |world: &Self| world.answers.contains_key(&control);
+        assert!(self.run_until(seconds(5), is_answered), "no answer");
+        match self.answers.remove(&control) {
+            Some(Kind::Joined(joined)) => Ok(joined.participant.unwrap_or_default()),
+            Some(Kind::Closed(closed)) => Err(closed.message),
+            other => panic!("no answer: {other:?}"),
+        }
     }
 
     /// The counters of all shards together.

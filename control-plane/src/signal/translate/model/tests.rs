@@ -85,6 +85,7 @@ fn a_participant_keeps_everything() {
         client_protocol: 2,
         capabilities: vec![1, 77],
         direct: true,
+        forwarded: true,
     });
     let expected = lk::ParticipantInfo {
         sid: "PA_x".into(),
@@ -116,6 +117,7 @@ fn a_participant_keeps_everything() {
         attributes: [("a".to_owned(), "b".to_owned())].into(),
         client_protocol: 2,
         capabilities: vec![1],
+        kind_details: vec![KindDetail::Forwarded.into()],
         ..Default::default()
     };
     assert_eq!(participant, expected);

@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plenum_proto::{
-    node::{self, session_event::Kind as Told},
-    relay::{Flow, KeyframeRequest, Want, control::Kind},
-};
+use plenum_proto::relay::{Flow, KeyframeRequest, Want, control::Kind};
 
 use super::{
     super::{
@@ -176,7 +173,7 @@ impl Shard {
 
     /// What is taken here of a track: the encodings that are to come, those the publisher is to be asked
     /// for, and whether one of them is only taken until a switch is done.
-    fn want_of(&self, key: TrackKey) -> (u8, u8, bool) {
+    pub(in super::super) fn want_of(&self, key: TrackKey) -> (u8, u8, bool) {
         let (mut encodings, mut requested, mut is_switching) = (0, 0, false);
         let Some(track) = self.tracks.get(key) else {
             return (0, 0, false);
@@ -222,13 +219,8 @@ impl Shard {
             None => track.exports.push(export),
         }
         track.exports.retain(|known| known.encodings != 0);
-        if export.requested != 0 && !track.told_first_subscriber {
-            track.told_first_subscriber = true;
-            let told = node::TrackSubscribed {
-                track_id: (&track.id).into(),
-            };
-            let owner = track.owner;
-            self.tell(owner, Told::TrackSubscribed(told));
+        if export.requested != 0 {
+            self.tell_first_subscriber(key);
         }
         self.plan_ways(now, key);
         self.update_demand(now, key);

@@ -41,6 +41,7 @@ struct Changed {
 impl Shard {
     /// Tells the other shards of a room how a participant of this one is now.
     pub(in super::super) fn spread_member(&mut self, session: SessionKey) {
+        self.follow(session);
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
@@ -209,6 +210,7 @@ impl Shard {
             auto_subscribe: false,
             adaptive_stream: false,
             is_direct: info.direct,
+            is_forwarded: info.forwarded,
             rule: SubscriptionRule::default(),
             control: None,
             lost_since: None,
