@@ -2,6 +2,7 @@
 //! that it exports, for the egress lane. One configuration of the DTLS library for each role serves the
 //! process: each that is made tests all its cryptography anew, which costs more than a handshake.
 
+mod key;
 mod request;
 mod rsa;
 
@@ -12,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dimpl::{Config, Dtls, crypto::aws_lc_rs};
+use dimpl::{Config, Dtls};
 use str0m::{
     Rtc, RtcConfig,
     config::{CryptoProvider, DtlsCert, DtlsVersion},
@@ -203,7 +204,7 @@ fn new_config(mtu: Option<usize>, role: Role) -> Result<Arc<Config>, String> {
         .flight_retries(RETRIES);
     builder = match role {
         Role::Server => builder.with_crypto_provider(rsa::provider()),
-        Role::Client => builder.with_crypto_provider(aws_lc_rs::default_provider()),
+        Role::Client => builder.with_crypto_provider(key::provider()),
     };
     if let Some(mtu) = mtu {
         if mtu < MTU_MIN {

@@ -13,7 +13,7 @@ use dimpl::{
 };
 use x509_cert::{Certificate, der::Decode, spki::ObjectIdentifier};
 
-use super::request::as_sent;
+use super::{key, request::as_sent};
 
 /// `rsaEncryption` (RFC 8017, A.1).
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -23,7 +23,7 @@ pub(super) fn provider() -> CryptoProvider {
     CryptoProvider {
         hash_provider: &Hashes,
         signature_verification: &Signatures,
-        ..default_provider()
+        ..key::provider()
     }
 }
 
