@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { api } from '../lib/api.mjs';
+import { mintToken } from '../lib/token.mjs';
 import { until } from '../lib/until.mjs';
 import { scene } from './scene.mjs';
 
@@ -56,6 +57,25 @@ test(
     const bob = await join('bob');
     await api.updateRoomMetadata(room, 'topic: cats');
     await bob.told('roomMetadataChanged', (metadata) => metadata === 'topic: cats');
+  }),
+);
+
+test(
+  'a participant is forwarded to another room',
+  scene(async ({ join, stage, room }) => {
+    const [alice, bob] = [await join('alice'), await join('bob')];
+    await alice.publishCamera();
+    const hall = `${room}-hall`;
+    const carol = await stage.joinWith(await mintToken(hall, 'carol'), 'carol');
+    await api.forwardParticipant(room, 'alice', hall);
+    await carol.sees('alice');
+    await alice.publishTone();
+    await carol.hears('alice');
+    await bob.sees('alice');
+    assert.equal(await alice.run((m) => m.room.remoteParticipants.size), 1, 'only bob is where she is');
+    await api.removeParticipant(hall, 'alice');
+    await carol.told('participantDisconnected', (participant) => participant.identity === 'alice');
+    await bob.sees('alice');
   }),
 );
 
