@@ -4,37 +4,66 @@
 /// Bytes sent lately.
 #[derive(Debug)]
 pub(super) struct Share {
-    media: f64,
-    all: f64,
+    /// Of media with what is around it.
+    framed: Part,
+    /// Of that with what is sent again.
+    first: Part,
+}
+
+/// A part of something, both in bytes.
+#[derive(Debug)]
+struct Part {
+    part: f64,
+    whole: f64,
 }
 
 impl Share {
-    /// Bytes after which what is older counts half: so many that a few repairs in a row weigh little.
-    const KEPT: f64 = 524_288.0;
+    /// Bytes after which what is older counts half. Small pictures and sound have much around them: a second or two
+    /// after the link fell that is to be known. A few repairs in a row are to weigh little.
+    const KEPT_FRAMED: f64 = 65_536.0;
+    const KEPT_FIRST: f64 = 524_288.0;
     /// Less than this is not believed: the rest would be a moment's repairs.
     const LEAST: f64 = 0.5;
 
     /// As it is of large packets, until something is known.
     pub(super) fn new() -> Self {
         Self {
-            media: 15_200.0,
-            all: 16_000.0,
+            framed: Part::new(15_200.0, 16_000.0),
+            first: Part::new(16_000.0, 16_000.0),
         }
     }
 
     /// So many bytes went out, of which so many were media.
     pub(super) fn on_sent(&mut self, media: usize, all: usize) {
-        self.media += media as f64;
-        self.all += all as f64;
-        if self.all > Self::KEPT {
-            self.media /= 2.0;
-            self.all /= 2.0;
+        if media > 0 {
+            self.framed.add(media, all, Self::KEPT_FRAMED);
         }
+        let first = if media > 0 { all } else { 0 };
+        self.first.add(first, all, Self::KEPT_FIRST);
     }
 
     /// The part that is media, 0 to 1.
     pub(super) fn of_media(&self) -> f64 {
-        (self.media / self.all).clamp(Self::LEAST, 1.0)
+        (self.framed.ratio() * self.first.ratio()).clamp(Self::LEAST, 1.0)
+    }
+}
+
+impl Part {
+    fn new(part: f64, whole: f64) -> Self {
+        Self { part, whole }
+    }
+
+    fn add(&mut self, part: usize, whole: usize, kept: f64) {
+        self.part += part as f64;
+        self.whole += whole as f64;
+        if self.whole > kept {
+            self.part /= 2.0;
+            self.whole /= 2.0;
+        }
+    }
+
+    fn ratio(&self) -> f64 {
+        self.part / self.whole
     }
 }
 
@@ -47,8 +76,11 @@ mod tests {
         let mut share = Share::new();
         assert!(share.of_media() > 0.9);
         // Sound in small packets.
-        (0..4_000).for_each(|_| share.on_sent(80, 128));
+        (0..1_000).for_each(|_| share.on_sent(80, 128));
         assert!((0.6..0.65).contains(&share.of_media()));
+        // Of one repair in ten little is known at once.
+        (0..100).for_each(|_| share.on_sent(0, 128));
+        assert!((0.55..0.65).contains(&share.of_media()));
         (0..1_000).for_each(|_| share.on_sent(1_100, 1_150));
         assert!(share.of_media() > 0.94);
         (0..1_000).for_each(|_| share.on_sent(0, 1_150));
