@@ -202,11 +202,19 @@ impl Shard {
                     }
                     Err(Unsent::NotServing) => stats.drop(DropReason::NotConnected),
                     Err(Unsent::Used) => stats.drop(DropReason::Stale),
-                    Err(Unsent::QueueFull) => stats.drop(DropReason::QueueFull),
+                    Err(Unsent::QueueFull) => {
+                        stats.drop(DropReason::QueueFull);
+                        subscription.forwarder.cut();
+                    }
                 }
             }
             if is_due {
                 dirty.push(subscription.subscriber);
+            }
+            while let Some(cut) = egress.take_cut() {
+                if let Some(cut) = subscriptions.get_mut(cut) {
+                    cut.forwarder.cut();
+                }
             }
         }
         outcome

@@ -99,6 +99,11 @@ impl Forwarder {
         self.too_old = 0;
     }
 
+    /// Packets that were let through will not be sent: nothing more is of use before a keyframe.
+    pub(crate) fn cut(&mut self) {
+        self.rewriter.end();
+    }
+
     /// Decides on a packet of an encoding. `clocks` are the encodings' last sender reports, by
     /// index.
     pub(crate) fn decide(

@@ -321,3 +321,35 @@ fn a_picture_that_was_stopped_returns_with_the_link() {
         );
     }
 }
+
+#[test]
+fn pictures_that_give_way_in_the_queue_begin_anew_at_once() {
+    let seeds = 330..338;
+    let count = seeds.end - seeds.start;
+    let gaps = seeds.map(|seed| {
+        let fast = LinkSettings::limited(5_000_000, QUEUE);
+        let mut lone = Lone::new(seed, 900_000, fast);
+        let first = (0..3).map(|number| {
+            let person = lone.world.enter(ROOM, &format!("person {number}"));
+            let settings = VideoSettings {
+                rids: Vec::new(),
+                bitrates: vec![300_000 * (number + 1)],
+                ..VideoSettings::default()
+            };
+            lone.world.publish_video_as(person, settings)
+        });
+        let first = first.collect::<Vec<_>>()[0];
+        lone.world.run_for(seconds(6));
+        let slow = LinkSettings::limited(250_000, QUEUE);
+        lone.world.set_downlink(lone.watcher, slow);
+        lone.world.run_for(seconds(3));
+        lone.world.set_downlink(lone.watcher, fast);
+        lone.world.run_for(seconds(4));
+        let watcher = lone.world.client(lone.watcher);
+        watcher.report(first).longest_gap
+    });
+    let gaps: Vec<_> = gaps.collect();
+    let mean = gaps.iter().sum::<Duration>() / count as u32;
+    // A client that is left to ask for its keyframe does so after a second and a half.
+    assert!(mean < seconds(1), "{gaps:?}");
+}

@@ -2,6 +2,7 @@
 //! another, and the lane that protects and queues what goes out on them. Nothing else sends media.
 //! The engine knows the sections alone, and no stream of ours. Must not choose what is sent.
 
+mod backlog;
 mod congestion;
 mod feedback;
 mod header;
@@ -31,7 +32,7 @@ pub(crate) use stream::{PayloadType, PlainRoutes};
 use self::{
     header::ElementIds,
     history::Patience,
-    lane::{Again, Queued, Waiting},
+    lane::{Again, Queued},
     stream::Stream,
 };
 use super::{
@@ -100,6 +101,8 @@ pub(crate) struct Egress {
     by_ssrc: Vec<(u32, SlotIndex)>,
     /// All sections are the client's.
     is_fixed: bool,
+    /// Sections that lost what waited to make place for others, since they were last asked for.
+    cut: Vec<usize>,
 }
 
 /// What was sent because its time came.
@@ -123,7 +126,7 @@ pub(crate) enum Unsent {
     NotServing,
     /// Its number was used before.
     Used,
-    /// Too much waits already.
+    /// Too much waits already, and nothing waits of its section any more but a keyframe.
     QueueFull,
 }
 
@@ -150,6 +153,7 @@ impl Egress {
             next_ssrc: first_ssrc,
             by_ssrc: Vec::new(),
             is_fixed,
+            cut: Vec::new(),
         }
     }
 
@@ -504,28 +508,15 @@ impl Egress {
         // What is about to go anyway is worth more than the hole it would leave.
         if packet.is_keyframe
             && lane.pacer.backlog() > BACKLOG_MAX
-            && !has_waiting_keyframe(lane, stream, media.rewritten.timestamp)
+            && !backlog::has_keyframe(lane, stream, media.rewritten.timestamp)
         {
-            supersede(lane, stream, Some(media.rewritten.timestamp));
+            backlog::supersede(lane, stream, Some(media.rewritten.timestamp));
         }
         if lane.pacer.admits(now) {
             return Ok(lane.send(now, outbox, stream, media));
         }
-        if lane.pacer.is_long()
-            && let Some(most) = self.most_waiting()
-        {
-            // Its decoder asks for a keyframe.
-            self.throw_away(most);
-        }
-        let Self { slots, lane, .. } = self;
-        let stream = slots.get_mut(slot.0).and_then(|slot| slot.stream.as_mut());
-        let Some(stream) = stream.filter(|_| !lane.pacer.is_full()) else {
-            return Err(Unsent::QueueFull);
-        };
-        let waiting = Waiting::new(slot.0, stream.ssrc, media);
-        let bytes = waiting.bytes();
-        lane.pacer.push(Queued::Media(waiting), bytes);
-        Ok(true)
+        let ssrc = stream.ssrc;
+        self.wait(slot.0, ssrc, media)
     }
 
     /// Sends again what did not arrive. `find` looks up a packet of an encoding of the track by the low
@@ -664,48 +655,6 @@ impl Egress {
         }
     }
 
-    /// The section of which most bytes wait, of those of which no keyframe does: what follows one is what
-    /// its viewer waits for.
-    fn most_waiting(&self) -> Option<usize> {
-        let mut sums: Vec<Option<usize>> = vec![Some(0); self.slots.len()];
-        for (queued, bytes) in self.lane.pacer.waiting() {
-            if let Queued::Media(waiting) = queued
-                && let Some(sum) = sums.get_mut(waiting.slot)
-            {
-                *sum = sum
-                    .filter(|_| !waiting.is_keyframe())
-                    .map(|sum| sum + bytes);
-            }
-        }
-        let most = sums.iter().enumerate().max_by_key(|(_, sum)| **sum)?;
-        most.1.filter(|sum| *sum > 0).map(|_| most.0)
-    }
-
-    /// How many packets of media waited and were thrown away, since this was last asked.
-    pub(crate) fn take_discarded(&mut self) -> u64 {
-        std::mem::take(&mut self.lane.discarded)
-    }
-
-    /// The same when the session ends, with what still waits.
-    pub(crate) fn discard_all(&mut self) -> u64 {
-        let waiting = self.lane.pacer.waiting();
-        let media = waiting.filter(|(queued, _)| matches!(queued, Queued::Media(_)));
-        media.count() as u64 + self.take_discarded()
-    }
-
-    /// What waits for a subscription is not wanted any more.
-    pub(crate) fn drop_waiting(&mut self, slot: SlotIndex) {
-        self.throw_away(slot.0);
-    }
-
-    fn throw_away(&mut self, slot: usize) {
-        let Self { slots, lane, .. } = self;
-        let stream = slots.get_mut(slot).and_then(|slot| slot.stream.as_mut());
-        if let Some(stream) = stream.filter(|_| !lane.pacer.is_empty()) {
-            supersede(lane, stream, None);
-        }
-    }
-
     /// When [`Egress::handle_timeout`] is wanted.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.lane.deadline()
@@ -721,34 +670,6 @@ impl Egress {
         let budget = self.lane.congestion.budget(now)?;
         Some((budget as f64 * self.lane.share.of_media()) as u64)
     }
-}
-
-/// A keyframe of a stream waits already, of another picture: if each took the place of the one before, none
-/// would ever go out where the link is slower than the requests.
-fn has_waiting_keyframe(lane: &Lane, stream: &Stream, timestamp: u32) -> bool {
-    lane.pacer.waiting().any(|(queued, _)| match queued {
-        Queued::Media(waiting) => {
-            waiting.ssrc == stream.ssrc && waiting.is_keyframe() && waiting.timestamp() != timestamp
-        }
-        Queued::Again(_) => false,
-    })
-}
-
-/// What waits of a stream is of no use any more: a picture of this timestamp needs none before it, or nobody
-/// is to see it.
-fn supersede(lane: &mut Lane, stream: &mut Stream, by: Option<u32>) {
-    let discarded = &mut lane.discarded;
-    lane.pacer.drop_waiting(|queued| match queued {
-        Queued::Media(waiting)
-            if waiting.ssrc == stream.ssrc && Some(waiting.timestamp()) != by =>
-        {
-            stream.history.withdraw(waiting.sequence());
-            *discarded += 1;
-            true
-        }
-        Queued::Again(again) => again.ssrc == stream.ssrc,
-        Queued::Media(_) => false,
-    });
 }
 
 impl Slot {

@@ -194,6 +194,38 @@ fn a_large_picture_is_spread_and_sound_does_not_wait_behind_it() {
 }
 
 #[test]
+fn who_loses_what_waited_is_told_once() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(64);
+    let mut egress = connected(now, 100);
+    let (large, small) = (serve(&mut egress, 1, true), serve(&mut egress, 2, true));
+    let mut write = |egress: &mut Egress, slot, sequence| {
+        let part = packet(Codec::H264, sequence, 1_400);
+        egress.write(now, &mut outbox, slot, &media(&part, sequence))
+    };
+    // A second of it waits.
+    let mut sequence = 0;
+    while !egress.lane.pacer.is_long() {
+        write(&mut egress, large, sequence).unwrap();
+        sequence += 1;
+    }
+    assert_eq!(egress.take_cut(), None);
+    assert_eq!(write(&mut egress, small, 0), Ok(true));
+    assert_eq!(egress.take_cut(), Some(subscription(1)));
+    assert_eq!(egress.take_cut(), None);
+    assert!(egress.take_discarded() > 0);
+    // One that has to give way to itself sends no more of what nobody can decode.
+    let mut sequence = 1;
+    while !egress.lane.pacer.is_long() {
+        write(&mut egress, small, sequence).unwrap();
+        sequence += 1;
+    }
+    let one_more = write(&mut egress, small, sequence);
+    assert_eq!(one_more, Err(Unsent::QueueFull));
+    assert!(egress.lane.pacer.is_empty());
+}
+
+#[test]
 fn a_section_of_the_client_serves_one_track_after_another_under_one_name() {
     let now = Instant::now();
     let mut outbox = Outbox::new(16);

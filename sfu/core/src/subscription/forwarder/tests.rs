@@ -126,6 +126,25 @@ fn video_starts_and_switches_at_keyframes() {
 }
 
 #[test]
+fn what_was_cut_waits_for_its_keyframe_and_asks_for_it() {
+    let source = Source::new();
+    let mut forwarder = Forwarder::new(5, 0);
+    forwarder.retarget(Some(Layer::whole(0)));
+    let decide = |forwarder: &mut Forwarder, sequence, kind| {
+        let packet = source.vp8(sequence, sequence, kind);
+        outcome(forwarder.decide(0, &packet, &[None]))
+    };
+    assert_eq!(decide(&mut forwarder, 10, Key), Ok(5));
+    assert_eq!(decide(&mut forwarder, 11, Delta), Ok(6));
+    assert_eq!(forwarder.wants_keyframe(), None);
+    forwarder.cut();
+    assert_eq!(forwarder.wants_keyframe(), Some(0));
+    assert_eq!(decide(&mut forwarder, 12, Delta), Err(AwaitingKeyframe));
+    assert_eq!(decide(&mut forwarder, 13, Key), Ok(7));
+    assert_eq!(forwarder.wants_keyframe(), None);
+}
+
+#[test]
 fn audio_starts_at_once_and_changes_to_red_and_back() {
     let source = Source::new();
     let mut forwarder = Forwarder::new(0, 0);
