@@ -88,7 +88,14 @@ impl Presence {
                 }
             }
             Kind::RoomEnded(_) => {
-                self.rooms.remove(&room.id);
+                // Not by one that was home before.
+                if self
+                    .rooms
+                    .get(&room.id)
+                    .is_some_and(|(home, _)| home == node)
+                {
+                    self.rooms.remove(&room.id);
+                }
                 self.orphans.remove(&room.id);
             }
             Kind::ParticipantJoined(joined) => {

@@ -125,8 +125,9 @@ pub enum Command {
     Admin(AdminRequest),
     /// Ends all rooms: everybody is told that the node shuts down.
     EndAll,
-    /// A room that goes on without its home (see [`Event::HomeLost`](crate::Event::HomeLost)) has another. No mistake when
-    /// there is no such room.
+    /// A room that goes on without its home (see [`Event::HomeLost`](crate::Event::HomeLost)) has another; or one whose home
+    /// this is, is to be handed over to another (see [`Event::HomeMoved`](crate::Event::HomeMoved)). No mistake when there
+    /// is no such room.
     Rehome {
         /// Its id.
         room_id: String,

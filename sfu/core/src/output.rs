@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use plenum_proto::{node::SessionEvent, v1};
 
-use crate::{ControlId, Protocol};
+use crate::{ControlId, LinkKey, Protocol};
 
 /// A datagram for the network, or a run of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,13 @@ pub enum Event {
     RoomGone {
         /// Its name.
         name: String,
+    },
+    /// The home of a room, which was here, has moved to another shard: who is here stays.
+    HomeMoved {
+        /// Name of the room.
+        name: String,
+        /// The way to the home.
+        home: LinkKey,
     },
     /// A room goes on here without its home, which is gone: another one is to be named by
     /// [`Command::Rehome`](crate::Command::Rehome) soon.

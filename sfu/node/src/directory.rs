@@ -67,6 +67,8 @@ pub(crate) struct Home {
     pub(crate) id: String,
     /// Of its placement on this node; 0 when it was not placed.
     pub(crate) epoch: u64,
+    /// Nobody in it is on this node.
+    pub(crate) is_deserted: bool,
 }
 
 /// Holds a room's place while a request that may make it is under way. Without it, a room that ends
@@ -190,6 +192,35 @@ impl Directory {
         }
     }
 
+    /// A room that this node was home of has its home elsewhere from now on, and goes on here.
+    pub(crate) fn handed_over(&self, room: &str, home: LinkKey) {
+        let mut rooms = self.lock();
+        rooms.epochs.ended(room);
+        if let Some(place) = rooms.places.get_mut(room) {
+            (place.away, place.id) = (Some(home), None);
+        }
+        rooms.forget_if_idle(room);
+    }
+
+    /// The worker that is to be home of a room by a placement on this node, when it is served here and its home is that
+    /// node, which hands it over.
+    pub(crate) fn heir(&self, room: &str, node: u64) -> Option<u8> {
+        let rooms = self.lock();
+        let place = rooms.places.get(room)?;
+        place.away.filter(|home| home.node() == node)?;
+        let serving = place.stays.values().map(|stay| stay.worker).min();
+        u8::try_from(serving.unwrap_or(place.home)).ok()
+    }
+
+    /// Whether this node is home of a room.
+    pub(crate) fn is_home(&self, room: &str) -> bool {
+        let rooms = self.lock();
+        rooms
+            .places
+            .get(room)
+            .is_some_and(|place| place.id.is_some())
+    }
+
     /// Somebody asks for a room that was placed on this node by this epoch; 0 is not placed at all.
     ///
     /// # Errors
@@ -214,6 +245,7 @@ impl Directory {
                     room: name.clone(),
                     id: place.id.clone()?,
                     epoch: rooms.epochs.of(name),
+                    is_deserted: place.stays.is_empty(),
                 })
             })
             .collect();
@@ -540,6 +572,44 @@ mod tests {
         leave(&directory, 1, "a", "bob");
         assert_eq!(directory.find("a"), None);
         assert_eq!(loads(&directory), [0, 0]);
+    }
+
+    #[test]
+    fn a_room_that_is_handed_over_is_kept_while_somebody_is_in_it() {
+        let directory = directory(2);
+        join(&directory, "a", "ann");
+        let away = LinkKey::new(9, 3);
+        directory.handed_over("a", away);
+        assert_eq!(
+            (directory.is_home("a"), directory.find("a")),
+            (false, Some(0))
+        );
+        assert_eq!(directory.homes(), []);
+        assert_eq!(directory.place_join("a", "bob", None).home_here(), Some(0));
+        leave(&directory, 0, "a", "ann");
+        assert_eq!(directory.find("a"), None);
+        assert_eq!(loads(&directory), [0, 0]);
+        join(&directory, "b", "ann");
+        leave(&directory, 0, "b", "ann");
+        directory.handed_over("b", away);
+        assert_eq!(directory.find("b"), None, "nobody is in it");
+    }
+
+    #[test]
+    fn whoever_serves_a_room_is_the_heir_of_its_home() {
+        let directory = directory(3);
+        assert_eq!(directory.heir("a", 9), None);
+        let held = directory.place_on(2, "a", Some(LinkKey::new(9, 3)));
+        assert_eq!(directory.heir("a", 9), Some(0), "nobody is in it yet");
+        directory.stay_began(2, "a", "ann".into(), "PA_ann".into());
+        drop(held);
+        assert_eq!(
+            (directory.heir("a", 9), directory.heir("a", 8)),
+            (Some(2), None)
+        );
+        directory.started(2, "a", "RM_1");
+        assert_eq!(directory.heir("a", 9), None);
+        assert_eq!(directory.place("a").home_here(), Some(2));
     }
 
     #[test]

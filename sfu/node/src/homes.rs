@@ -1,7 +1,10 @@
-//! Rooms whose home on another node is lost: who is asked for another, and what is done with the answer. Owns the way
+//! Rooms whose home on another node is lost, or that are handed over: who is asked for another, and what is done with the answer. Owns the way
 //! from workers to whoever asks. Must not choose a home.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
 use plenum_proto::node::HomeNode;
 use sfu_core::NewHome;
@@ -12,7 +15,7 @@ use crate::{error::CallError, service::Shared, worker::RequestError};
 /// Rooms that wait to be asked for; of more their participants join anew.
 const WAITING: usize = 16_384;
 
-/// A room that goes on without its home.
+/// A room that goes on without its home, or is to have another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HomeLost {
     /// Its name.
@@ -45,8 +48,32 @@ impl Homeless {
     }
 }
 
+/// Rooms whose home this is and that are to go on elsewhere, by name: that another node has them is no reason to let
+/// go of who is here.
+#[derive(Debug, Default)]
+pub(crate) struct Leaving(Mutex<HashSet<String>>);
+
+impl Leaving {
+    pub(crate) fn begin(&self, room: &str) {
+        self.lock().insert(room.to_owned());
+    }
+
+    pub(crate) fn has(&self, room: &str) -> bool {
+        self.lock().contains(room)
+    }
+
+    pub(crate) fn end(&self, room: &str) {
+        self.lock().remove(room);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        // Each change is one step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Shared {
-    /// Another home is named for a room that has lost its own; none = there is none.
+    /// Another home is named for a room that has lost its own, or is handed over; none = there is none.
     ///
     /// # Errors
     /// It cannot be reached, or is not the home: it is worth asking again.
@@ -59,6 +86,10 @@ impl Shared {
             return self.tell_home(lost, NewHome::Nowhere).await;
         };
         if home.node_id == self.identity.node_id {
+            if self.leaving.has(&lost.room) {
+                // The control plane does not know yet that this node is being emptied.
+                return Err(CallError::Moving);
+            }
             let admitted = self.directory.admit(&lost.room, home.epoch);
             admitted.map_err(RequestError::from)?;
             // The other workers follow the one that takes it.

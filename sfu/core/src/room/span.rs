@@ -11,6 +11,8 @@ pub(crate) struct Span {
     pub(crate) home: Option<LinkKey>,
     /// All other shards that serve the room, in the order in which they became known.
     pub(crate) links: Vec<LinkKey>,
+    /// Who takes the room over from the home, which then goes on as an edge.
+    pub(crate) heir: Option<LinkKey>,
     /// The home is gone, and the room ends here then unless another is found.
     pub(crate) ends_at: Option<Instant>,
     /// Set while the room ends.

@@ -1,5 +1,5 @@
-//! A room whose home is lost: who is on other nodes stays, hears the others, and is one room with who joins at the next
-//! home.
+//! A room whose home is lost, or hands it over: who is on other nodes stays, hears the others, and is one room with who
+//! joins at the next home.
 
 use plenum_proto::node::CloseAction;
 use sfu_core::{Command, Event, NewHome, Reply};
@@ -68,6 +68,11 @@ impl Scene {
 
     /// Somebody who joins at a node is in the same room, and is heard.
     fn assert_one_room(&mut self, node: usize) {
+        self.assert_one_room_with(node, &["bob", "cat", "dan"]);
+    }
+
+    /// These being in it then.
+    fn assert_one_room_with(&mut self, node: usize, all: &[&str]) {
         let dan = enter(&mut self.world, "dan", node);
         let voice = self.world.publish_audio(dan);
         for n in 0..2 {
@@ -77,7 +82,7 @@ impl Scene {
             assert!(took < millis(700), "{took:?}");
         }
         for key in [dan, self.edges[0], self.edges[1]] {
-            assert_eq!(identities(&self.world, key), ["bob", "cat", "dan"]);
+            assert_eq!(identities(&self.world, key), all);
         }
     }
 }
@@ -254,4 +259,121 @@ fn guests_are_sent_on_one_after_the_other() {
         }
         assert!(world.closed(ann).is_none());
     }
+}
+
+/// A home that goes on: it hands its room over to `heir`, and nobody notices.
+fn handed_over(seed: u64, heir: usize) -> (Scene, SourceId) {
+    let mut scene = scene(seed);
+    let voice = scene.world.publish_audio(scene.ann);
+    scene.world.run_for(seconds(2));
+    let joined = scene.world.client(scene.ann).joined();
+    let room = joined
+        .and_then(|joined| joined.room.clone())
+        .expect("a room");
+    let home = NewHome::At(scene.world.link_to(heir));
+    scene.rehome(0, &room.id, home);
+    scene.world.set_home(heir);
+    scene.world.run_for(seconds(2));
+    let moved = scene.world.told().iter().any(
+        |event| matches!(event, Event::HomeMoved { name, home } if name == "room" && *home == scene.world.link_to(heir)),
+    );
+    assert!(moved, "the node is told where it is");
+    (scene, voice)
+}
+
+#[test]
+fn a_home_that_hands_its_room_over_stays_in_it() {
+    for (seed, heir, joins_at) in [
+        (341, 1, 1),
+        (342, 1, 3),
+        (343, 3, 3),
+        (344, 3, 2),
+        (345, 2, 0),
+    ] {
+        let (mut scene, voice) = handed_over(seed, heir);
+        scene.assert_undisturbed();
+        let dan = enter(&mut scene.world, "dan", joins_at);
+        let own = scene.world.publish_audio(dan);
+        let all = [scene.ann, scene.edges[0], scene.edges[1], dan];
+        scene.world.wait_for(dan, voice, seconds(2));
+        for key in [scene.ann, scene.edges[0], scene.edges[1]] {
+            scene.world.wait_for(key, own, seconds(2));
+        }
+        for key in all {
+            assert_eq!(scene.world.closed(key), None);
+            assert_eq!(identities(&scene.world, key), ["ann", "bob", "cat", "dan"]);
+        }
+        for (n, key) in scene.edges.into_iter().enumerate() {
+            for source in [voice, scene.voices[1 - n]] {
+                let heard = scene.world.client(key).report(source);
+                assert!(heard.longest_gap < millis(200), "{n}: {heard:?}");
+                assert_eq!(heard.lost, 0, "{n}: {heard:?}");
+            }
+        }
+        assert_eq!(scene.world.stats().rooms, 1, "one home");
+        // Then who is on it goes, one by one, and comes back elsewhere.
+        scene.world.leave(dan);
+        let guests = Command::MoveGuests {
+            one_in: 1,
+            except: Vec::new(),
+        };
+        let left = scene.world.command_at(0, guests);
+        assert_eq!(left, Ok(Reply::Guests(0)));
+        scene.world.run_for(seconds(1));
+        let closed = scene.world.closed(scene.ann).expect("it is sent on");
+        assert_eq!(closed.action(), CloseAction::Reconnect);
+        scene.world.lose_links_of(0);
+        scene.world.run_for(seconds(1));
+        scene.assert_undisturbed();
+        for key in scene.edges {
+            assert_eq!(identities(&scene.world, key), ["bob", "cat"]);
+        }
+        let told = events(&scene.world);
+        let mut left: Vec<_> = told.iter().filter(|told| told.ends_with(" left")).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["ann left", "dan left"], "{told:?}");
+        assert!(!told.iter().any(|told| told == "room ended"), "{told:?}");
+        let is_lost = |event: &Event| matches!(event, Event::HomeLost { .. });
+        assert!(!scene.world.told().iter().any(is_lost), "{heir}");
+    }
+}
+
+#[test]
+fn a_room_is_handed_over_to_a_home_that_somebody_joined_before() {
+    let mut scene = scene(351);
+    let joined = scene.world.client(scene.ann).joined();
+    let room = joined
+        .and_then(|joined| joined.room.clone())
+        .expect("a room");
+    // Placed there while this one did not know yet.
+    scene.world.set_home(3);
+    let mut options = ClientOptions::new("room", "eve").on(3);
+    options.join.room_id.clone_from(&room.id);
+    let eve = scene.world.enter_as(options);
+    let own = scene.world.publish_audio(eve);
+    scene.world.run_for(seconds(1));
+    let home = NewHome::At(scene.world.link_to(3));
+    scene.rehome(0, &room.id, home);
+    scene.world.wait_for(eve, scene.voices[0], seconds(2));
+    for key in [scene.ann, scene.edges[0], scene.edges[1]] {
+        scene.world.wait_for(key, own, seconds(2));
+        assert_eq!(identities(&scene.world, key), ["ann", "bob", "cat", "eve"]);
+    }
+    scene.assert_undisturbed();
+}
+
+#[test]
+fn a_room_stays_where_nobody_takes_it_over() {
+    let mut scene = scene(352);
+    let joined = scene.world.client(scene.ann).joined();
+    let room = joined
+        .and_then(|joined| joined.room.clone())
+        .expect("a room");
+    scene.world.waive_client(scene.ann);
+    let home = NewHome::At(scene.world.link_to(3));
+    scene.rehome(0, &room.id, home);
+    scene.world.lose_links_of(3);
+    scene.world.run_for(seconds(15));
+    scene.assert_undisturbed();
+    scene.assert_one_room_with(1, &["ann", "bob", "cat", "dan"]);
 }

@@ -1,4 +1,4 @@
-//! Rooms that go on here without their home: asks control planes for another, until there is one or the time for it is
+//! Rooms that go on here without their home, or are to have another: asks control planes for one, until there is one or the time for it is
 //! over. Must not decide who is home.
 
 use std::{sync::Arc, time::Duration};
@@ -25,7 +25,7 @@ pub(super) async fn find(shared: Arc<Shared>, control_planes: ControlPlanes, lim
         let (shared, mut control_planes) = (Arc::clone(&shared), control_planes.clone());
         async move {
             let room = lost.room_id.as_str();
-            tracing::info!(room, "the home of a room is lost: another is asked for");
+            tracing::info!(room, "another home of a room is asked for");
             let found = async {
                 while let Err(status) = find_one(&shared, &mut control_planes, &lost).await {
                     tracing::debug!(room, problem = status.message(), "no home yet");

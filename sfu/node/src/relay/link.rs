@@ -29,7 +29,7 @@ use super::{
     Relay,
     wire::{self, Reader},
 };
-use crate::{directory::Held, worker::Parcel};
+use crate::worker::Parcel;
 
 /// Datagrams taken in before what came of them goes to the workers.
 const BATCH: usize = 64;
@@ -369,7 +369,10 @@ impl Incoming {
         let directory = &self.relay.directory;
         let admitted = directory.admit(&locate.room, locate.epoch).is_ok();
         let place = admitted.then(|| directory.place(&locate.room));
-        let worker = place.as_ref().and_then(Held::home_here);
+        let worker = place.as_ref().and_then(|place| {
+            let heir = || directory.heir(&locate.room, self.remote.number);
+            place.home_here().or_else(heir)
+        });
         let answer = Kind::Located(Located {
             request: locate.request,
             worker: worker.map(u32::from),

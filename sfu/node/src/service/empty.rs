@@ -1,25 +1,38 @@
 //! Emptying a node, and letting go of a room that has another home by now. Owns the pace. Must not choose
-//! where anybody goes: a control plane does, when they come back.
+//! where anybody goes: a control plane does.
 //!
-//! A room whose home this is moves as a whole: it ends here first, so that it never lives on two nodes, and then
-//! everybody in it is told to come back at once. Of one whose home is elsewhere, one after the other is told.
+//! First the rooms whose home this is are handed over to other nodes, and nobody notices. Then one participant after the
+//! other is told to come back, and comes to those. A room that cannot be handed over, for lack of a relay or of a node
+//! that takes it, moves as a whole: it ends here first, so that it never lives on two nodes, and then everybody in it is
+//! told to come back at once.
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until, timeout};
+use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Shared;
+use crate::{directory::Home, homes::HomeLost};
 
 /// How often some of those are sent on whose rooms have their home elsewhere: as long as it takes one to be back.
 const GUEST_TURN: Duration = Duration::from_millis(100);
 
+/// Rooms that are handed over at once.
+const AT_ONCE: usize = 32;
+
+/// How long it may take until another node is home of a room.
+const HANDING_OVER: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether it is.
+const LOOK: Duration = Duration::from_millis(10);
+
 impl Shared {
     /// Ends a room that is here by an older placement than `epoch`.
     pub(crate) async fn fence(&self, room: &str, epoch: u64) {
-        if self.directory.fence(room, epoch) {
+        if self.directory.fence(room, epoch) && !self.leaving.has(room) {
             tracing::info!(epoch, "a room has another home: it is let go of");
             self.move_away(room).await;
         }
@@ -38,6 +51,10 @@ pub(super) fn begin(shared: &Arc<Shared>, spread: Option<Duration>) {
     if shared.draining.swap(true, Ordering::Relaxed) {
         return;
     }
+    let homes = shared.directory.homes();
+    for home in &homes {
+        shared.leaving.begin(&home.room);
+    }
     shared.changed.notify_one();
     let spread = spread.unwrap_or(shared.drain_spread);
     tracing::info!(
@@ -46,7 +63,7 @@ pub(super) fn begin(shared: &Arc<Shared>, spread: Option<Duration>) {
     );
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        empty(&shared, spread).await;
+        empty(&shared, homes, spread).await;
         shared.drained.send_replace(true);
         tracing::info!("drained: nobody is left");
     });
@@ -64,9 +81,15 @@ pub(crate) async fn drain(shared: &Arc<Shared>, limit: Duration) {
     }
 }
 
-async fn empty(shared: &Shared, spread: Duration) {
-    let homes = shared.directory.homes();
-    let rooms: Vec<String> = homes.into_iter().map(|home| home.room).collect();
+async fn empty(shared: &Shared, homes: Vec<Home>, spread: Duration) {
+    let (deserted, homes): (Vec<Home>, Vec<Home>) =
+        homes.into_iter().partition(|home| home.is_deserted);
+    for home in deserted {
+        // Its edges find another home by themselves.
+        shared.leaving.end(&home.room);
+        shared.move_away(&home.room).await;
+    }
+    let rooms = hand_over(shared, homes).await;
     tokio::join!(
         move_rooms(shared, &rooms, spread),
         move_guests(shared, &rooms, spread)
@@ -78,6 +101,46 @@ async fn empty(shared: &Shared, spread: Duration) {
     for worker in &shared.workers {
         let _ = worker.move_away(None).await;
     }
+}
+
+/// Hands rooms over to other nodes; gives back the names of those that could not be.
+async fn hand_over(shared: &Shared, homes: Vec<Home>) -> Vec<String> {
+    let handed = stream::iter(homes).map(|home| async move {
+        let is_over = hand_over_one(shared, &home).await;
+        shared.leaving.end(&home.room);
+        (!is_over).then_some(home.room)
+    });
+    let stayed = handed
+        .buffered(AT_ONCE)
+        .filter_map(|stayed| async { stayed });
+    stayed.collect().await
+}
+
+async fn hand_over_one(shared: &Shared, home: &Home) -> bool {
+    if shared.relay.is_none() {
+        return false;
+    }
+    let Home { room, id, .. } = home.clone();
+    if shared
+        .homeless
+        .tell(HomeLost { room, room_id: id })
+        .is_err()
+    {
+        return false;
+    }
+    let moved = async {
+        while shared.directory.is_home(&home.room) {
+            sleep(LOOK).await;
+        }
+    };
+    let is_over = timeout(HANDING_OVER, moved).await.is_ok();
+    if !is_over {
+        tracing::warn!(
+            room = home.id,
+            "no other node took a room over: it moves as a whole"
+        );
+    }
+    is_over
 }
 
 async fn move_rooms(shared: &Shared, rooms: &[String], spread: Duration) {

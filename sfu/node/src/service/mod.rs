@@ -37,7 +37,7 @@ use crate::{
     egress::Egresses,
     error::CallError,
     events::EventLog,
-    homes::Homeless,
+    homes::{Homeless, Leaving},
     ingress::Ingresses,
     relay::Relay,
     stats::{NodeStats, WorkerStats},
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) events: Arc<EventLog>,
     /// Tells of rooms that have lost their home on another node.
     pub(crate) homeless: Homeless,
+    /// Rooms that are handed over.
+    pub(crate) leaving: Leaving,
     /// Media that comes in without WebRTC.
     pub(crate) ingresses: Ingresses,
     /// Media that goes out without WebRTC.

@@ -99,6 +99,10 @@ impl Worker {
                 self.events.push(*event);
             }
             Event::RoomGone { name } => self.directory.gone(&name),
+            Event::HomeMoved { name, home } => {
+                tracing::info!(home = home.0, "a room is handed over");
+                self.directory.handed_over(&name, home);
+            }
             Event::StayBegan {
                 room,
                 identity,

@@ -89,7 +89,7 @@ impl Shard {
             _ => self.meet(now, room, link),
         }
         match kind {
-            Kind::Home(_) => self.follow_home(now, room, link),
+            Kind::Home(home) => self.on_home(now, room, link, &home),
             Kind::Introduce(other) => self.meet(now, room, LinkKey(other.link)),
             Kind::Members(members) => self.on_members(now, room, link, members.members),
             Kind::Member(member) => self.apply_member(now, room, link, member),

@@ -139,18 +139,22 @@ impl Shard {
 
     /// A shard wants to serve participants of a room whose home this is.
     pub(super) fn on_attach(&mut self, now: Instant, link: LinkKey, attach: &Attach) {
+        let is_handed_over = self.take_over(now, link, attach);
         let Some(key) = self.home_for(now, attach) else {
             let room = attach.room.clone();
             return self.relay.send(link, "", Kind::Refused(Refused { room }));
         };
-        // What it had before, it has forgotten.
-        self.drop_link(now, key, link, CloseReason::MediaFailure);
+        if !is_handed_over {
+            // What it had before, it has forgotten.
+            self.drop_link(now, key, link, CloseReason::MediaFailure);
+        }
         self.note_flows(now, key);
         let room = self.room_info(key);
         let Some(found) = self.rooms.get_mut(key) else {
             return;
         };
         let (id, members) = (found.id.clone(), found.members.clone());
+        found.span.links.retain(|known| *known != link);
         let others = found.span.links.clone();
         found.span.links.push(link);
         found.told_levels.clear();
@@ -243,6 +247,7 @@ impl Shard {
             span: Span {
                 home: Some(home),
                 links: vec![home],
+                heir: None,
                 ends_at: None,
                 ending: None,
             },
