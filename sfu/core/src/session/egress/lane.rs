@@ -215,6 +215,7 @@ impl Lane {
     /// What the controller says of the link holds for what is sent from now on.
     pub(super) fn follow(&mut self) {
         self.pacer.set_rate(self.congestion.pace());
+        self.pacer.hold(self.congestion.held());
     }
 
     /// Sends a packet now. True when the lane's deadline was set by it.

@@ -19,6 +19,8 @@ pub(super) struct Pacer<T> {
     bytes: usize,
     /// When all that was sent has passed at the rate.
     free: Option<Instant>,
+    /// Nothing has its turn before.
+    held: Option<Instant>,
     nanos_per_byte: u64,
     /// Sent ahead of the rate: what goes out at once, and becomes a run.
     ahead: Duration,
@@ -48,6 +50,7 @@ impl<T> Pacer<T> {
             is_turn_of_waiting: false,
             bytes: 0,
             free: None,
+            held: None,
             nanos_per_byte: 0,
             ahead: Self::AHEAD,
         };
@@ -62,13 +65,19 @@ impl<T> Pacer<T> {
         self.ahead = ahead.min(Self::AHEAD);
     }
 
+    /// What waits does so until then at least.
+    pub(super) fn hold(&mut self, until: Option<Instant>) {
+        self.held = until;
+    }
+
     /// Whether a packet may go at once.
     pub(super) fn admits(&self, now: Instant) -> bool {
         self.is_empty() && self.has_turn(now)
     }
 
     fn has_turn(&self, now: Instant) -> bool {
-        self.free.is_none_or(|free| free < now + self.ahead)
+        let is_held = self.held.is_some_and(|held| held > now);
+        !is_held && self.free.is_none_or(|free| free < now + self.ahead)
     }
 
     /// A packet went out, whether it waited or not.
@@ -144,7 +153,8 @@ impl<T> Pacer<T> {
         if self.is_empty() {
             return None;
         }
-        self.free.and_then(|free| free.checked_sub(self.ahead / 2))
+        let free = self.free.and_then(|free| free.checked_sub(self.ahead / 2));
+        free.max(self.held)
     }
 
     /// How long it takes to send what waits.
@@ -205,6 +215,21 @@ mod tests {
         assert_eq!(runs, [(5, 5), (10, 5), (15, 5), (20, 5)]);
         assert_eq!(sent, (0..30).collect::<Vec<_>>());
         assert!(pacer.admits(at(start, 20_001)));
+    }
+
+    #[test]
+    fn what_is_held_back_goes_when_that_ends() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new();
+        pacer.set_rate(Some(8e6));
+        let until = at(start, 30_000);
+        pacer.hold(Some(until));
+        assert!(!pacer.admits(start));
+        pacer.push(1, 1_000);
+        assert_eq!(pacer.deadline(), Some(until));
+        assert_eq!(pacer.pop(at(start, 29_999)), None);
+        pacer.hold(None);
+        assert_eq!(pacer.pop(at(start, 20_000)), Some(1));
     }
 
     #[test]

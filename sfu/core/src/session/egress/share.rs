@@ -13,23 +13,23 @@ pub(super) struct Share {
 /// A part of something, both in bytes.
 #[derive(Debug)]
 struct Part {
-    part: f64,
-    whole: f64,
+    part: u64,
+    whole: u64,
 }
 
 impl Share {
     /// Bytes after which what is older counts half. Small pictures and sound have much around them: a second or two
     /// after the link fell that is to be known. A few repairs in a row are to weigh little.
-    const KEPT_FRAMED: f64 = 65_536.0;
-    const KEPT_FIRST: f64 = 524_288.0;
+    const KEPT_FRAMED: u64 = 65_536;
+    const KEPT_FIRST: u64 = 524_288;
     /// Less than this is not believed: the rest would be a moment's repairs.
     const LEAST: f64 = 0.5;
 
     /// As it is of large packets, until something is known.
     pub(super) fn new() -> Self {
         Self {
-            framed: Part::new(15_200.0, 16_000.0),
-            first: Part::new(16_000.0, 16_000.0),
+            framed: Part::new(15_200, 16_000),
+            first: Part::new(16_000, 16_000),
         }
     }
 
@@ -49,21 +49,21 @@ impl Share {
 }
 
 impl Part {
-    fn new(part: f64, whole: f64) -> Self {
+    fn new(part: u64, whole: u64) -> Self {
         Self { part, whole }
     }
 
-    fn add(&mut self, part: usize, whole: usize, kept: f64) {
-        self.part += part as f64;
-        self.whole += whole as f64;
+    fn add(&mut self, part: usize, whole: usize, kept: u64) {
+        self.part += part as u64;
+        self.whole += whole as u64;
         if self.whole > kept {
-            self.part /= 2.0;
-            self.whole /= 2.0;
+            self.part /= 2;
+            self.whole /= 2;
         }
     }
 
     fn ratio(&self) -> f64 {
-        self.part / self.whole
+        self.part as f64 / self.whole as f64
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Signals {
     pub(super) response: f64,
     /// Much less is sent than might be.
     pub(super) is_app_limited: bool,
+    /// The link takes a fraction of what it did: our share of before is none any more.
+    pub(super) has_fallen: bool,
 }
 
 /// The estimate by delay.
@@ -43,6 +45,7 @@ pub(super) struct DelayBased {
 #[derive(Debug, Clone, Copy)]
 struct Trial {
     estimate: f64,
+    share: Option<f64>,
     queue: f64,
     begun: u64,
 }
@@ -154,6 +157,11 @@ impl DelayBased {
         }
     }
 
+    /// Whether others kept up a queue of late.
+    pub(super) fn is_beside_others(&self) -> bool {
+        self.tolerance >= Self::TOLERANCE * 1.25
+    }
+
     /// How much way is given.
     fn manners(&self) -> (f64, f64) {
         if self.tolerance < Self::TOLERANCE * 2.0 {
@@ -199,6 +207,11 @@ impl DelayBased {
             self.tolerance = (signals.queue * 1.3).clamp(self.tolerance, Self::TOLERANCE_MAX);
             let delivered = signals.delivered.unwrap_or(0.0) * Self::REGAINED;
             self.estimate = self.estimate.max(trial.estimate.min(delivered));
+            // Nor was it the link that fell.
+            self.share = self
+                .share
+                .zip(trial.share)
+                .map(|(share, before)| share.max(before));
         }
     }
 
@@ -213,6 +226,7 @@ impl DelayBased {
         self.lowered = Some(signals.now);
         self.trial.get_or_insert(Trial {
             estimate: self.estimate,
+            share: self.share,
             queue: signals.queue,
             begun: signals.now,
         });
@@ -221,7 +235,8 @@ impl DelayBased {
         if signals.is_app_limited {
             lowered = lowered.max(self.estimate * Self::BYSTANDER);
         } else {
-            let share = self.share.unwrap_or(delivered);
+            let share = self.share.filter(|_| !signals.has_fallen);
+            let share = share.unwrap_or(delivered);
             self.share = Some(share + WEIGHT * (delivered - share));
             self.learnt = signals.now;
         }
@@ -257,6 +272,7 @@ mod tests {
         queue: 0.0,
         response: 0.15,
         is_app_limited: false,
+        has_fallen: false,
     };
 
     /// Reports ten times a second for so long.

@@ -8,11 +8,17 @@ pub(super) struct Delivery {
     bytes: [(i64, u32); Self::SPANS],
     begun: Option<i64>,
     newest: i64,
+    /// How long the newest arrival was under way, with the same offset as the others.
+    newest_under_way: i64,
+    /// When a packet last came that had hardly queued, and the bytes that came since.
+    busy: (i64, u64),
     /// The least time under way, with an offset of the two clocks that nobody knows: of the span that
     /// fills and of the one before.
     recent: [(i64, i64); 2],
     /// The same of a long time.
     base: [(i64, i64); Self::BASES],
+    /// The least of these.
+    least: i64,
 }
 
 impl Delivery {
@@ -20,6 +26,10 @@ impl Delivery {
     const SPAN: i64 = 25_000;
     /// Spans that a rate is made of.
     const RATE: i64 = 10;
+    /// The same of late.
+    const LATE: i64 = 4;
+    /// What queued for less hardly did, in microseconds.
+    const HARDLY: i64 = 8_000;
     /// A rate of less than that would be a guess, in microseconds.
     const LEAST: i64 = 100_000;
 
@@ -33,15 +43,21 @@ impl Delivery {
             bytes: [(i64::MIN, 0); Self::SPANS],
             begun: None,
             newest: i64::MIN,
+            newest_under_way: i64::MAX,
+            busy: (i64::MIN, 0),
             recent: [(i64::MIN, i64::MAX); 2],
             base: [(i64::MIN, i64::MAX); Self::BASES],
+            least: i64::MAX,
         }
     }
 
     /// A packet arrived.
     pub(super) fn on_arrival(&mut self, sent: u64, arrival: i64, bytes: u16) {
         self.begun.get_or_insert(arrival);
-        self.newest = self.newest.max(arrival);
+        let under_way = arrival - i64::try_from(sent).unwrap_or(i64::MAX);
+        if arrival >= self.newest {
+            (self.newest, self.newest_under_way) = (arrival, under_way);
+        }
         let span = arrival.div_euclid(Self::SPAN);
         let index = span.rem_euclid(Self::SPANS as i64) as usize;
         if let Some(place) = self.bytes.get_mut(index) {
@@ -51,35 +67,49 @@ impl Delivery {
                 std::cmp::Ordering::Less => {}
             }
         }
-        let under_way = arrival - i64::try_from(sent).unwrap_or(i64::MAX);
         let recent = arrival.div_euclid(Self::RECENT);
         keep_least(&mut self.recent, recent, under_way);
-        keep_least(&mut self.base, arrival.div_euclid(Self::BASE), under_way);
+        if keep_least(&mut self.base, arrival.div_euclid(Self::BASE), under_way) {
+            let kept = self.base.iter().map(|(_, least)| *least);
+            self.least = kept.min().unwrap_or(i64::MAX);
+        }
+        if under_way.saturating_sub(self.least) < Self::HARDLY {
+            self.busy = (arrival, 0);
+        } else {
+            self.busy.1 += u64::from(bytes);
+        }
     }
 
     /// Bits per second that arrive; `None` while too little is known.
     pub(super) fn rate(&self) -> Option<f64> {
-        let last = self.newest.div_euclid(Self::SPAN);
-        // The span that fills says too little.
-        let first = last - Self::RATE;
         let known = self.newest - self.begun?;
         if known < Self::LEAST {
             return None;
         }
-        let bytes: u32 = self
-            .bytes
-            .iter()
+        let time = (Self::RATE * Self::SPAN).min(known);
+        Some(self.bits_in(Self::RATE) * 1e6 / time as f64)
+    }
+
+    /// The same in the last tenth of a second, which wavers more.
+    pub(super) fn rate_of_late(&self) -> f64 {
+        self.bits_in(Self::LATE) * 1e6 / (Self::LATE * Self::SPAN) as f64
+    }
+
+    /// What arrived in the newest spans, without the one that fills: that says too little.
+    fn bits_in(&self, spans: i64) -> f64 {
+        let last = self.newest.div_euclid(Self::SPAN);
+        let first = last.saturating_sub(spans);
+        let bytes = self.bytes.iter();
+        let bytes: u32 = bytes
             .filter(|(span, _)| (first..last).contains(span))
             .map(|(_, bytes)| bytes)
             .sum();
-        let time = (Self::RATE * Self::SPAN).min(known);
-        Some(f64::from(bytes) * 8e6 / time as f64)
+        f64::from(bytes) * 8.0
     }
 
     /// How much longer than at best packets were under way at least in the last fifth of a second, in
     /// milliseconds: the queue that did not go away meanwhile.
     pub(super) fn queue(&self) -> f64 {
-        let least = |kept: &[(i64, i64)]| kept.iter().map(|(_, least)| *least).min();
         let newest = self.newest.div_euclid(Self::RECENT);
         let recent = self
             .recent
@@ -87,12 +117,30 @@ impl Delivery {
             .filter(|(span, _)| *span >= newest - 1)
             .map(|(_, least)| *least)
             .min();
-        match (recent, least(&self.base)) {
-            (Some(recent), Some(base)) if recent < i64::MAX && base < i64::MAX => {
-                (recent - base).max(0) as f64 / 1e3
-            }
-            _ => 0.0,
+        self.above_base(recent.unwrap_or(i64::MAX))
+    }
+
+    /// The same of the newest arrival alone.
+    pub(super) fn newest_queue(&self) -> f64 {
+        self.above_base(self.newest_under_way)
+    }
+
+    /// Bits per second that arrive since packets queue, or in the last tenth of a second when that is longer.
+    pub(super) fn busy_rate(&self) -> f64 {
+        let (since, bytes) = self.busy;
+        let span = self.newest.saturating_sub(since);
+        if bytes == 0 || span > Self::LATE * Self::SPAN {
+            return self.rate_of_late();
         }
+        bytes as f64 * 8e6 / span.max(1) as f64
+    }
+
+    /// Milliseconds above the least time under way of the last minute.
+    fn above_base(&self, under_way: i64) -> f64 {
+        if under_way == i64::MAX {
+            return 0.0;
+        }
+        under_way.saturating_sub(self.least).max(0) as f64 / 1e3
     }
 
     /// Forgets how long packets are under way: the route is another one.
@@ -101,16 +149,16 @@ impl Delivery {
     }
 }
 
-/// Keeps the least value of each span, in place of the span so much older.
-fn keep_least<const N: usize>(kept: &mut [(i64, i64); N], span: i64, value: i64) {
+/// Keeps the least value of each span, in place of the span so much older. True when what is kept changed.
+fn keep_least<const N: usize>(kept: &mut [(i64, i64); N], span: i64, value: i64) -> bool {
     let Some(place) = kept.get_mut(span.rem_euclid(N as i64) as usize) else {
-        return;
+        return false;
     };
-    match span.cmp(&place.0) {
-        std::cmp::Ordering::Greater => *place = (span, value),
-        std::cmp::Ordering::Equal => place.1 = place.1.min(value),
-        std::cmp::Ordering::Less => {}
+    let is_kept = span > place.0 || span == place.0 && value < place.1;
+    if is_kept {
+        *place = (span, value);
     }
+    is_kept
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod loss;
 mod probe;
 mod register;
 mod reports;
+mod surge;
 mod trend;
 
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use self::{
     probe::Prober,
     register::{News, Register, Sent},
     reports::Reports,
+    surge::{Sight, Surge},
     trend::{Trend, Usage},
 };
 use crate::rtcp::Twcc;
@@ -34,6 +36,9 @@ pub(crate) struct Congestion {
     groups: Groups,
     trend: Trend,
     delivery: Delivery,
+    surge: Surge,
+    /// Until when video is held back.
+    held: Option<Instant>,
     delay: DelayBased,
     loss: LossBased,
     prober: Prober,
@@ -106,6 +111,8 @@ impl Congestion {
             groups: Groups::default(),
             trend: Trend::new(),
             delivery: Delivery::new(),
+            surge: Surge::new(),
+            held: None,
             delay: DelayBased::new(Self::START),
             loss: LossBased::new(),
             prober: Prober::new(),
@@ -149,8 +156,10 @@ impl Congestion {
 
     /// Transport-wide feedback: of each packet whether and when it arrived.
     pub(super) fn on_transport_feedback(&mut self, now: Instant, report: &Twcc<'_>) {
+        let at = now;
         let now = self.micros(now);
         let mut arrival = self.clock.micros(report.info.reference);
+        let before = self.delivery.queue();
         let mut newest = None;
         for (sequence, delta) in report.statuses() {
             arrival += i64::from(delta.unwrap_or(0)) * 250;
@@ -169,15 +178,26 @@ impl Congestion {
                 News::ArrivedLate => self.loss.on_late(),
             }
             if news != News::Missing {
-                newest = newest.max(Some(sent.at));
+                newest = newest.max(Some((sent.at, sent.total)));
                 self.delivery.on_arrival(sent.at, arrival, sent.bytes);
                 if sent.probe != 0 {
                     self.prober.on_arrival(sent.probe, arrival, sent.bytes);
                 }
             }
         }
-        if let Some(newest) = newest {
+        if let Some((newest, total)) = newest {
             self.on_heard(now, newest);
+            let hold = self.surge.on_report(&Sight {
+                now,
+                newest: self.delivery.newest_queue(),
+                before,
+                response: now.saturating_sub(newest) as f64 / 1e3,
+                in_flight: self.register.total() - total,
+                rate: self.delivery.busy_rate(),
+                estimate: self.estimate(),
+                is_shared: self.delay.is_beside_others(),
+            });
+            self.held = (hold > 0.0).then(|| at + Duration::from_micros((hold * 1e3) as u64));
             self.conclude(now);
         }
     }
@@ -241,7 +261,12 @@ impl Congestion {
 
     /// Whether a queue of ours is being waited out.
     pub(super) fn is_draining(&self) -> bool {
-        self.delay.is_draining()
+        self.delay.is_draining() || self.surge.is_on()
+    }
+
+    /// Until when video is held back because a queue shot up.
+    pub(super) fn held(&self) -> Option<Instant> {
+        self.held
     }
 
     /// The client is at another address: what its link does is not known any more, how much it takes is
@@ -250,6 +275,7 @@ impl Congestion {
         self.groups.clear();
         self.trend.clear();
         self.delivery.clear();
+        self.surge.clear();
         self.prober.hurry(self.micros(now));
     }
 
@@ -275,6 +301,7 @@ impl Congestion {
         if is_idle {
             // No report will come while nothing is sent: what the last ones said must not hold for ever.
             self.delay.on_idle();
+            self.surge.clear();
             self.groups.clear();
             self.trend.clear();
         }
@@ -361,14 +388,23 @@ impl Congestion {
             .sent
             .rate
             .is_none_or(|rate| rate < estimate * Self::APP_LIMITED);
-        let delivered = self.delivery.rate();
+        let mut delivered = self.delivery.rate();
+        let (mut usage, mut queue) = (self.trend.usage(), self.delivery.queue());
+        let has_fallen = self.surge.is_confirmed();
+        if has_fallen {
+            // What the last quarter of a second held was mostly before it.
+            let late = self.delivery.rate_of_late();
+            delivered = delivered.map(|rate| rate.min(late));
+            (usage, queue) = (Usage::Over, self.delivery.newest_queue());
+        }
         self.delay.update(&Signals {
             now,
-            usage: self.trend.usage(),
+            usage,
             delivered,
-            queue: self.delivery.queue(),
+            queue,
             response: self.response,
             is_app_limited,
+            has_fallen,
         });
         self.loss.update(self.delay.estimate(), delivered);
         if let Some(shown) = self.prober.result(now, estimate) {

@@ -79,6 +79,11 @@ impl Register {
         };
     }
 
+    /// Bytes sent up to now.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
     /// What is said of a packet; `None` when that is no news, or the packet is not known.
     pub(super) fn tell(&mut self, sequence: u16, has_arrived: bool) -> Option<(Sent, News)> {
         let index = usize::from(sequence).checked_rem(self.ring.len())?;
