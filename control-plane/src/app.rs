@@ -20,8 +20,10 @@ use crate::config::HttpConfig;
 pub(crate) struct Parts {
     /// The page.
     pub(crate) web: Router,
-    /// Signs of life and metrics.
+    /// Signs of life.
     pub(crate) health: Router,
+    /// Metrics, where they are served here.
+    pub(crate) metrics: Router,
     /// Signalling of clients.
     pub(crate) signal: Router,
     /// Workers of agents.
@@ -40,6 +42,7 @@ pub(crate) fn app(parts: Parts, limits: &HttpConfig) -> Router {
     let http = Router::new()
         .merge(parts.web)
         .merge(parts.health)
+        .merge(parts.metrics)
         .merge(parts.signal)
         .merge(parts.agents)
         .merge(parts.twirp.layer(cors()))

@@ -1,4 +1,4 @@
-//! Signs of life for whoever runs us: alive, ready, and the metrics. Must not judge nodes: we are ready when one is
+//! Signs of life for whoever runs us: alive, and ready. Must not judge nodes: we are ready when one is
 //! there that takes somebody in.
 
 use std::sync::{
@@ -13,7 +13,6 @@ use axum::{
     routing::get,
 };
 use http::StatusCode;
-use plenum_service::telemetry::MetricsExport;
 
 use crate::cluster::Cluster;
 
@@ -23,8 +22,6 @@ pub(crate) struct Health {
     pub(crate) cluster: Arc<Cluster>,
     /// Set as soon as the process is told to end.
     pub(crate) is_stopping: Arc<AtomicBool>,
-    /// The metrics to show.
-    pub(crate) metrics: Arc<MetricsExport>,
 }
 
 /// The paths.
@@ -32,7 +29,6 @@ pub(crate) fn router(health: Health) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
         .with_state(Arc::new(health))
 }
 
@@ -49,8 +45,4 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
         return not("all media nodes are draining\n");
     }
     "ready\n".into_response()
-}
-
-async fn metrics(State(health): State<Arc<Health>>) -> Response {
-    health.metrics.answer()
 }

@@ -1,11 +1,11 @@
 //! The metrics of the control plane. Owns names, units
 //! and label sets, which are closed: no room, no participant, no address. Must not know who reads them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, MeterProvider as _, UpDownCounter},
+    metrics::{Counter, Histogram, Meter, MeterProvider as _, UpDownCounter},
 };
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
@@ -96,9 +96,31 @@ pub(crate) enum WebhookEnd {
     Dropped,
 }
 
+impl WebhookEnd {
+    const ALL: [Self; 3] = [Self::Delivered, Self::GivenUp, Self::Dropped];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::GivenUp => "given_up",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// What waits to be delivered by this replica.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    /// Webhooks.
+    pub(crate) waiting: usize,
+    /// For how long the oldest has.
+    pub(crate) oldest: Duration,
+}
+
 /// The instruments of webhooks.
 #[derive(Debug, Clone)]
 pub(crate) struct Webhooks {
+    meter: Meter,
     ended: Counter<u64>,
     failed: Counter<u64>,
 }
@@ -107,28 +129,46 @@ impl Webhooks {
     /// Declares all instruments.
     pub(crate) fn new(provider: &SdkMeterProvider) -> Self {
         let meter = provider.meter("plenum");
+        let ended = meter
+            .u64_counter("plenum.webhooks")
+            .with_unit("{webhook}")
+            .with_description("Webhooks that are done with, by what became of them.")
+            .build();
+        for end in WebhookEnd::ALL {
+            ended.add(0, &[KeyValue::new("end", end.label())]);
+        }
         Self {
-            ended: meter
-                .u64_counter("plenum.webhooks")
-                .with_unit("{webhook}")
-                .with_description("Webhooks that are done with, by what became of them.")
-                .build(),
+            ended,
             failed: meter
                 .u64_counter("plenum.webhooks.attempts.failed")
                 .with_unit("{attempt}")
                 .with_description("Attempts that no receiver took.")
                 .build(),
+            meter,
         }
+    }
+
+    /// Declares what waits, read whenever somebody asks.
+    pub(crate) fn observe(&self, read: impl Fn() -> Backlog + Send + Sync + 'static) {
+        let read = Arc::new(read);
+        let waiting = Arc::clone(&read);
+        self.meter
+            .u64_observable_gauge("plenum.webhooks.waiting")
+            .with_unit("{webhook}")
+            .with_description("Webhooks that wait to be delivered by this replica.")
+            .with_callback(move |observer| observer.observe(waiting().waiting as u64, &[]))
+            .build();
+        self.meter
+            .f64_observable_gauge("plenum.webhooks.oldest.age")
+            .with_unit("s")
+            .with_description("How long the oldest of them has waited.")
+            .with_callback(move |observer| observer.observe(read().oldest.as_secs_f64(), &[]))
+            .build();
     }
 
     /// One is done with.
     pub(crate) fn ended(&self, end: WebhookEnd) {
-        let end = match end {
-            WebhookEnd::Delivered => "delivered",
-            WebhookEnd::GivenUp => "given_up",
-            WebhookEnd::Dropped => "dropped",
-        };
-        self.ended.add(1, &[KeyValue::new("end", end)]);
+        self.ended.add(1, &[KeyValue::new("end", end.label())]);
     }
 
     /// An attempt failed; another may follow.
@@ -241,5 +281,136 @@ pub(crate) fn observe_connections(
         .with_unit("{connection}")
         .with_description("Sockets that are open, WebSockets included.")
         .with_callback(move |observer| observer.observe(read(), &[]))
+        .build();
+}
+
+/// What the store is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreCall {
+    Get,
+    List,
+    Commit,
+    Lease,
+    Revoke,
+    Watch,
+}
+
+impl StoreCall {
+    const ALL: [Self; 6] = [
+        Self::Get,
+        Self::List,
+        Self::Commit,
+        Self::Lease,
+        Self::Revoke,
+        Self::Watch,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Commit => "commit",
+            Self::Lease => "lease",
+            Self::Revoke => "revoke",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreAnswer {
+    /// It was done, or a condition did not hold.
+    Done,
+    /// No answer, or no majority.
+    Unavailable,
+    /// Rights, sizes, a full disk.
+    Refused,
+}
+
+impl StoreAnswer {
+    const ALL: [Self; 3] = [Self::Done, Self::Unavailable, Self::Refused];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The instrument of the store.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreCalls(Counter<u64>);
+
+impl StoreCalls {
+    /// Declares it.
+    pub(crate) fn new(provider: &SdkMeterProvider) -> Self {
+        let calls = provider
+            .meter("plenum")
+            .u64_counter("plenum.store.calls")
+            .with_unit("{call}")
+            .with_description("Calls of the store, by call and answer.")
+            .build();
+        let own = Self(calls);
+        // There from the start, so that the first failure is a rise.
+        for call in StoreCall::ALL {
+            for answer in StoreAnswer::ALL {
+                own.add(0, call, answer);
+            }
+        }
+        own
+    }
+
+    /// It answered, or did not.
+    pub(crate) fn answered(&self, call: StoreCall, answer: StoreAnswer) {
+        self.add(1, call, answer);
+    }
+
+    fn add(&self, count: u64, call: StoreCall, answer: StoreAnswer) {
+        let labels = [
+            KeyValue::new("call", call.label()),
+            KeyValue::new("answer", answer.label()),
+        ];
+        self.0.add(count, &labels);
+    }
+}
+
+/// Media nodes, as this replica sees them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct NodeCounts {
+    /// That take rooms.
+    pub(crate) open: u64,
+    /// That are there, and take none.
+    pub(crate) closed: u64,
+    /// That went without a word, since the replica started.
+    pub(crate) lost: u64,
+}
+
+/// Declares how many media nodes there are, read whenever somebody asks.
+pub(crate) fn observe_nodes(
+    provider: &SdkMeterProvider,
+    read: impl Fn() -> NodeCounts + Send + Sync + 'static,
+) {
+    let meter = provider.meter("plenum");
+    let read = Arc::new(read);
+    let lost = Arc::clone(&read);
+    meter
+        .u64_observable_gauge("plenum.nodes")
+        .with_unit("{node}")
+        .with_description("Media nodes known, by whether they take rooms (open) or not (closed).")
+        .with_callback(move |observer| {
+            let counts = read();
+            for (state, count) in [("open", counts.open), ("closed", counts.closed)] {
+                observer.observe(count, &[KeyValue::new("state", state)]);
+            }
+        })
+        .build();
+    meter
+        .u64_observable_counter("plenum.nodes.lost")
+        .with_unit("{node}")
+        .with_description("Media nodes that went without having said so.")
+        .with_callback(move |observer| observer.observe(lost().lost, &[]))
         .build();
 }

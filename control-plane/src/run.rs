@@ -35,9 +35,9 @@ use crate::{
     config::{ClusterStoreConfig, Config, ConfigError, ControlPlaneConfig, Front},
     health::{self, Health},
     ice_servers::IceServers,
-    metrics::{self, Metrics, Signalling, Webhooks},
+    metrics::{self, Metrics, Signalling, StoreCalls, Webhooks},
     signal::{self, SignalState},
-    store::{Embedded, Etcd, EtcdConfig, OpenError, SharedStore, StoreError},
+    store::{Embedded, Etcd, EtcdConfig, Measured, OpenError, SharedStore, StoreError},
     twirp,
     web::{self, Guests},
     webhook::{self, WebhookError},
@@ -109,13 +109,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let front = config.front();
     // Before the node starts: the address is what most often cannot be had.
     let listener = listen_http(&front.http)?;
-    let metrics = Arc::new(MetricsExport::new("plenum", &front.telemetry)?);
+    let metrics = MetricsExport::new("plenum", &front.telemetry)?;
     let node = sfu_node::start(config.node.clone()).await?;
     let stats = node.stats_reader();
     sfu_node::observe_node(metrics.provider(), move || stats.stats());
 
+    let store = embedded(config.store.path.as_deref(), true).await?;
     let setup = Setup {
-        store: embedded(config.store.path.as_deref(), true).await?,
+        store: Measured::shared(store, StoreCalls::new(metrics.provider())),
         trust: Trust::none(),
         standing: Standing::default(),
         lease: LOCAL_LEASE,
@@ -148,6 +149,11 @@ impl Running {
     /// As it was started.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Where metrics are served to whoever scrapes, if they have a listener to themselves.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.gate.metrics.address()
     }
 
     /// The media node.
@@ -192,9 +198,10 @@ pub async fn start_control_plane(
         address: own.listen,
         source,
     })?;
-    let metrics = Arc::new(MetricsExport::new("control-plane", &front.telemetry)?);
+    let metrics = MetricsExport::new("control-plane", &front.telemetry)?;
+    let store = store(&config.store).await?;
     let cluster = Cluster::start(Setup {
-        store: store(&config.store).await?,
+        store: Measured::shared(store, StoreCalls::new(metrics.provider())),
         trust: trust.clone(),
         standing: Standing {
             region: own.region.clone(),
@@ -286,7 +293,7 @@ struct Gate {
     whip: WhipState,
     agents: Arc<Hub>,
     health: HealthReporter,
-    metrics: Arc<MetricsExport>,
+    metrics: MetricsExport,
     is_stopping: Arc<AtomicBool>,
     cluster: Arc<Cluster>,
     grace: Duration,
@@ -317,7 +324,7 @@ impl Gate {
         cluster: Arc<Cluster>,
         ice: IceServers,
         limits: &LimitsConfig,
-        metrics: Arc<MetricsExport>,
+        metrics: MetricsExport,
         listener: TcpListener,
     ) -> Result<Self, StartError> {
         let pairs = config
@@ -332,6 +339,10 @@ impl Gate {
             );
         }
         let is_stopping = Arc::new(AtomicBool::new(false));
+        let nodes = Arc::downgrade(cluster.nodes());
+        metrics::observe_nodes(metrics.provider(), move || {
+            nodes.upgrade().map(|all| all.counts()).unwrap_or_default()
+        });
         let signalling = Signalling::new(metrics.provider());
         let (signal, whip) = gateways(&config, &cluster, &keys, ice, signalling);
         let replica = format!("{:016x}", rand::random::<u64>());
@@ -417,12 +428,7 @@ impl Gate {
             );
         }
         server.shutdown(grace).await;
-        // It waits for the collector, on a thread that may wait.
-        match tokio::task::spawn_blocking(move || metrics.shutdown()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last metrics were not sent"),
-            Err(error) => tracing::error!(%error, "the metrics did not end"),
-        }
+        metrics.end(grace).await;
         tracing::info!("stopped");
     }
 }
@@ -433,7 +439,7 @@ struct Making<'a> {
     cluster: &'a Arc<Cluster>,
     limits: &'a LimitsConfig,
     keys: Arc<Keys>,
-    metrics: &'a Arc<MetricsExport>,
+    metrics: &'a MetricsExport,
     is_stopping: &'a Arc<AtomicBool>,
     signal: &'a SignalState,
     whip: &'a WhipState,
@@ -445,6 +451,7 @@ impl Making<'_> {
     async fn parts(self) -> Result<(HealthReporter, Parts), StartError> {
         let config = self.config;
         let metrics = Metrics::new(self.metrics.provider());
+        let scraped = self.metrics.router();
         let guests = Guests {
             key: self
                 .keys
@@ -474,11 +481,11 @@ impl Making<'_> {
         let signs = health::router(Health {
             cluster: Arc::clone(self.cluster),
             is_stopping: Arc::clone(self.is_stopping),
-            metrics: Arc::clone(self.metrics),
         });
         let parts = Parts {
             web: web::router(guests, Arc::clone(&calls)),
             health: signs,
+            metrics: scraped,
             signal: signal::router(self.signal.clone()),
             whip: whip::router(self.whip.clone()),
             agents: agents::router(Arc::clone(self.agents)),

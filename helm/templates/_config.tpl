@@ -44,6 +44,15 @@ http:
   shutdown_grace: {{ printf "%ds" (int .Values.http.shutdownGraceSeconds) }}
 web:
   guest_access: {{ .Values.http.guestAccess }}
+{{- if include "plenum.hasMetrics" . }}
+telemetry:
+  prometheus_listen: {{ printf "%s:%d" (include "plenum.anyAddress" .) (int .Values.metrics.port) | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Not where config.telemetry.prometheus is false. */}}
+{{- define "plenum.hasMetrics" -}}
+{{- if dig "telemetry" "prometheus" true .Values.config }}yes{{ end -}}
 {{- end -}}
 
 {{- define "plenum.config.node" -}}
@@ -80,6 +89,9 @@ node:
   discover:
     public_only: {{ $media.addresses.requirePublic }}
     stun: {{ toJson $media.addresses.stun }}
+  {{- end }}
+  {{- with include "plenum.turn.config" . }}
+  {{- . | trim | nindent 2 }}
   {{- end }}
 {{- end -}}
 

@@ -31,6 +31,10 @@ plenum.dev/slot: {{ .index | quote }}
   value: /etc/plenum/plenum.toml
 {{- if eq .root.Values.mode "cluster" }}
 {{ include "plenum.media.clusterEnv" . }}
+{{- if include "plenum.turn.isShared" .root }}
+- name: PLENUM_NODE__TURN__SECRET
+  {{- include "plenum.turn.secretEnv" .root | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- with .slot }}
 - name: PLENUM_NODE__UDP__ADVERTISE
@@ -79,6 +83,15 @@ plenum.dev/slot: {{ .index | quote }}
 {{ printf (contains ":" .address | ternary "[%s]:%d" "%s:%d") .address (int .port) }}
 {{- end -}}
 
+{{/* Where Prometheus asks a pod of the front. */}}
+{{- define "plenum.metricsPort" -}}
+{{- if include "plenum.hasMetrics" . }}
+- name: metrics
+  containerPort: {{ .Values.metrics.port }}
+  protocol: TCP
+{{- end }}
+{{- end -}}
+
 {{/* Container ports. With hostNetwork only what must not be taken twice: declared ports keep pods apart. */}}
 {{- define "plenum.media.ports" -}}
 {{- $values := .root.Values -}}
@@ -87,6 +100,7 @@ plenum.dev/slot: {{ .index | quote }}
 - name: http
   containerPort: {{ $values.http.port }}
   protocol: TCP
+{{- include "plenum.metricsPort" .root }}
 {{- else if ne $exposure.type "hostNetwork" }}
 - name: http
   containerPort: {{ $values.cluster.nodeHttpPort }}
@@ -99,6 +113,14 @@ plenum.dev/slot: {{ .index | quote }}
   containerPort: {{ $values.cluster.relayPort }}
   protocol: UDP
 {{- end }}
+{{- end }}
+{{- range include "plenum.turn.ways" .root | fromYamlArray }}
+- name: turn-{{ .name }}
+  containerPort: {{ .inside }}
+  {{- if eq $exposure.type "hostPort" }}
+  hostPort: {{ .told }}
+  {{- end }}
+  protocol: {{ .protocol }}
 {{- end }}
 {{- if ne $exposure.type "hostNetwork" }}
 {{- range $worker := until (int $values.media.workers) }}
@@ -217,7 +239,7 @@ spec:
 {{- else if or (eq .Values.mode "allInOne") (eq $type "service") -}}
 # The new pod takes over ports, rooms and Service of the old one: not both at a time.
 type: {{ eq $media.kind "DaemonSet" | ternary "RollingUpdate" "Recreate" }}
-{{- else if eq $type "hostNetwork" -}}
+{{- else if and (eq $type "hostNetwork") (not .Values.turn.enabled) -}}
 # The new pod finds free ports beside the old one, which then drains.
 type: RollingUpdate
 rollingUpdate:
@@ -239,6 +261,9 @@ rollingUpdate:
     - {protocol: UDP, port: {{ $exposure.udpPort }}, endPort: {{ add $exposure.udpPort .Values.media.workers -1 }}}
     {{- if $exposure.tcpPort }}
     - {protocol: TCP, port: {{ $exposure.tcpPort }}}
+    {{- end }}
+    {{- range include "plenum.turn.ways" . | fromYamlArray }}
+    - {protocol: {{ .protocol }}, port: {{ .inside }}}
     {{- end }}
 {{- end -}}
 

@@ -63,6 +63,9 @@ checksum/keys: {{ toJson .root.Values.auth.keys | sha256sum }}
 {{- if and .root.Values.cluster.secret (ne .component "all-in-one") }}
 checksum/cluster: {{ .root.Values.cluster.secret | sha256sum }}
 {{- end }}
+{{- if and .root.Values.turn.secret (include "plenum.turn.isShared" .root) }}
+checksum/turn: {{ .root.Values.turn.secret | sha256sum }}
+{{- end }}
 {{- end -}}
 
 {{/* Volumes of a component, and where they are: the same list twice. dict "root" . "component" "…" */}}
@@ -75,6 +78,12 @@ checksum/cluster: {{ .root.Values.cluster.secret | sha256sum }}
 - name: cluster-tls
   secret:
     secretName: {{ $values.cluster.tls.existingSecret }}
+    defaultMode: 0440
+{{- end }}
+{{- if and (include "plenum.turn.hasTls" .root) (ne .component "control-plane") }}
+- name: turn-tls
+  secret:
+    secretName: {{ include "plenum.turn.tlsSecret" .root }}
     defaultMode: 0440
 {{- end }}
 {{- if include "plenum.hasAddressFile" . }}
@@ -104,6 +113,11 @@ checksum/cluster: {{ .root.Values.cluster.secret | sha256sum }}
 {{- if include "plenum.hasClusterTls" .root }}
 - name: cluster-tls
   mountPath: /etc/plenum-tls
+  readOnly: true
+{{- end }}
+{{- if and (include "plenum.turn.hasTls" .root) (ne .component "control-plane") }}
+- name: turn-tls
+  mountPath: /etc/plenum-turn
   readOnly: true
 {{- end }}
 {{- if include "plenum.hasAddressFile" . }}

@@ -16,7 +16,7 @@
 {{- $wrong = append $wrong (printf "auth.keys: %q may have letters, digits, \"-\", \"_\" and \".\" only" $name) -}}
 {{- end -}}
 {{- end -}}
-{{- range list "http.listen" "http.shutdown_grace" "web.guest_access" "keys" "cluster" "store" "log.level" "log.format" "telemetry.otlp_endpoint" "node.workers" "node.region" "node.discover" "node.udp.listen" "node.udp.port_range" "node.udp.advertise" "node.tcp.listen" "node.tcp.port_range" "node.tcp.advertise" -}}
+{{- range list "http.listen" "http.shutdown_grace" "web.guest_access" "keys" "cluster" "store" "log.level" "log.format" "telemetry.otlp_endpoint" "telemetry.prometheus_listen" "node.workers" "node.region" "node.discover" "node.udp.listen" "node.udp.port_range" "node.udp.advertise" "node.tcp.listen" "node.tcp.port_range" "node.tcp.advertise" "node.relay.listen" "node.relay.advertise" "node.relay.secret" "node.turn.udp" "node.turn.tcp" "node.turn.tls" "node.turn.certificate" "node.turn.key" "node.turn.host" "node.turn.urls" "node.turn.secret" -}}
 {{- $found := $.Values.config -}}
 {{- range splitList "." . -}}
 {{- $found = kindIs "map" $found | ternary $found dict | dig . nil -}}
@@ -111,10 +111,11 @@
 {{- if not .Values.certManager.issuerRef.name -}}
 {{- $wrong = append $wrong "certManager.issuerRef.name must name an issuer" -}}
 {{- end -}}
-{{- if not (concat .Values.ingress.hosts .Values.gateway.hosts) -}}
-{{- $wrong = append $wrong "certManager needs ingress.hosts or gateway.hosts" -}}
+{{- if not (or .Values.ingress.hosts .Values.gateway.hosts .Values.turn.enabled) -}}
+{{- $wrong = append $wrong "certManager needs ingress.hosts, gateway.hosts or turn" -}}
 {{- end -}}
 {{- end -}}
+{{- $wrong = concat $wrong (include "plenum.turn.mistakes" . | fromJsonArray) -}}
 {{- if $wrong -}}
 {{- fail (printf "the values do not fit together:\n  - %s" (join "\n  - " $wrong)) -}}
 {{- end -}}

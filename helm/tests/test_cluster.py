@@ -36,7 +36,7 @@ class Machine:
                 "PLENUM_HTTP__ADDRESS_FILE": str(self.directory / name / "http")}
         if container["name"] == "control-plane":
             env = {key: value for key, value in env.items() if "NODE__" not in key and "PLANES" not in key}
-            env |= {"PLENUM_HTTP__LISTEN": f"{self.address}:7880", "PLENUM_CLUSTER__LISTEN": f"{self.address}:7870"}
+            env |= {"PLENUM_HTTP__LISTEN": f"{self.address}:7880", "PLENUM_TELEMETRY__PROMETHEUS_LISTEN": f"{self.address}:7879", "PLENUM_CLUSTER__LISTEN": f"{self.address}:7870"}
         with open(self.directory / f"{name}.log", "w") as log:
             command = [BINARIES / os.path.basename(container["command"][0])]
             self.processes[name] = subprocess.Popen(command, env=env, stdout=log, stderr=log), container, env

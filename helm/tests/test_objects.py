@@ -98,7 +98,7 @@ def test_names_hold_for_long_releases(values):
 def test_media_ports_are_not_declared_with_host_network():
     """Declared ports would keep a pod that drains and its successor from sharing a machine."""
     [container] = by_name(render(MINIMAL), "Deployment", "release-plenum")["spec"]["template"]["spec"]["containers"]
-    assert [port["name"] for port in container["ports"]] == ["http"]
+    assert [port["name"] for port in container["ports"]] == ["http", "metrics"]
 
 
 def test_a_service_is_told_at_its_own_address():
@@ -140,6 +140,7 @@ def test_one_pod_at_a_time_where_ports_and_rooms_are_one_pods():
 CLUSTER = CHART / "ci" / "cluster-host-network-values.yaml"
 DAEMON_SET = CHART / "ci" / "cluster-daemon-set-values.yaml"
 CLUSTER_PORT = CHART / "ci" / "cluster-host-port-values.yaml"
+CLUSTER_NODE_PORT = CHART / "ci" / "cluster-node-port-values.yaml"
 CLUSTER_BALANCER = CHART / "ci" / "cluster-load-balancer-values.yaml"
 
 
@@ -150,7 +151,7 @@ def strategy(objects, kind, name):
 
 def test_media_nodes_are_replaced_as_their_ports_allow():
     surge = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
-    assert strategy(render(CLUSTER), "Deployment", "release-plenum-media") == surge
+    assert strategy(render(CLUSTER, "turn.enabled=false"), "Deployment", "release-plenum-media") == surge
     assert strategy(render(DAEMON_SET), "DaemonSet", "release-plenum-media") == surge
     assert strategy(render(CLUSTER_PORT), "Deployment", "release-plenum-media")["rollingUpdate"]["maxSurge"] == 0
     assert strategy(render(CLUSTER_BALANCER), "Deployment", "release-plenum-media-1") == {"type": "Recreate"}
@@ -190,8 +191,8 @@ def test_policies_of_a_cluster_let_in_who_must_and_no_others():
     policies = {one["metadata"]["name"]: one["spec"]["ingress"] for one in of_kind(render(CLUSTER_PORT), "NetworkPolicy")}
     component = lambda rule: [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in rule["from"]
                               if "podSelector" in peer]
-    http, nodes = policies["release-plenum"]
-    assert component(http) == ["test"] and component(nodes) == ["media-node"]
+    http, metrics, nodes = policies["release-plenum"]
+    assert component(http) == ["test"] and component(nodes) == ["media-node"] and "from" not in metrics
     media, control, relay, health = policies["release-plenum-media"]
     assert "from" not in media and component(control) == ["control-plane"] and "from" not in health
     assert component(relay) == ["media-node"]
@@ -214,8 +215,13 @@ def test_a_media_node_says_where_it_is_reached():
 def test_policies_are_made_where_they_hold():
     assert not of_kind(render(MINIMAL), "NetworkPolicy")
     [policy] = of_kind(render(HOST_PORT), "NetworkPolicy")
-    http, media = policy["spec"]["ingress"]
+    http, metrics, media = policy["spec"]["ingress"]
     assert http["from"] and "from" not in media
+    # Prometheus is not among those who may reach the page.
+    namespace = lambda rule: rule["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert namespace(http) == "ingress-nginx" and namespace(metrics) == "monitoring"
+    assert metrics["ports"] == [{"protocol": "TCP", "port": 7879}]
+    assert {"protocol": "TCP", "port": 5349} in media["ports"]
     assert {"protocol": "UDP", "port": 7882, "endPort": 7883} in media["ports"]
 
 
@@ -226,6 +232,81 @@ def test_changed_settings_start_pods_anew():
 
     assert sums() != sums("log.level=debug") and sums() != sums("auth.keys.other=" + "x" * 32)
     assert sums() == sums("ingress.enabled=true", "ingress.hosts={a.example.org}")
+
+
+def test_a_changed_secret_of_yours_starts_the_pods_you_name_anew():
+    template = lambda name, *settings: by_name(render(CLUSTER, *settings), "Deployment", name)["spec"]["template"]
+    for part, name in (("controlPlane", "release-plenum-control-plane"), ("media", "release-plenum-media")):
+        other = "media" if part == "controlPlane" else "controlPlane"
+        assert template(name) != template(name, f"{part}.podAnnotations.secrets=two")
+        assert template(name) == template(name, f"{other}.podAnnotations.secrets=two")
+        # An operator that follows Secrets is told on the workload, which starts nothing anew.
+        owner = by_name(render(CLUSTER, rf"{part}.annotations.example\.com/follow=yes"), "Deployment", name)
+        assert owner["metadata"]["annotations"]["example.com/follow"] == "yes"
+        assert owner["spec"]["template"] == template(name)
+
+
+@each_values
+def test_clients_do_not_get_at_metrics(values):
+    """What clients reach leads to no port that serves them; Prometheus has a Service of its own."""
+    objects = render(values, "metrics.serviceMonitor.enabled=true")
+    for owner in of_kind(objects, "ConfigMap"):
+        text = owner["data"].get("plenum.toml", "")
+        assert ("prometheus_listen" in text) == ("[web]" in text)
+    for service in of_kind(objects, "Service"):
+        leads = [port["targetPort"] for port in service["spec"]["ports"]]
+        assert ("metrics" in leads) == (service["metadata"]["name"] == "release-plenum-metrics")
+    [monitor] = of_kind(objects, "ServiceMonitor")
+    assert [endpoint["port"] for endpoint in monitor["spec"]["endpoints"]] == ["metrics"]
+    for one in of_kind(objects, "Ingress", "HTTPRoute"):
+        assert "release-plenum-metrics" not in json.dumps(one)
+
+
+def turn(values, owner, *settings):
+    """Ports, environment and configuration of TURN in a workload."""
+    objects = render(values, *settings)
+    [spec] = [spec for one, _, spec in pods(objects) if one["metadata"]["name"] == owner]
+    [container] = spec["containers"]
+    ports = [(port["name"], port["containerPort"], port.get("hostPort")) for port in container["ports"] if "turn" in port["name"]]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    secret = [volume["secret"]["secretName"] for volume in spec["volumes"] if volume["name"] == mounts.get("/etc/plenum-turn")]
+    env = {one["name"]: one for one in container["env"]}
+    return objects, ports, secret, env
+
+
+def test_turn_has_ports_and_a_certificate():
+    objects, ports, secret, _ = turn(HOST_PORT, "release-plenum")
+    assert ports == [("turn-udp", 3478, 3478), ("turn-tcp", 3478, 3478), ("turn-tls", 5349, 443)]
+    assert secret == ["release-plenum-turn-tls"]
+    certificate = by_name(objects, "Certificate", "release-plenum-turn")["spec"]
+    assert certificate["secretName"] == secret[0] and certificate["dnsNames"] == ["turn.example.org"]
+    text = by_name(objects, "ConfigMap", "release-plenum-all-in-one")["data"]["plenum.toml"]
+    assert '"turns:turn.example.org:443?transport=tcp"' in text and 'tls = ["0.0.0.0:5349","[::]:5349"]' in text
+
+
+def test_turn_of_a_cluster_is_told_by_control_planes():
+    objects, ports, secret, env = turn(CLUSTER, "release-plenum-media")
+    # Declared, so that no two pods that want them are put on one machine; they are replaced one after the other.
+    assert ports == [("turn-udp", 3478, None), ("turn-tcp", 3478, None), ("turn-tls", 5349, None)]
+    assert strategy(objects, "Deployment", "release-plenum-media")["rollingUpdate"]["maxSurge"] == 0
+    assert secret == ["turn-example-org"]
+    source = env["PLENUM_NODE__TURN__SECRET"]["valueFrom"]["secretKeyRef"]
+    assert source == {"name": "plenum-turn", "key": "turn-secret"}
+    _, ports, secret, env = turn(CLUSTER, "release-plenum-control-plane")
+    assert not ports and not secret and env["TURN_SECRET"]["valueFrom"]["secretKeyRef"] == source
+    assert "turns:turn.example.org:5349?transport=tcp" in env["PLENUM_ICE__SERVERS"]["value"]
+
+
+def test_turn_has_ports_in_the_services_of_slots():
+    objects, ports, _, _ = turn(CLUSTER_NODE_PORT, "release-plenum-media-1")
+    assert ports == [("turn-udp", 3478, None), ("turn-tcp", 3478, None), ("turn-tls", 5349, None)]
+    service = lambda name: [(port["name"], port["nodePort"], port["targetPort"])
+                            for port in by_name(objects, "Service", name)["spec"]["ports"]]
+    assert ("turn-udp", 30730, "turn-udp") in service("release-plenum-media-1-udp")
+    assert service("release-plenum-media-1-tcp") == [("turn-tcp", 30730, "turn-tcp"), ("turn-tls", 30731, "turn-tls")]
+    _, _, _, env = turn(CLUSTER_NODE_PORT, "release-plenum-control-plane")
+    for url in ("turn:a.example.org:30720?transport=udp", "turns:turn.example.org:30731?transport=tcp"):
+        assert url in env["PLENUM_ICE__SERVERS"]["value"]
 
 
 @each_values

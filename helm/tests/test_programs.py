@@ -52,7 +52,9 @@ def environment(container, where, address=None):
     # In brackets the address of the pod is an IPv6 one.
     if any("[$(POD_IP)]" in value for value in out.values()):
         out["POD_IP"] = FIELDS["status.podIPs"].split(",")[1]
-    return {name: value.replace("$(POD_IP)", out.get("POD_IP", "")) for name, value in out.items()}
+    for name in ("POD_IP", "TURN_SECRET"):
+        out = {key: value.replace(f"$({name})", out.get(name, "")) for key, value in out.items()}
+    return out
 
 
 @each_values
@@ -116,14 +118,15 @@ def token(grants):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """The program with the chart's configuration, but for its addresses; its base address."""
+    """The program with the chart's configuration, but for its addresses; where clients and where Prometheus reach it."""
     objects = render(MINIMAL)
     [(_, _, spec)] = [one for one in pods(objects) if one[0]["kind"] == "Deployment"]
     [container] = spec["containers"]
     directory = tmp_path_factory.mktemp("running")
     env = environment(container, files(objects, spec, container, directory))
-    port = free_port()
-    flags = {"http.listen": f"127.0.0.1:{port}", "node.udp.listen": "127.0.0.1:21700", "node.tcp.listen": "127.0.0.1:21750",
+    port, metrics = free_port(), free_port()
+    flags = {"http.listen": f"127.0.0.1:{port}", "telemetry.prometheus_listen": f"127.0.0.1:{metrics}",
+             "node.udp.listen": "127.0.0.1:21700", "node.tcp.listen": "127.0.0.1:21750",
              "node.udp.port_range": 40, "node.tcp.port_range": 40}
     command = [BINARIES / "plenum", *[part for name, value in flags.items() for part in ("--set", f"{name}={value}")]]
     with open(directory / "log", "w") as log:
@@ -137,7 +140,7 @@ def running(tmp_path_factory):
                     break
             except OSError:
                 time.sleep(0.1)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", f"127.0.0.1:{metrics}"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
@@ -146,7 +149,7 @@ def running(tmp_path_factory):
 def test_the_command_of_the_test_pod_joins_and_receives(running):
     [pod] = of_kind(render(MINIMAL, "test.seconds=1"), "Pod")
     [container] = pod["spec"]["containers"]
-    arguments = [re.sub(r"ws://[^/]+", f"ws://{running}", argument) for argument in container["args"]]
+    arguments = [re.sub(r"ws://[^/]+", f"ws://{running[0]}", argument) for argument in container["args"]]
     done = subprocess.run([BINARIES / "loadtest", *arguments], env=environment(container, {}), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -169,12 +172,14 @@ def expressions():
 
 def test_dashboard_and_alerts_name_metrics_that_there_are(running):
     # Some appear with the first event they count: a refusal, a call.
-    assert fetch(f"http://{running}/rtc", Connection="Upgrade", Upgrade="websocket", **{
+    front, metrics = running
+    assert fetch(f"http://{front}/metrics")[0] == 404
+    assert fetch(f"http://{front}/rtc", Connection="Upgrade", Upgrade="websocket", **{
         "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="})[0] == 401
-    twirp = f"http://{running}/twirp/livekit.RoomService/ListRooms"
+    twirp = f"http://{front}/twirp/livekit.RoomService/ListRooms"
     authorization = f"Bearer {token({'roomList': True})}"
     assert fetch(twirp, b"{}", Authorization=authorization, **{"Content-Type": "application/json"})[0] == 200
-    there_are = {line.split()[0].split("{")[0] for line in fetch(f"http://{running}/metrics")[1].splitlines()
+    there_are = {line.split()[0].split("{")[0] for line in fetch(f"http://{metrics}/metrics")[1].splitlines()
                  if line and not line.startswith("#")}
     missing = {(where, name) for where, expression in expressions() for name in names(expression) - there_are}
     assert not missing

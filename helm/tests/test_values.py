@@ -9,6 +9,7 @@ from conftest import CHART, MINIMAL, VALUES, by_name, helm, json, re, refused, r
 KEY = "0123456789abcdef0123456789abcdef"
 SLOT = '{"address":"203.0.113.1","udpPort":30000,"tcpPort":30100}'
 CLUSTER = 'mode="cluster"'
+TURN = 'turn={"enabled":true,"host":"turn.example.org"}'
 SECRET = f'cluster.secret="{KEY}"'
 SERVICE = 'media.exposure.type="service"'
 
@@ -34,6 +35,18 @@ REFUSED = [
     ((f'auth.keys={{"a key":"{KEY}"}}',), '"a key" may have letters'),
     (('config.keys={"a":"b"}',), "config.keys is decided by other values"),
     (('config.node.udp.listen=["0.0.0.0:1"]',), "config.node.udp.listen is decided by other values"),
+    (('config.node.relay.listen=["0.0.0.0:1"]',), "config.node.relay.listen is decided by other values"),
+    (('config.node.turn.udp=["0.0.0.0:3478"]',), "config.node.turn.udp is decided by other values"),
+    (('config.telemetry.prometheus_listen="0.0.0.0:1"',), "config.telemetry.prometheus_listen is decided by other values"),
+    (("turn.enabled=true",), "turn.host must say"),
+    ((TURN, "turn.udpPort=0", "turn.tcpPort=0"), "turn has nothing to listen on"),
+    ((TURN, "turn.tcpPort=443"), "turn.tcpPort must be at least 1024"),
+    ((TURN, "turn.tcpPort=5349", 'turn.tlsSecret="tls"'), "turn.tcpPort and turn.tlsPort must differ"),
+    ((TURN, CLUSTER, SECRET), "turn needs turn.secret or turn.existingSecret"),
+    ((TURN, CLUSTER, SECRET, 'turn.secret="short"'), "secret"),
+    ((TURN, CLUSTER, SECRET, f'turn.secret="{KEY}"', 'turn.existingSecret="mine"'), "turn.secret and turn.existingSecret cannot both"),
+    ((TURN, CLUSTER, SECRET, f'turn.secret="{KEY}"', 'config.ice.servers=[{"urls":["stun:a"]}]'), "config.ice.servers does not go"),
+    ((TURN, SERVICE, f"media.exposure.service.slots=[{SLOT}]"), "slots[0].turnUdpPort must be set"),
     (("media.exposure.portRange=3",), "media.exposure.portRange must be at least twice media.workers"),
     (("media.exposure.udpPort=65530",), "go past port 65535"),
     ((SERVICE,), "media.exposure.service.slots must have one entry"),
@@ -60,7 +73,7 @@ REFUSED = [
     (("ingress.enabled=true",), "ingress.hosts must name a host"),
     (("gateway.enabled=true",), "gateway.parentRefs must name the Gateway"),
     (("certManager.enabled=true",), "certManager.issuerRef.name"),
-    (("certManager.enabled=true",), "needs ingress.hosts or gateway.hosts"),
+    (("certManager.enabled=true",), "needs ingress.hosts, gateway.hosts or turn"),
 ]
 
 

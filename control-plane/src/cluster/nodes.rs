@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,6 +25,7 @@ use tokio::{
 
 use super::key;
 use crate::{
+    metrics::NodeCounts,
     placement::Candidate,
     store::{LeaseId, Revision, SharedStore, StoreError},
 };
@@ -108,6 +109,8 @@ pub(crate) struct Nodes {
     members: RwLock<BTreeMap<String, Arc<Member>>>,
     /// Counts the times the nodes were listed or changed.
     changed: watch::Sender<u64>,
+    /// That went without a word.
+    lost: AtomicU64,
 }
 
 impl Nodes {
@@ -124,6 +127,7 @@ impl Nodes {
             local,
             members: RwLock::default(),
             changed: watch::Sender::new(0),
+            lost: AtomicU64::new(0),
         }
     }
 
@@ -140,6 +144,18 @@ impl Nodes {
     /// All that are there, by id.
     pub(crate) fn all(&self) -> Vec<Arc<Member>> {
         self.read().values().cloned().collect()
+    }
+
+    /// How many there are, and how many were lost.
+    pub(crate) fn counts(&self) -> NodeCounts {
+        let members = self.read();
+        let open = members.values().filter(|member| member.candidate().is_open);
+        let open = open.count();
+        NodeCounts {
+            open: open as u64,
+            closed: (members.len() - open) as u64,
+            lost: self.lost.load(Ordering::Relaxed),
+        }
     }
 
     /// Tells when a node comes, goes, or says something new.
@@ -248,8 +264,14 @@ impl Nodes {
     }
 
     fn remove(&self, id: &str) {
-        if self.write().remove(id).is_some() {
+        let Some(member) = self.write().remove(id) else {
+            return;
+        };
+        if member.is_draining() {
             tracing::info!(node = id, "a media node is gone");
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(node = id, "a media node is lost");
         }
     }
 

@@ -11,7 +11,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::{Cluster, key};
-use crate::store::{Commit, LeaseId, Outcome, StoreError};
+use crate::store::{Commit, Is, LeaseId, Outcome, StoreError};
 
 /// Bytes of one text of a report.
 const MAX_TEXT: usize = 256;
@@ -54,6 +54,23 @@ impl Cluster {
             }
         }
         Ok(is_fresh)
+    }
+
+    /// A node goes. All replicas are told that it means to, so that none takes it for lost.
+    pub(super) async fn node_goes(&self, id: &str) -> Result<(), StoreError> {
+        let lease = LeaseId::of(id);
+        let member = self.nodes().find(id);
+        if let Some(member) = member.filter(|member| !member.report.draining) {
+            let report = NodeReport {
+                draining: true,
+                ..member.report.clone()
+            };
+            let commit = Commit::default()
+                .when(key::node(id), Is::Present)
+                .put_leased(key::node(id), report.encode_to_vec(), lease);
+            self.store().commit(commit).await?;
+        }
+        self.store().revoke(lease).await
     }
 }
 
@@ -106,8 +123,7 @@ impl Registry for RegistryService {
         request: Request<WithdrawRequest>,
     ) -> Result<Response<WithdrawResponse>, Status> {
         let id = request.into_inner().node_id;
-        let lease = LeaseId::of(&id);
-        self.cluster.store().revoke(lease).await.map_err(refused)?;
+        self.cluster.node_goes(&id).await.map_err(refused)?;
         Ok(Response::new(WithdrawResponse {}))
     }
 }

@@ -22,9 +22,12 @@ use tokio::{
 };
 
 use super::{Cluster, Located, Make, PlaceError, Setup, Standing};
-use crate::store::{
-    Changes, Commit, Embedded, Entry, LeaseId, Listed, Outcome, Revision, SharedStore, Store,
-    StoreError, backends,
+use crate::{
+    metrics::NodeCounts,
+    store::{
+        Changes, Commit, Embedded, Entry, LeaseId, Listed, Outcome, Revision, SharedStore, Store,
+        StoreError, backends,
+    },
 };
 
 const NODES: [&str; 3] = ["ND_a", "ND_b", "ND_c"];
@@ -265,6 +268,41 @@ async fn a_node_whose_process_is_gone_is_given_up_before_its_lease_ends() {
     assert!(cluster.nodes().suspect(&member).await);
     assert!(cluster.nodes().find("ND_a").is_none());
     other.nodes().until("ND_a", false).await;
+}
+
+/// One that says that it goes is not lost, for any replica; one that is cordoned and not heard of again is.
+#[tokio::test]
+async fn nodes_that_go_without_a_word_are_counted() {
+    let store: SharedStore = Arc::new(Embedded::in_memory());
+    let cluster = cluster(&store).await;
+    let other = replica(&store).await;
+    cluster.node_goes("ND_a").await.unwrap();
+    let mut cordoned = report("ND_b");
+    cordoned.cordoned = true;
+    cluster.keep_report(&cordoned).await.unwrap();
+    for (replica, lost) in [(&cluster, 0), (&other, 0)] {
+        replica.nodes().until("ND_a", false).await;
+        let mut changes = replica.nodes().changes();
+        let counts = NodeCounts {
+            open: 1,
+            closed: 1,
+            lost,
+        };
+        let seen = changes.wait_for(|_| replica.nodes().counts() == counts);
+        timeout(Duration::from_secs(30), seen)
+            .await
+            .expect("in time")
+            .unwrap();
+    }
+    is_gone(&cluster, "ND_b").await;
+    other.nodes().until("ND_b", false).await;
+    for replica in [&cluster, &other] {
+        assert_eq!(replica.nodes().counts().lost, 1);
+        assert_eq!(replica.nodes().counts().closed, 0);
+    }
+    // Nobody is lost twice, and it may be that nobody goes who was never there.
+    cluster.node_goes("ND_b").await.unwrap();
+    assert_eq!(cluster.nodes().counts().lost, 1);
 }
 
 /// A store as a replica has it that stands still now and then, or is cut off.

@@ -11,6 +11,7 @@
 mod conformance;
 mod embedded;
 mod etcd;
+mod measured;
 
 #[cfg(test)]
 pub(crate) use conformance::backends;
@@ -22,6 +23,7 @@ use futures_util::stream::BoxStream;
 
 pub use embedded::{Embedded, OpenError};
 pub use etcd::{Etcd, EtcdConfig};
+pub(crate) use measured::Measured;
 
 /// Longest value, in bytes; etcd takes a request of 1.5 MiB.
 pub const MAX_VALUE: usize = 512 * 1024;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, Since, Term},
-    metrics::{WebhookEnd, Webhooks},
+    metrics::{Backlog, WebhookEnd, Webhooks},
 };
 
 /// Between the first attempts; twice as long each time.
@@ -40,6 +40,8 @@ pub(super) struct Deliverer {
     pub(super) post: Post,
     pub(super) config: WebhookConfig,
     pub(super) metrics: Webhooks,
+    /// What the running term works on.
+    pub(super) work: Mutex<Weak<Work>>,
 }
 
 /// A URL and a room.
@@ -54,7 +56,7 @@ struct Waiting {
 }
 
 /// What the lanes of one term share.
-struct Work {
+pub(super) struct Work {
     own: Arc<Deliverer>,
     term: Term,
     waiting: Mutex<Waiting>,
@@ -78,6 +80,7 @@ impl Deliverer {
             waiting: Mutex::default(),
             attempts: Semaphore::new(self.config.max_concurrent as usize),
         });
+        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&work);
         let mut lanes = JoinSet::new();
         for delivery in waiting {
             work.push(delivery, &mut lanes);
@@ -93,6 +96,14 @@ impl Deliverer {
             }
             sleep(RETRY).await;
         }
+    }
+
+    /// What waits; nothing where another replica delivers.
+    pub(super) fn backlog(&self) -> Backlog {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.upgrade()
+            .map(|work| work.backlog())
+            .unwrap_or_default()
     }
 
     /// Puts what happens into the outbox, until the nodes' events end or the store fails.
@@ -147,6 +158,16 @@ impl Deliverer {
 }
 
 impl Work {
+    fn backlog(&self) -> Backlog {
+        let waiting = self.lock();
+        let heads = waiting.lanes.values().filter_map(VecDeque::front);
+        let oldest = heads.filter_map(age).max().unwrap_or_default();
+        Backlog {
+            waiting: waiting.counts.values().sum(),
+            oldest,
+        }
+    }
+
     fn push(self: &Arc<Self>, delivery: Delivery, lanes: &mut JoinSet<()>) {
         let lane = (delivery.url.clone(), delivery.room.clone());
         let mut waiting = self.lock();
@@ -209,10 +230,7 @@ impl Work {
         if !config.urls.contains(&delivery.url) {
             return WebhookEnd::GivenUp;
         }
-        let created = delivery
-            .created_at
-            .and_then(|at| SystemTime::try_from(at).ok());
-        let created = created.unwrap_or_else(SystemTime::now);
+        let created = created(delivery).unwrap_or_else(SystemTime::now);
         let mut pause = FIRST_PAUSE;
         loop {
             let letter = Letter {
@@ -243,4 +261,13 @@ impl Work {
         // No method panics half-way through a change.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn created(delivery: &Delivery) -> Option<SystemTime> {
+    SystemTime::try_from(delivery.created_at?).ok()
+}
+
+/// Since when it waits.
+fn age(delivery: &Delivery) -> Option<Duration> {
+    created(delivery)?.elapsed().ok()
 }

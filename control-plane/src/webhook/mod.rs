@@ -12,7 +12,10 @@ mod deliver;
 mod outbox;
 mod post;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use plenum_service::{
     config::{Key, Mistakes},
@@ -110,7 +113,13 @@ pub(crate) fn send(
         post,
         config,
         metrics,
+        work: Mutex::default(),
     });
+    let observed = Arc::downgrade(&shared);
+    let backlog = move || observed.upgrade().map(|own| own.backlog());
+    shared
+        .metrics
+        .observe(move || backlog().unwrap_or_default());
     Ok(async move {
         if shared.config.urls.is_empty() {
             return;

@@ -51,6 +51,38 @@ async fn metrics_can_be_switched_off() {
     running.shutdown().await;
 }
 
+/// What is open to everybody does not show them then.
+#[tokio::test]
+async fn metrics_can_have_a_listener_to_themselves() {
+    let mut config = crate::support::config();
+    config.telemetry.prometheus_listen = Some(([127, 0, 0, 1], 0).into());
+    let running = crate::support::start(config).await;
+    let to = running.metrics_addr().expect("a listener");
+    let metrics = get(to, "/metrics", &[]).await;
+    for metric in [
+        "plenum_nodes{state=\"open\"} 1",
+        "plenum_nodes_lost_total 0",
+        "plenum_store_calls_total{answer=\"refused\",call=\"commit\"} 0",
+        "plenum_webhooks_total{end=\"given_up\"} 0",
+        "plenum_webhooks_oldest_age_seconds 0",
+    ] {
+        assert!(
+            metrics.text().contains(metric),
+            "{metric} missing in {}",
+            metrics.text()
+        );
+    }
+    for (at, path) in [
+        (running.http_addr(), "/metrics"),
+        (to, "/"),
+        (to, "/healthz"),
+    ] {
+        let answer = get(at, path, &[]).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{at} {path}");
+    }
+    running.shutdown().await;
+}
+
 #[tokio::test]
 async fn browsers_get_the_page_with_its_files_and_safe_headers() {
     let running = plenum().await;

@@ -180,6 +180,20 @@ async fn private_targets_are_refused_unless_allowed() {
     .await
     .expect("in time");
     assert!(receiver.got.try_recv().is_err());
+    // Both events wait for as long as nobody takes them.
+    let metrics = support::get(running.http_addr(), "/metrics", &[]).await;
+    let value = |name: &str| {
+        let text = metrics.text();
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
+    };
+    assert!(value("plenum_webhooks_waiting ") >= 1.0);
+    assert!(value("plenum_webhooks_oldest_age_seconds ") > 0.0);
     running.shutdown().await;
 }
 

@@ -1,9 +1,17 @@
 //! Log, traces and the export of metrics: owns where they go. Must not declare an instrument
 //! (the programs do) nor decide what is worth a line.
 
-use std::io::IsTerminal as _;
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
-use axum::response::{IntoResponse as _, Response};
+use axum::{
+    Router,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
@@ -19,7 +27,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::config::{LogConfig, LogFormat, TelemetryConfig};
+use crate::{
+    config::{HttpConfig, LogConfig, LogFormat, TelemetryConfig},
+    serve::{self, Server},
+};
 
 /// Names our spans.
 const TRACER: &str = "plenum";
@@ -39,6 +50,14 @@ pub enum TelemetryError {
     /// The Prometheus registry refused us.
     #[error("metrics for Prometheus cannot be set up")]
     Prometheus(#[source] opentelemetry_sdk::error::OTelSdkError),
+    /// The listener's address cannot be used.
+    #[error("telemetry.prometheus_listen: {address} cannot be listened on")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A provider did not stop in order.
     #[error("telemetry was not sent in full")]
     Flush(#[source] opentelemetry_sdk::error::OTelSdkError),
@@ -114,8 +133,8 @@ pub fn install(
     });
     let filter = filter(&log.level).map_err(TelemetryError::Level)?;
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     let lines = match log.format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -138,10 +157,15 @@ fn is_traced(metadata: &Metadata<'_>) -> bool {
 pub struct MetricsExport {
     provider: SdkMeterProvider,
     registry: Option<prometheus::Registry>,
+    listener: Option<Server>,
 }
+
+/// Connections of those who scrape, at once.
+const MAX_SCRAPERS: u32 = 64;
 
 impl MetricsExport {
     /// Sets up what is configured, for a `program` of that name; instruments go to [`provider`](Self::provider).
+    /// Needs a tokio runtime.
     ///
     /// # Errors
     /// An address that cannot be used.
@@ -164,9 +188,14 @@ impl MetricsExport {
                 .map_err(TelemetryError::Otlp)?;
             builder = builder.with_periodic_exporter(exporter);
         }
+        let listener = match (telemetry.prometheus_listen, &registry) {
+            (Some(address), Some(registry)) => Some(listen(address, registry)?),
+            _ => None,
+        };
         Ok(Self {
             provider: builder.build(),
             registry,
+            listener,
         })
     }
 
@@ -175,37 +204,65 @@ impl MetricsExport {
         &self.provider
     }
 
-    /// All metrics in the Prometheus text format; `None` where it is switched off.
-    pub fn scrape(&self) -> Option<Vec<u8>> {
-        let registry = self.registry.as_ref()?;
-        let mut text = Vec::new();
-        match TextEncoder::new().encode(&registry.gather(), &mut text) {
-            Ok(()) => Some(text),
-            Err(error) => {
-                tracing::warn!(%error, "metrics cannot be written");
-                Some(Vec::new())
-            }
+    /// `/metrics` for the program's own listener; nothing where it is switched off, or has a listener to itself.
+    pub fn router(&self) -> Router {
+        match &self.registry {
+            Some(registry) if self.listener.is_none() => scraped(registry),
+            _ => Router::new(),
         }
     }
 
-    /// Answers who asks for `/metrics`.
-    pub fn answer(&self) -> Response {
-        match self.scrape() {
-            Some(text) => {
-                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                ([(CONTENT_TYPE, kind)], text).into_response()
-            }
-            None => StatusCode::NOT_FOUND.into_response(),
-        }
+    /// The listener that metrics have to themselves.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(Server::address)
     }
 
-    /// Sends what waits and stops reading.
-    ///
-    /// # Errors
-    /// The collector did not take it.
-    pub fn shutdown(&self) -> Result<(), TelemetryError> {
-        self.provider.shutdown().map_err(TelemetryError::Flush)
+    /// Sends what waits and stops reading; who scrapes is given `grace` to end.
+    pub async fn end(self, grace: Duration) {
+        if let Some(listener) = self.listener {
+            listener.shutdown(grace).await;
+        }
+        let provider = self.provider;
+        // It waits for the collector, on a thread that may wait.
+        match tokio::task::spawn_blocking(move || provider.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last metrics were not sent"),
+            Err(error) => tracing::error!(%error, "the metrics did not end"),
+        }
     }
+}
+
+fn listen(address: SocketAddr, registry: &prometheus::Registry) -> Result<Server, TelemetryError> {
+    let limits = HttpConfig {
+        listen: address,
+        max_connections: MAX_SCRAPERS,
+        ..HttpConfig::default()
+    };
+    let server = serve::bind(&limits)
+        .and_then(|listener| Server::start(listener, scraped(registry), &limits))
+        .map_err(|source| TelemetryError::Listen { address, source })?;
+    tracing::info!(address = %server.address(), "listening for Prometheus");
+    Ok(server)
+}
+
+/// Answers who asks for `/metrics`.
+fn scraped(registry: &prometheus::Registry) -> Router {
+    let registry = registry.clone();
+    Router::new().route(
+        "/metrics",
+        get(move || std::future::ready(scrape(&registry))),
+    )
+}
+
+/// All metrics in the Prometheus text format.
+fn scrape(registry: &prometheus::Registry) -> Response {
+    let mut text = Vec::new();
+    if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut text) {
+        tracing::warn!(%error, "metrics cannot be written");
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(CONTENT_TYPE, kind)], text).into_response()
 }
 
 fn resource(program: &'static str) -> Resource {

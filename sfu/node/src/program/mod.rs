@@ -7,7 +7,7 @@ mod homes;
 mod report;
 mod serve;
 
-use std::{ffi::OsString, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{ffi::OsString, io, net::SocketAddr, time::Duration};
 
 use clap::{Parser, Subcommand};
 use plenum_service::{
@@ -126,7 +126,7 @@ impl Running {
         config.validate()?;
         let trust = Trust::new(&config.cluster.secret, &config.cluster.tls)?;
         let bound = serve::bind(&config).await?;
-        let metrics = Arc::new(MetricsExport::new("sfu", &config.telemetry)?);
+        let metrics = MetricsExport::new("sfu", &config.telemetry)?;
         let node = node::start(config.node()).await?;
         let stats = node.stats_reader();
         crate::metrics::observe_node(metrics.provider(), move || stats.stats());

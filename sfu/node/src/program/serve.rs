@@ -1,7 +1,7 @@
 //! The two listeners of `sfu`: gRPC for control planes, and HTTP for whoever runs it. Owns them. Must not answer
 //! anything of rooms.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, http::StatusCode, response::IntoResponse as _, routing::get};
 use plenum_service::{
@@ -67,7 +67,7 @@ pub(super) struct Listeners {
     http: Server,
     stop: CancellationToken,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
-    metrics: Arc<MetricsExport>,
+    metrics: MetricsExport,
 }
 
 impl Listeners {
@@ -77,7 +77,7 @@ impl Listeners {
         reporter: &Reporter,
         trust: &Trust,
         config: &SfuConfig,
-        metrics: Arc<MetricsExport>,
+        metrics: MetricsExport,
     ) -> Result<Self, SfuError> {
         let stop = CancellationToken::new();
         let service = InterceptedService::new(node.service(), trust.guard());
@@ -90,7 +90,7 @@ impl Listeners {
                     stop.clone().cancelled_owned(),
                 ),
         );
-        let app = router(reporter, node, Arc::clone(&metrics));
+        let app = router(reporter, node).merge(metrics.router());
         let http = http(bound.http, app, &config.http)?;
         tracing::info!(cluster = %bound.address, http = %http.address(), "listening");
         Ok(Self {
@@ -117,13 +117,7 @@ impl Listeners {
             tracing::debug!("control planes did not hang up");
         }
         self.http.shutdown(grace).await;
-        let metrics = self.metrics;
-        // It waits for the collector, on a thread that may wait.
-        match tokio::task::spawn_blocking(move || metrics.shutdown()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last metrics were not sent"),
-            Err(error) => tracing::error!(%error, "the metrics did not end"),
-        }
+        self.metrics.end(grace).await;
     }
 }
 
@@ -136,7 +130,7 @@ fn http(listener: TcpListener, app: Router, config: &HttpConfig) -> Result<Serve
 }
 
 /// `/readyz` is about taking in somebody new: a node that nobody knows, or that is being emptied, does not.
-fn router(reporter: &Reporter, node: &Node, metrics: Arc<MetricsExport>) -> Router {
+fn router(reporter: &Reporter, node: &Node) -> Router {
     let (known, going) = (reporter.is_known(), node.going());
     let ready = move || {
         let is_known = *known.borrow();
@@ -155,8 +149,4 @@ fn router(reporter: &Reporter, node: &Node, metrics: Arc<MetricsExport>) -> Rout
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route(
-            "/metrics",
-            get(move || std::future::ready(metrics.answer())),
-        )
 }

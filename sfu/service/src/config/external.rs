@@ -174,6 +174,13 @@ fn set(whole: &mut Value, path: &[String], value: Value) {
     }
 }
 
+/// A list written as in the file, for what has no commas to be split at: `[{ urls = ["…"] }]`.
+fn list(text: &str) -> Option<Value> {
+    let is_list = text.trim_start().starts_with('[');
+    let table: Table = is_list.then(|| format!("list = {text}").parse().ok())??;
+    table.get("list").filter(|list| list.is_array()).cloned()
+}
+
 /// Text of the environment takes the type of the default; what does not fit stays text and is refused.
 fn typed(given: Given, default: Option<&Value>) -> Value {
     let text = match given {
@@ -184,7 +191,7 @@ fn typed(given: Given, default: Option<&Value>) -> Value {
     let parsed = match default {
         Some(Value::Integer(_)) => text.parse().ok().map(Value::Integer),
         Some(Value::Boolean(_)) => text.parse().ok().map(Value::Boolean),
-        Some(Value::Array(_)) => {
+        Some(Value::Array(_)) => list(&text).or_else(|| {
             let parts = text
                 .split(',')
                 .map(str::trim)
@@ -192,8 +199,29 @@ fn typed(given: Given, default: Option<&Value>) -> Value {
             Some(Value::Array(
                 parts.map(|part| Value::String(part.to_owned())).collect(),
             ))
-        }
+        }),
         _ => None,
     };
     parsed.unwrap_or(Value::String(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_by_the_environment_has_commas_or_is_written_as_in_the_file() {
+        let texts = |texts: &[&str]| {
+            let texts = texts.iter().map(|text| Value::String((*text).to_owned()));
+            Value::Array(texts.collect())
+        };
+        let default = Value::Array(Vec::new());
+        let read = |text: &str| typed(Given::Text(text.to_owned()), Some(&default));
+        assert_eq!(read("a, b"), texts(&["a", "b"]));
+        assert_eq!(read("[::1]:80,[::]:1"), texts(&["[::1]:80", "[::]:1"]));
+        assert_eq!(read("[\"a\", \"b\"]"), texts(&["a", "b"]));
+        let tables = read("[{ urls = [\"turn:a\"], secret = \"s\" }]");
+        assert_eq!(tables[0]["secret"].as_str(), Some("s"));
+        assert_eq!(tables[0]["urls"][0].as_str(), Some("turn:a"));
+    }
 }

@@ -58,6 +58,9 @@ settings! {
     pub struct TelemetryConfig {
         /// Serve metrics for Prometheus at /metrics.
         prometheus: bool = true,
+        /// Address and port of a listener for them alone; `http.listen` has none then. For where that is
+        /// open to everybody.
+        prometheus_listen: Option<SocketAddr> = None,
         /// Where to send metrics and traces (OTLP over gRPC, without TLS: a collector beside this
         /// process), for example "http://127.0.0.1:4317".
         otlp_endpoint: Option<String> = None,
@@ -100,6 +103,10 @@ impl LogConfig {
 impl TelemetryConfig {
     /// Notes what does not work; the section is called `telemetry`.
     pub fn check(&self, mistakes: &mut Mistakes) {
+        if self.prometheus_listen.is_some() && !self.prometheus {
+            let problem = "has no use without telemetry.prometheus";
+            mistakes.add(&Key::of("telemetry.prometheus_listen"), problem);
+        }
         if let Some(endpoint) = &self.otlp_endpoint
             && !endpoint.starts_with("http://")
         {
