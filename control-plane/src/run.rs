@@ -21,7 +21,6 @@ use plenum_service::{
 };
 use sfu_node::{LimitsConfig, Node};
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::service::interceptor::InterceptedService;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -213,14 +212,8 @@ pub async fn start_control_plane(
     let stop = CancellationToken::new();
     let service = RegistryServer::new(RegistryService::new(Arc::clone(&cluster)));
     let service = InterceptedService::new(service, trust.guard());
-    let serving = trust
-        .server()?
-        .add_service(service)
-        .serve_with_incoming_shutdown(
-            TcpListenerStream::new(nodes),
-            stop.clone().cancelled_owned(),
-        );
-    let serving = tokio::spawn(serving);
+    let server = trust.server().add_service(service);
+    let serving = tokio::spawn(trust.serve(server, nodes, stop.clone()));
     tracing::info!(address = %registry, "listening for media nodes");
     let ice = IceServers::new(&front.ice);
     let limits = LimitsConfig::default();

@@ -3,25 +3,33 @@
 //!
 //! RFC 6750 (bearer tokens), RFC 8446 (TLS 1.3). Outside the loopback address one of the two is needed.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+mod certificates;
 
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::Interceptor,
     service::interceptor::InterceptedService,
     transport::{
-        Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig,
+        Channel, Endpoint, Server,
+        server::{Router, TcpIncoming},
     },
 };
+use tower::service_fn;
 
 use crate::{
     config::{Key, Mistakes, Secret, is_loopback},
     settings,
 };
+use certificates::Certificates;
 
 settings! {
-    /// Certificates, all in PEM. Either none of the three files is set, or all are.
+    /// Certificates, all in PEM. Either none of the three files is set, or all are. They are read again when they
+    /// change.
     pub struct TlsConfig {
         /// File with the certificates of the authority that signed everybody's.
         ca: Option<String> = None,
@@ -55,16 +63,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// A file of certificates or keys.
-    #[error("cluster.tls: {path} cannot be read")]
-    Unreadable {
+    #[error("cluster.tls: {path} cannot be used: {problem}")]
+    File {
         /// As configured.
         path: String,
         /// Why.
-        source: std::io::Error,
+        problem: String,
     },
-    /// What stands in the files does not work, or an address does not.
+    /// The name is none of DNS.
+    #[error("cluster.tls.name: {0} is no name")]
+    Name(String),
+    /// An address is none.
     #[error("cluster: {0}")]
-    Unusable(#[from] tonic::transport::Error),
+    Address(#[from] tonic::transport::Error),
     /// The secret has characters that no header takes.
     #[error("cluster.secret: only visible ASCII characters can be sent")]
     Secret,
@@ -124,13 +135,12 @@ pub fn check_listen(listen: SocketAddr, secret: &Secret, tls: &TlsConfig, mistak
 #[derive(Clone)]
 pub struct Trust {
     bearer: Option<MetadataValue<Ascii>>,
-    client: Option<ClientTlsConfig>,
-    server: Option<ServerTlsConfig>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl std::fmt::Debug for Trust {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (bearer, tls) = (self.bearer.is_some(), self.server.is_some());
+        let (bearer, tls) = (self.bearer.is_some(), self.certificates.is_some());
         f.debug_struct("Trust")
             .field("bearer", &bearer)
             .field("tls", &tls)
@@ -143,8 +153,7 @@ impl Trust {
     pub fn none() -> Self {
         Self {
             bearer: None,
-            client: None,
-            server: None,
+            certificates: None,
         }
     }
 
@@ -163,28 +172,15 @@ impl Trust {
                 Some(value)
             }
         };
-        let (mut client, mut server) = (None, None);
-        if let (Some(ca), Some(certificate), Some(key)) = (&tls.ca, &tls.certificate, &tls.key) {
-            let ca = Certificate::from_pem(read(ca)?);
-            let identity = Identity::from_pem(read(certificate)?, read(key)?);
-            client = Some(
-                ClientTlsConfig::new()
-                    .ca_certificate(ca.clone())
-                    .identity(identity.clone())
-                    .domain_name(&tls.name),
-            );
-            server = Some(ServerTlsConfig::new().identity(identity).client_ca_root(ca));
-        }
         Ok(Self {
             bearer,
-            client,
-            server,
+            certificates: Certificates::read(tls)?,
         })
     }
 
     /// Whether a stranger could be told from one of us.
     pub fn is_on(&self) -> bool {
-        self.bearer.is_some() || self.server.is_some()
+        self.bearer.is_some() || self.certificates.is_some()
     }
 
     /// The way to `address` ("host:port"); it connects when it is first used, and again when it has to.
@@ -192,12 +188,8 @@ impl Trust {
     /// # Errors
     /// An address that is none.
     pub fn channel(&self, address: &str) -> Result<Known, TrustError> {
-        let scheme = if self.client.is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?
+        // TLS is ours, and not the endpoint's, which would keep the first certificates for ever.
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
@@ -205,10 +197,16 @@ impl Trust {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
-        if let Some(tls) = &self.client {
-            endpoint = endpoint.tls_config(tls.clone())?;
-        }
-        Ok(self.show(endpoint.connect_lazy()))
+        let channel = match &self.certificates {
+            None => endpoint.connect_lazy(),
+            Some(certificates) => {
+                let certificates = Arc::clone(certificates);
+                endpoint.connect_with_connector_lazy(service_fn(move |to| {
+                    Arc::clone(&certificates).connect(to)
+                }))
+            }
+        };
+        Ok(self.show(channel))
     }
 
     /// A channel whose calls show who we are.
@@ -221,22 +219,37 @@ impl Trust {
         )
     }
 
-    /// A server for the others; wrap its services in [`guard`](Self::guard).
-    ///
-    /// # Errors
-    /// Certificates that cannot be used.
-    pub fn server(&self) -> Result<Server, TrustError> {
-        let mut server = Server::builder()
+    /// A server for the others; wrap its services in [`guard`](Self::guard), and then [`serve`](Self::serve) it.
+    pub fn server(&self) -> Server {
+        Server::builder()
             .max_concurrent_streams(MAX_CALLS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE * 5))
             .http2_keepalive_timeout(Some(KEEPALIVE * 5))
-            .tcp_nodelay(true);
-        if let Some(tls) = &self.server {
-            server = server.tls_config(tls.clone())?;
+    }
+
+    /// Serves on `listener` until told to stop; connections are given the time they need to end.
+    ///
+    /// # Errors
+    /// The server cannot go on.
+    pub async fn serve(
+        self,
+        server: Router,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), tonic::transport::Error> {
+        let stop = stop.cancelled_owned();
+        match self.certificates {
+            Some(certificates) => {
+                let incoming = certificates.accepted(listener);
+                server.serve_with_incoming_shutdown(incoming, stop).await
+            }
+            None => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                server.serve_with_incoming_shutdown(incoming, stop).await
+            }
         }
-        Ok(server)
     }
 
     /// Lets nobody in who does not show the secret. Certificates are looked at before.
@@ -245,13 +258,6 @@ impl Trust {
             bearer: self.bearer.clone(),
         }
     }
-}
-
-fn read(path: &str) -> Result<Vec<u8>, TrustError> {
-    std::fs::read(Path::new(path)).map_err(|source| TrustError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// A channel whose calls show who we are.

@@ -87,7 +87,7 @@ impl Process {
 pub(super) struct ControlPlane {
     _process: Process,
     pub(super) http: SocketAddr,
-    cluster: String,
+    pub(super) cluster: String,
 }
 
 impl ControlPlane {

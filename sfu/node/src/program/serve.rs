@@ -11,7 +11,6 @@ use plenum_service::{
     telemetry::MetricsExport,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 
@@ -81,15 +80,9 @@ impl Listeners {
     ) -> Result<Self, SfuError> {
         let stop = CancellationToken::new();
         let service = InterceptedService::new(node.service(), trust.guard());
-        let serving = tokio::spawn(
-            trust
-                .server()?
-                .add_service(service)
-                .serve_with_incoming_shutdown(
-                    TcpListenerStream::new(bound.cluster),
-                    stop.clone().cancelled_owned(),
-                ),
-        );
+        let server = trust.server().add_service(service);
+        let serving = trust.clone().serve(server, bound.cluster, stop.clone());
+        let serving = tokio::spawn(serving);
         let app = router(reporter, node).merge(metrics.router());
         let http = http(bound.http, app, &config.http)?;
         tracing::info!(cluster = %bound.address, http = %http.address(), "listening");
