@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // How a cluster on this machine takes failures: three nodes, three replicas, etcd, and a meeting over all nodes beside
 // a room on one of them. Each measure prints one line of JSON. By hand: `node measure/cluster.mjs [MEASURE…]`,
-// against the programs beside PLENUM_BIN; PLENUM_MEASURE_PEOPLE, _REPEATS and _CROWD change the numbers.
+// against the programs beside PLENUM_BIN; PLENUM_MEASURE_PEOPLE, _REPEATS, _CROWD and
+// _VIEWERS change the numbers.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -132,9 +133,9 @@ async function store() {
 
 // All nodes are replaced, one after the other.
 async function upgrade() {
-  const settings = { node: { 'node.timeouts.drain': '2s' } };
+  const settings = { node: { 'node.timeouts.drain': '10s' } };
   await withCluster(async (cluster) => {
-    const end = await start(cluster, 60);
+    const end = await start(cluster, 75);
     for (const region of REGIONS) {
       const complaint = await cluster.replace(region);
       if (complaint) console.error(complaint);
@@ -175,7 +176,48 @@ async function storm() {
   });
 }
 
-const MEASURES = { calm, node, home, replica, store, upgrade, storm };
+// A number of a node as Prometheus reads it.
+async function metric(node, name) {
+  const text = await (await fetch(`${node.url}/metrics`)).text();
+  const line = text.split('\n').find((line) => line.startsWith(name) && !line.startsWith('#'));
+  return Number(line?.split(' ').at(-1) ?? 0);
+}
+
+// One publisher: what a hop over a relay adds to the way of a packet, and what crosses the links for how many viewers.
+async function relay() {
+  const many = Number(process.env.PLENUM_MEASURE_VIEWERS ?? 2000);
+  await withCluster(async (cluster) => {
+    const [eu, us, ap] = REGIONS.map((region) => cluster.replica(region).url);
+    const relayed = () =>
+      Promise.all(REGIONS.map((region) => metric(cluster.node(region), 'plenum_node_relay_sent')));
+    const watched = async (urls, viewers) => {
+      const before = await relayed();
+      const rate = 60;
+      const load = startLoad(ROOT, urls, { room: uniqueRoom('relay'), people: 1, viewers, seconds: 15, warmUp: WARM_UP, rate });
+      const report = await load.done;
+      const { p50, p95, p99, max } = report.forward_latency_ms;
+      // Nodes count once a second.
+      await pause(2000);
+      const after = await relayed();
+      return {
+        viewers,
+        forward_latency_ms: { p50, p95, p99, max },
+        packets_forwarded: report.packets_forwarded,
+        packets_lost: report.packets_lost,
+        relayed_by: Object.fromEntries(REGIONS.map((region, n) => [region, after[n] - before[n]])),
+        errors: report.errors,
+      };
+    };
+    const all = (url, viewers) => [eu, ...Array(viewers).fill(url)];
+    for (let turn = 0; turn < 3; turn += 1) {
+      say('relay, none', await watched([eu], 60));
+      say('relay, a hop', await watched(all(us, 60), 60));
+    }
+    for (const viewers of [30, 300, many]) say('relay, three nodes', await watched([eu, us, ap], viewers));
+  });
+}
+
+const MEASURES = { calm, node, home, replica, store, upgrade, storm, relay };
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in MEASURES));
