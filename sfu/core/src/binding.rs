@@ -11,29 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
-const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
-const XOR_MAPPED_ADDRESS: [u8; 2] = [0x00, 0x20];
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const HEADER: usize = 20;
-/// Attributes from here on may be passed over by who does not know them.
-const FIRST_OPTIONAL: u16 = 0x8000;
+use crate::stun::{
+    BINDING_SUCCESS, FIRST_OPTIONAL, HEADER, INTEGRITY, Message, XOR_MAPPED_ADDRESS,
+};
 
 /// Bits of an IPv6 address that one subscriber usually controls.
 const IPV6_HOST_BITS: u32 = 64;
 
 /// The answer to a plain binding request: one with no attribute that would have to be understood.
 pub fn binding_reply(request: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
-    let (header, attributes) = request.split_at_checked(HEADER)?;
-    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    if header[..2] != BINDING_REQUEST
-        || header[4..8] != COOKIE
-        || length != attributes.len()
-        || !are_optional(attributes)
-    {
-        return None;
-    }
-    Some(success(header, source))
+    let message = Message::read(request).filter(Message::is_binding_request)?;
+    let mut attributes = message.attributes();
+    attributes
+        .all(|attribute| attribute.is_some_and(|attribute| attribute.kind >= FIRST_OPTIONAL))
+        .then(|| success(message.header, source))
 }
 
 /// A success response without an end: the answer to a binding request with this header (its first 20 bytes), up to the
@@ -61,29 +52,14 @@ pub(crate) fn success(header: &[u8], source: SocketAddr) -> Vec<u8> {
         }
     }
     // With room for a signature and a fingerprint.
-    let mut reply = Vec::with_capacity(HEADER + 24 + 32);
+    let mut reply = Vec::with_capacity(HEADER + 24 + 4 + INTEGRITY + 8);
     reply.extend(BINDING_SUCCESS);
     reply.extend([0, size + 4]);
     reply.extend(mask);
-    reply.extend(XOR_MAPPED_ADDRESS);
+    reply.extend(XOR_MAPPED_ADDRESS.to_be_bytes());
     reply.extend([0, size, 0, family]);
     reply.extend(hidden.iter().take(usize::from(size) - 2));
     reply
-}
-
-/// Whether all attributes are whole and may be passed over.
-fn are_optional(mut attributes: &[u8]) -> bool {
-    while let [t0, t1, l0, l1, value @ ..] = attributes {
-        let length = usize::from(u16::from_be_bytes([*l0, *l1])).next_multiple_of(4);
-        let Some(rest) = value.get(length..) else {
-            return false;
-        };
-        if u16::from_be_bytes([*t0, *t1]) < FIRST_OPTIONAL {
-            return false;
-        }
-        attributes = rest;
-    }
-    attributes.is_empty()
 }
 
 /// How many answers a source gets that has not shown that its address is its own. Sources are counted by a hash, so
@@ -149,9 +125,9 @@ mod tests {
     use super::*;
 
     fn request(attributes: &[u8]) -> Vec<u8> {
-        let mut bytes = BINDING_REQUEST.to_vec();
+        let mut bytes = vec![0x00, 0x01];
         bytes.extend((attributes.len() as u16).to_be_bytes());
-        bytes.extend(COOKIE);
+        bytes.extend([0x21, 0x12, 0xa4, 0x42]);
         bytes.extend(1..=12_u8);
         bytes.extend(attributes);
         bytes

@@ -83,73 +83,9 @@ pub(crate) fn kind(bytes: &[u8]) -> Kind {
     }
 }
 
-/// Our half of the user name in a connectivity check: what stands before the colon. Reads the
-/// attributes alone (RFC 8489 section 14); whether the check is genuine the session decides.
-pub(crate) fn check_username(bytes: &[u8]) -> Option<&str> {
-    const USERNAME: u16 = 0x0006;
-    let name = std::str::from_utf8(attribute(bytes, USERNAME)?).ok()?;
-    name.split_once(':').map(|(ours, _)| ours)
-}
-
-/// Whether a connectivity check nominates the pair of addresses that it came on (RFC 8445 section 7.1.1).
-pub(crate) fn nominates(bytes: &[u8]) -> bool {
-    const USE_CANDIDATE: u16 = 0x0025;
-    const BINDING_REQUEST: [u8; 2] = [0, 1];
-    bytes.starts_with(&BINDING_REQUEST) && attribute(bytes, USE_CANDIDATE).is_some()
-}
-
-/// An attribute of a STUN message.
-fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    const HEADER: usize = 20;
-    const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-    if bytes.get(4..8)? != COOKIE {
-        return None;
-    }
-    let mut rest = bytes.get(HEADER..)?;
-    while let [t0, t1, l0, l1, value @ ..] = rest {
-        let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-        if u16::from_be_bytes([*t0, *t1]) == kind {
-            return value.get(..length);
-        }
-        rest = value.get(length.next_multiple_of(4)..)?;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(attributes: &[(u16, &[u8])]) -> Vec<u8> {
-        let mut bytes = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
-        bytes.extend([7; 12]);
-        for (kind, value) in attributes {
-            bytes.extend(kind.to_be_bytes());
-            bytes.extend((value.len() as u16).to_be_bytes());
-            bytes.extend(*value);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
-        bytes
-    }
-
-    #[test]
-    fn the_user_name_is_found_behind_other_attributes() {
-        let bytes = check(&[(0x24, &[1, 2, 3]), (6, b"0ours:theirs")]);
-        assert_eq!(check_username(&bytes), Some("0ours"));
-    }
-
-    #[test]
-    fn no_prefix_of_a_check_is_misread() {
-        let bytes = check(&[(0x24, &[1, 2, 3]), (6, b"0ours:theirs")]);
-        for end in 0..bytes.len() - 1 {
-            assert_eq!(check_username(&bytes[..end]), None, "{end} bytes");
-        }
-        assert_eq!(check_username(&check(&[(6, &[0xff, 0xfe, b':'])])), None);
-        assert_eq!(check_username(&check(&[(6, b"nocolon")])), None);
-        let mut long = check(&[(6, b"0ours:theirs")]);
-        long[22..24].copy_from_slice(&u16::MAX.to_be_bytes());
-        assert_eq!(check_username(&long), None);
-    }
 
     #[test]
     fn the_first_byte_sorts() {

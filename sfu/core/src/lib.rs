@@ -31,6 +31,7 @@ mod session;
 mod shard;
 mod srtp;
 mod stats;
+mod stun;
 mod subscription;
 mod time;
 mod timer;

@@ -5,24 +5,18 @@
 
 use aws_lc_rs::{constant_time, hmac};
 
-pub(super) const HEADER: usize = 20;
-pub(super) const INTEGRITY: usize = 20;
-pub(super) const MESSAGE_INTEGRITY: u16 = 0x0008;
-pub(super) const PRIORITY: u16 = 0x0024;
+use crate::stun::{Check, HEADER, INTEGRITY, MESSAGE_INTEGRITY, PRIORITY};
 
 /// That of a peer-reflexive candidate (RFC 8445 section 5.1.2): all that is known of where it came from.
 const PRIORITY_VALUE: u32 = (110 << 24) | (0xffff << 8) | 255;
 
-/// Whether this is a check without PRIORITY.
-pub(super) fn is_incomplete(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0, 1]) && integrity_of_incomplete(bytes).is_some()
-}
-
-/// The same in whole, if it is signed with `password`.
-pub(super) fn completed(bytes: &[u8], password: &[u8]) -> Option<Vec<u8>> {
+/// A check without PRIORITY in whole, if it is signed with `password`.
+pub(super) fn completed(check: &Check<'_>, password: &[u8]) -> Option<Vec<u8>> {
+    if check.has_priority {
+        return None;
+    }
     let key = key(password);
-    let signed = verified(&key, bytes, integrity_of_incomplete(bytes)?)?;
-    let mut whole = signed.to_vec();
+    let mut whole = verified(&key, check)?.to_vec();
     whole.extend(PRIORITY.to_be_bytes());
     whole.extend(4_u16.to_be_bytes());
     whole.extend(PRIORITY_VALUE.to_be_bytes());
@@ -35,14 +29,10 @@ pub(super) fn key(password: &[u8]) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password)
 }
 
-/// What comes before the signature at this place, if it is signed with this key.
-pub(super) fn verified<'a>(
-    key: &hmac::Key,
-    bytes: &'a [u8],
-    integrity_at: usize,
-) -> Option<&'a [u8]> {
-    let signed = bytes.get(..integrity_at)?;
-    let tag = bytes.get(integrity_at + 4..integrity_at + 4 + INTEGRITY)?;
+/// What comes before the signature of a check, if it is signed with this key.
+pub(super) fn verified<'a>(key: &hmac::Key, check: &Check<'a>) -> Option<&'a [u8]> {
+    let (signed, rest) = check.bytes.split_at_checked(check.integrity_at)?;
+    let tag = rest.get(4..4 + INTEGRITY)?;
     constant_time::verify_slices_are_equal(sign(key, signed)?.as_ref(), tag).ok()?;
     Some(signed)
 }
@@ -63,20 +53,6 @@ pub(super) fn set_length(message: &mut [u8], more: usize) -> Option<()> {
         .get_mut(2..4)?
         .copy_from_slice(&length.to_be_bytes());
     Some(())
-}
-
-/// Where the signature of a message without PRIORITY begins.
-fn integrity_of_incomplete(bytes: &[u8]) -> Option<usize> {
-    let mut at = HEADER;
-    loop {
-        let kind = u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?);
-        let length = u16::from_be_bytes(bytes.get(at + 2..at + 4)?.try_into().ok()?);
-        match kind {
-            PRIORITY => return None,
-            MESSAGE_INTEGRITY if usize::from(length) == INTEGRITY => return Some(at),
-            _ => at += 4 + usize::from(length).next_multiple_of(4),
-        }
-    }
 }
 
 /// The signature of what comes before it: over a header that counts it in.
@@ -102,9 +78,14 @@ pub(super) fn sha1_hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
     use str0m::ice::{StunMessage, StunMessageBuilder, TransId};
 
     use super::*;
+
+    fn complete(bytes: &[u8], password: &[u8]) -> Option<Vec<u8>> {
+        completed(&Check::read(bytes)?, password)
+    }
 
     /// A binding request, nominating, signed by another implementation.
     fn check(priority: Option<u32>) -> Vec<u8> {
@@ -126,7 +107,7 @@ mod tests {
     fn a_check_without_priority_is_completed_and_signed_anew() {
         let lacking = check(None);
         assert!(StunMessage::parse(&lacking).is_err());
-        let whole = completed(&lacking, b"password").unwrap();
+        let whole = complete(&lacking, b"password").unwrap();
         let parsed = StunMessage::parse(&whole).unwrap();
         assert!(parsed.verify(b"password", sha1_hmac));
         assert_eq!(parsed.prio(), Some(PRIORITY_VALUE));
@@ -137,24 +118,46 @@ mod tests {
 
     #[test]
     fn nothing_else_is_touched() {
-        assert_eq!(completed(&check(Some(7)), b"password"), None);
-        assert_eq!(completed(&check(None), b"another"), None);
+        assert_eq!(complete(&check(Some(7)), b"password"), None);
+        assert_eq!(complete(&check(None), b"another"), None);
         let mut forged = check(None);
         forged[HEADER + 5] ^= 1;
-        assert_eq!(completed(&forged, b"password"), None);
-        assert!(is_incomplete(&check(None)));
-        assert!(!is_incomplete(&check(Some(7))));
+        assert_eq!(complete(&forged, b"password"), None);
         let mut response = check(None);
         response[0] = 1;
-        assert!(!is_incomplete(&response));
+        assert_eq!(complete(&response, b"password"), None);
     }
 
     #[test]
     fn no_prefix_of_a_check_is_misread() {
         let lacking = check(None);
-        // The fingerprint behind the signature is not needed.
-        for end in 0..lacking.len() - 8 {
-            assert_eq!(completed(&lacking[..end], b"password"), None, "{end} bytes");
+        for end in 0..lacking.len() {
+            assert_eq!(complete(&lacking[..end], b"password"), None, "{end} bytes");
+        }
+    }
+
+    proptest! {
+        /// A wrong byte makes no check that we read otherwise than the engine does.
+        #[test]
+        fn the_engine_reads_the_same(
+            priority in prop::option::of(any::<u32>()),
+            wrong in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let mut bytes = check(priority);
+            for (at, byte) in wrong {
+                let at = at.index(bytes.len());
+                bytes[at] ^= byte;
+            }
+            let whole = complete(&bytes, b"password");
+            let bytes = whole.unwrap_or(bytes);
+            let (ours, theirs) = (Check::read(&bytes), StunMessage::parse(&bytes));
+            if let (Some(ours), Ok(theirs)) = (ours, theirs) {
+                prop_assert_eq!(theirs.split_username(), ours.username.split_once(':'));
+                prop_assert_eq!(theirs.use_candidate(), ours.nominates);
+                prop_assert_eq!(theirs.prio().is_some(), ours.has_priority);
+                let is_genuine = theirs.verify(b"password", sha1_hmac);
+                prop_assert_eq!(verified(&key(b"password"), &ours).is_some(), is_genuine);
+            }
         }
     }
 }

@@ -3,116 +3,59 @@
 //! a check and answering it, for the engine takes ten times as long. Must not change any state of ICE: whatever
 //! could is the engine's.
 
-use std::net::SocketAddr;
-
 use aws_lc_rs::hmac;
 use crc::{CRC_32_ISO_HDLC, Crc};
 
-use super::check::{
-    HEADER, INTEGRITY, MESSAGE_INTEGRITY, PRIORITY, append_signature, key, set_length, verified,
+use super::check::{append_signature, key, set_length, verified};
+use crate::{
+    binding,
+    outbox::Route,
+    stun::{Check, FINGERPRINT, HEADER},
 };
-use crate::{Protocol, binding};
 
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const USERNAME: u16 = 0x0006;
-const USE_CANDIDATE: u16 = 0x0025;
-const FINGERPRINT: u16 = 0x8028;
-const ICE_CONTROLLED: u16 = 0x8029;
-/// Attributes from here on may be passed over by who does not know them.
-const FIRST_OPTIONAL: u16 = 0x8000;
 /// What the checksum of a fingerprint is combined with (RFC 8489 section 14.7).
 const FINGERPRINT_MASK: u32 = 0x5354_554e;
 
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
-/// Where a datagram came from and to, as the socket says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pair {
-    pub(super) protocol: Protocol,
-    pub(super) source: SocketAddr,
-    pub(super) destination: SocketAddr,
-}
-
 /// The check that a client repeats.
 pub(super) struct Steady {
-    pair: Pair,
+    /// Where the answer goes.
+    route: Route,
     /// Both halves.
-    username: Vec<u8>,
+    username: Box<str>,
     nominates: bool,
-    password: String,
-}
-
-/// What a check says.
-struct Check<'a> {
-    username: &'a [u8],
-    nominates: bool,
-    integrity_at: usize,
+    /// Of our password.
     key: hmac::Key,
 }
 
 impl Steady {
     /// A check that the engine took, if it is genuine: signed with our password.
-    pub(super) fn of(pair: Pair, bytes: &[u8], password: String) -> Option<Self> {
-        let check = Check::read(bytes, &password)?;
-        verified(&check.key, bytes, check.integrity_at)?;
+    pub(super) fn of(route: Route, check: &Check<'_>, password: &str) -> Option<Self> {
+        let key = key(password.as_bytes());
+        verified(&key, check).filter(|_| check.is_usual)?;
         Some(Self {
-            pair,
-            username: check.username.to_vec(),
+            route,
+            username: check.username.into(),
             nominates: check.nominates,
-            password,
+            key,
         })
     }
 
     /// The answer to a check that is genuine and the same as this one.
-    pub(super) fn answer(&self, pair: Pair, bytes: &[u8]) -> Option<Vec<u8>> {
-        if pair != self.pair {
+    pub(super) fn answer(&self, route: Route, check: &Check<'_>) -> Option<Vec<u8>> {
+        if route != self.route
+            || !check.is_usual
+            || *check.username != *self.username
+            || (check.nominates && !self.nominates)
+        {
             return None;
         }
-        let check = Check::read(bytes, &self.password)?;
-        if check.username != self.username || (check.nominates && !self.nominates) {
-            return None;
-        }
-        verified(&check.key, bytes, check.integrity_at)?;
-        let mut reply = binding::success(bytes.get(..HEADER)?, pair.source);
-        append_signature(&check.key, &mut reply)?;
+        let signed = verified(&self.key, check)?;
+        let mut reply = binding::success(signed.get(..HEADER)?, route.destination);
+        append_signature(&self.key, &mut reply)?;
         append_fingerprint(&mut reply)?;
         Some(reply)
-    }
-}
-
-impl<'a> Check<'a> {
-    /// Reads a binding request of a controlling agent in which nothing has to be understood that is not here.
-    fn read(bytes: &'a [u8], password: &str) -> Option<Self> {
-        let (header, attributes) = bytes.split_at_checked(HEADER)?;
-        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        if header[..2] != BINDING_REQUEST || header[4..8] != COOKIE || length != attributes.len() {
-            return None;
-        }
-        let (mut username, mut nominates) = (None, false);
-        let mut rest = attributes;
-        while let [t0, t1, l0, l1, value @ ..] = rest {
-            let kind = u16::from_be_bytes([*t0, *t1]);
-            let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-            match kind {
-                USERNAME => username = value.get(..length),
-                USE_CANDIDATE => nominates = true,
-                MESSAGE_INTEGRITY if length == INTEGRITY => {
-                    return Some(Self {
-                        username: username?,
-                        nominates,
-                        integrity_at: bytes.len() - rest.len(),
-                        key: key(password.as_bytes()),
-                    });
-                }
-                PRIORITY => {}
-                ICE_CONTROLLED => return None,
-                FIRST_OPTIONAL.. => {}
-                _ => return None,
-            }
-            rest = value.get(length.next_multiple_of(4)..)?;
-        }
-        None
     }
 }
 
@@ -131,6 +74,15 @@ mod tests {
     use str0m::ice::{StunMessage, StunMessageBuilder, TransId};
 
     use super::{super::check::sha1_hmac, *};
+    use crate::Protocol;
+
+    fn kept(route: Route, bytes: &[u8], password: &str) -> Option<Steady> {
+        Steady::of(route, &Check::read(bytes)?, password)
+    }
+
+    fn answer(steady: &Steady, route: Route, bytes: &[u8]) -> Option<Vec<u8>> {
+        steady.answer(route, &Check::read(bytes)?)
+    }
 
     struct Say {
         username: &'static str,
@@ -165,25 +117,25 @@ mod tests {
         buffer
     }
 
-    fn pair(source: &str) -> Pair {
-        Pair {
+    fn route(client: &str) -> Route {
+        Route {
             protocol: Protocol::Udp,
-            source: source.parse().unwrap(),
-            destination: "192.0.2.1:7882".parse().unwrap(),
+            source: "192.0.2.1:7882".parse().unwrap(),
+            destination: client.parse().unwrap(),
         }
     }
 
     #[test]
     fn the_same_check_is_answered_as_another_implementation_expects() {
         for source in ["198.51.100.7:4321", "[2001:db8::7]:4321"] {
-            let pair = pair(source);
-            let steady = Steady::of(pair, &check(&USUAL), "password".into()).unwrap();
+            let route = route(source);
+            let steady = kept(route, &check(&USUAL), "password").unwrap();
             let again = check(&USUAL);
-            let reply = steady.answer(pair, &again).unwrap();
+            let reply = answer(&steady, route, &again).unwrap();
             let parsed = StunMessage::parse(&reply).unwrap();
             assert!(parsed.is_successful_binding_response());
             assert!(parsed.verify(b"password", sha1_hmac));
-            assert_eq!(parsed.mapped_address(), Some(pair.source));
+            assert_eq!(parsed.mapped_address(), Some(route.destination));
             assert_eq!(reply[4..HEADER], again[4..HEADER], "same transaction");
             // RFC 8489 section 14.7: a checksum over all before it, and the last attribute.
             let (body, fingerprint) = reply.split_at(reply.len() - 8);
@@ -207,13 +159,13 @@ mod tests {
 
     #[test]
     fn what_says_anything_new_is_the_engines() {
-        let here = pair("198.51.100.7:4321");
+        let here = route("198.51.100.7:4321");
         let first = check(&Say {
             nominates: false,
             ..USUAL
         });
-        let steady = Steady::of(here, &first, "password".into()).unwrap();
-        assert!(steady.answer(here, &first).is_some());
+        let steady = kept(here, &first, "password").unwrap();
+        assert!(answer(&steady, here, &first).is_some());
         for other in [
             Say {
                 nominates: true,
@@ -235,9 +187,9 @@ mod tests {
                 ..USUAL
             },
         ] {
-            assert!(steady.answer(here, &check(&other)).is_none());
+            assert!(answer(&steady, here, &check(&other)).is_none());
         }
-        assert!(steady.answer(pair("198.51.100.7:4322"), &first).is_none());
+        assert!(answer(&steady, route("198.51.100.7:4322"), &first).is_none());
         let mut unknown = first.clone();
         // PRIORITY becomes an attribute that has to be understood.
         let at = unknown
@@ -245,13 +197,16 @@ mod tests {
             .position(|w| w == [0, 0x24, 0, 4])
             .unwrap();
         unknown[at + 1] = 0x26;
-        assert!(steady.answer(here, &unknown).is_none());
+        assert!(answer(&steady, here, &unknown).is_none());
         for end in 0..first.len() {
-            assert!(steady.answer(here, &first[..end]).is_none(), "{end} bytes");
+            assert!(
+                answer(&steady, here, &first[..end]).is_none(),
+                "{end} bytes"
+            );
         }
-        assert!(Steady::of(here, &first, "another".into()).is_none());
+        assert!(kept(here, &first, "another").is_none());
         let mut response = first;
         response[0] = 1;
-        assert!(Steady::of(here, &response, "password".into()).is_none());
+        assert!(kept(here, &response, "password").is_none());
     }
 }

@@ -20,12 +20,13 @@ use str0m::{
 use super::{
     check,
     dtls::{self, KeySlot, Keying},
-    steady::{Pair, Steady},
+    steady::Steady,
 };
 use crate::{
     CoreConfig, Protocol,
     outbox::{Outbox, Route},
     rtp::{self, Mid, Pt, Rid, Ssrc},
+    stun::Check,
 };
 
 /// A connection of a participant.
@@ -188,25 +189,25 @@ impl Transport {
         }
     }
 
-    /// Takes bytes from the network. `destination` is the local address they came to.
+    /// Takes bytes from the network, to whose sender answers go by `route`, and what they say if they are a
+    /// connectivity check.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
-        protocol: Protocol,
-        source: SocketAddr,
-        destination: SocketAddr,
+        route: Route,
         received: &[u8],
+        check: Option<&Check<'_>>,
     ) -> Result<(), Refused> {
+        let (protocol, source) = (route.protocol, route.destination);
         let advertised = self
             .addresses
             .iter()
-            .find(|(p, local, _)| *p == protocol && *local == destination)
-            .map_or(destination, |(_, _, advertised)| *advertised);
-        let bytes = received;
-        let completed = check::is_incomplete(bytes)
-            .then(|| check::completed(bytes, self.password().as_bytes()))
-            .flatten();
-        let bytes = completed.as_deref().unwrap_or(bytes);
+            .find(|(p, local, _)| *p == protocol && *local == route.source)
+            .map_or(route.source, |(_, _, advertised)| *advertised);
+        let completed = check
+            .filter(|check| !check.has_priority)
+            .and_then(|check| check::completed(check, self.password().as_bytes()));
+        let bytes = completed.as_deref().unwrap_or(received);
         let receive = Receive::new(engine_protocol(protocol), source, advertised, bytes)
             .map_err(|_| Refused::NotWebRtc)?;
         let input = Input::Receive(now, receive);
@@ -221,12 +222,7 @@ impl Transport {
         let result = guarded(self.contain_faults, || rtc.handle_input(input));
         match result {
             Ok(Ok(())) => {
-                let pair = Pair {
-                    protocol,
-                    source,
-                    destination,
-                };
-                self.on_taken(now, pair, received);
+                self.on_taken(now, route, received, check);
                 Ok(())
             }
             Ok(Err(_)) => Err(Refused::Malformed),
@@ -245,33 +241,27 @@ impl Transport {
     pub(crate) fn answer(
         &mut self,
         now: Instant,
-        protocol: Protocol,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &[u8],
+        route: Route,
+        check: &Check<'_>,
     ) -> Option<Vec<u8>> {
         let steady = self.steady.as_ref().filter(|_| !self.is_silent)?;
-        let pair = Pair {
-            protocol,
-            source,
-            destination,
-        };
-        let reply = steady.answer(pair, bytes)?;
+        let reply = steady.answer(route, check)?;
         self.heard_at = Some(now);
         Some(reply)
     }
 
     /// Takes note of what came from the network, and that the engine took it.
-    fn on_taken(&mut self, now: Instant, pair: Pair, bytes: &[u8]) {
-        let is_stun = matches!(bytes.first(), Some(0..=3));
-        if !is_stun {
+    fn on_taken(&mut self, now: Instant, route: Route, bytes: &[u8], check: Option<&Check<'_>>) {
+        let Some(check) = check else {
             self.awake_until = now + Self::LULL;
             if rtp::is_media(bytes) && !rtp::is_rtcp(bytes) {
                 self.media_at = Some(now);
             }
-        } else if !self.is_connected {
+            return;
+        };
+        if !self.is_connected {
             self.heard_at = Some(now);
-        } else if let Some(steady) = Steady::of(pair, bytes, self.password()) {
+        } else if let Some(steady) = Steady::of(route, check, &self.password()) {
             self.heard_at = Some(now);
             self.steady = Some(Box::new(steady));
         }

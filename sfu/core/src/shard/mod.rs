@@ -50,6 +50,7 @@ use crate::{
     room::{Room, Voice},
     rtp,
     session::{Feedback, Refused, Role, Shape, Transport, TransportEvent},
+    stun::Check,
     timer::Timers,
 };
 use plenum_proto::node::CloseAction;
@@ -137,10 +138,19 @@ impl Shard {
             protocol,
             bytes,
         } = datagram;
+        let route = Route {
+            source: destination,
+            destination: source,
+            protocol,
+        };
         let kind = demux::kind(bytes);
+        let check = (kind == demux::Kind::Stun)
+            .then(|| Check::read(bytes))
+            .flatten();
         let owner = match kind {
-            demux::Kind::Stun => match demux::check_username(bytes) {
-                Some(username) => self.demux.by_username(username),
+            demux::Kind::Stun => match &check {
+                Some(check) if self.answer_check(now, route, check) => return,
+                Some(check) => self.demux.by_username(check.ours),
                 None => return self.on_plain_stun(now, datagram),
             }
             .ok_or(DropReason::UnknownStun),
@@ -154,11 +164,7 @@ impl Shard {
             Ok(owner) => owner,
             Err(reason) => return self.stats.drop(reason),
         };
-        if kind == demux::Kind::Stun && self.answer_check(now, (session, role), &datagram) {
-            return;
-        }
-        let is_of_another =
-            kind == demux::Kind::Stun && self.is_of_another(now, session, (protocol, source));
+        let is_of_another = check.is_some() && self.is_of_another(now, session, (protocol, source));
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
@@ -174,7 +180,7 @@ impl Shard {
         let Some(transport) = participant.session.transport_mut(role) else {
             return;
         };
-        let taken = transport.handle_datagram(now, protocol, source, destination, bytes);
+        let taken = transport.handle_datagram(now, route, bytes, check.as_ref());
         match taken {
             // It is answered, which does no harm, and named again while it lasts.
             Ok(()) if is_of_another => {}
@@ -184,12 +190,7 @@ impl Shard {
                     self.demux.remove_source(forgotten, session);
                 }
                 self.demux.add_source(protocol, source, session, role);
-                if role == Role::Subscribe && demux::nominates(bytes) {
-                    let route = Route {
-                        source: destination,
-                        destination: source,
-                        protocol,
-                    };
+                if role == Role::Subscribe && check.is_some_and(|check| check.nominates) {
                     self.set_route(now, session, route);
                 }
             }
@@ -210,36 +211,20 @@ impl Shard {
     }
 
     /// Answers a connectivity check that says nothing new. True when that was one.
-    fn answer_check(
-        &mut self,
-        now: Instant,
-        (session, role): (SessionKey, Role),
-        datagram: &Datagram<'_>,
-    ) -> bool {
-        let Datagram {
-            source,
-            destination,
-            protocol,
-            bytes,
-        } = *datagram;
-        if self.demux.by_source(protocol, source) != Some((session, role)) {
+    fn answer_check(&mut self, now: Instant, route: Route, check: &Check<'_>) -> bool {
+        // Whose address it is, the user name in it must say as well: a repeated check has the same.
+        let owner = self.demux.by_source(route.protocol, route.destination);
+        let Some((session, role)) = owner else {
             return false;
-        }
+        };
         let Some(participant) = self.participants.get_mut(session) else {
             return false;
         };
         let transport = participant.session.transport_mut(role);
-        let Some(reply) =
-            transport.and_then(|t| t.answer(now, protocol, source, destination, bytes))
-        else {
+        let Some(reply) = transport.and_then(|t| t.answer(now, route, check)) else {
             return false;
         };
         participant.member.heard_at = Some(now);
-        let route = Route {
-            source: destination,
-            destination: source,
-            protocol,
-        };
         self.outbox.push(route, &reply);
         true
     }

@@ -9,7 +9,7 @@ use std::{
 
 /// Modules of the core, and what of ours each of them may name. What is not listed here may name
 /// anything but the shard.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 18] = [
     ("rtp", &[]),
     ("rtcp", &["rtp"]),
     ("srtp", &[]),
@@ -24,11 +24,13 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("allocator", &["track"]),
     ("room", &["key", "limits"]),
     ("relay", &["key", "rtp", "track"]),
+    ("stun", &[]),
+    ("binding", &["stun"]),
     ("demux", &["key", "session"]),
     (
         "session",
         &[
-            "binding", "config", "key", "limits", "outbox", "rtp", "rtcp", "srtp", "time",
+            "binding", "config", "key", "limits", "outbox", "rtp", "rtcp", "srtp", "stun", "time",
         ],
     ),
 ];
