@@ -1,6 +1,6 @@
 //! What goes into a shard: datagrams and commands. Must not hold behaviour.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use plenum_proto::{
     node::{AdminReply, AdminRequest, Join, SessionRequest},
@@ -139,8 +139,8 @@ pub enum Command {
     MoveGuests {
         /// 1 = all of them.
         one_in: u32,
-        /// Of rooms of these names nobody: they move as a whole.
-        except: Vec<String>,
+        /// Of rooms of these names nobody: they move as a whole. Shared, as it comes many times while a node is emptied.
+        except: Arc<BTreeSet<String>>,
     },
     /// Lets go of a room, or of all of them, that goes on on another node: everybody is told to come back.
     MoveAway {

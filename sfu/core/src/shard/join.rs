@@ -1,6 +1,6 @@
 //! Joining a room, taking up an existing stay, and leaving. Owns the order of what a joiner is told.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use plenum_proto::{
     ids::{InvalidId, ParticipantId, RoomId},
@@ -642,7 +642,12 @@ impl Shard {
 
     /// Sends on some of those who are here while their room's home is elsewhere, whoever came first; says how many are
     /// left.
-    pub(super) fn move_guests(&mut self, now: Instant, one_in: u32, except: &[String]) -> usize {
+    pub(super) fn move_guests(
+        &mut self,
+        now: Instant,
+        one_in: u32,
+        except: &BTreeSet<String>,
+    ) -> usize {
         let rooms = self.rooms.values();
         let elsewhere = rooms.filter(|room| !room.span.is_home() && !except.contains(&room.name));
         let is_guest = |key: &SessionKey| {

@@ -1,6 +1,8 @@
 //! A room whose home is lost, or hands it over: who is on other nodes stays, hears the others, and is one room with who
 //! joins at the next home.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use plenum_proto::node::CloseAction;
 use sfu_core::{Command, Event, NewHome, Reply};
 use sfu_sim::{ClientKey, ClientOptions, LinkSettings, SourceId, World, millis, seconds};
@@ -241,7 +243,8 @@ fn guests_are_sent_on_one_after_the_other() {
         }
         // The home has none: they are its own.
         for (node, left) in [(0, 0), (1, left)] {
-            let except = except.clone();
+            let except: BTreeSet<String> = except.iter().cloned().collect();
+            let except = Arc::new(except);
             let command = Command::MoveGuests { one_in, except };
             let reply = world.command_at(node, command).expect("it is taken");
             assert!(
@@ -315,7 +318,7 @@ fn a_home_that_hands_its_room_over_stays_in_it() {
         scene.world.leave(dan);
         let guests = Command::MoveGuests {
             one_in: 1,
-            except: Vec::new(),
+            except: Arc::default(),
         };
         let left = scene.world.command_at(0, guests);
         assert_eq!(left, Ok(Reply::Guests(0)));

@@ -7,6 +7,7 @@
 //! told to come back at once.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -157,6 +158,7 @@ async fn move_rooms(shared: &Shared, rooms: &[String], spread: Duration) {
 
 /// Participants of rooms whose home is not this node, which has that of `own`.
 async fn move_guests(shared: &Shared, own: &[String], spread: Duration) {
+    let own: Arc<BTreeSet<String>> = Arc::new(own.iter().cloned().collect());
     let begun = Instant::now();
     let turns = spread.as_millis().div_ceil(GUEST_TURN.as_millis()).max(1);
     let turns = u32::try_from(turns).unwrap_or(u32::MAX);
@@ -168,7 +170,7 @@ async fn move_guests(shared: &Shared, own: &[String], spread: Duration) {
         let mut left = 0;
         for worker in &shared.workers {
             // One that gives no answer has none.
-            let guests = worker.move_guests(turns - turn, own.to_vec()).await;
+            let guests = worker.move_guests(turns - turn, Arc::clone(&own)).await;
             left += guests.unwrap_or(0);
         }
         if left == 0 {

@@ -15,6 +15,7 @@ mod restart;
 mod turn;
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{SocketAddr, UdpSocket},
     sync::Arc,
@@ -134,7 +135,7 @@ pub(crate) enum Request {
     /// Sends on one in so many of those whose rooms have their home elsewhere, rooms of these names excepted.
     MoveGuests {
         one_in: u32,
-        except: Vec<String>,
+        except: Arc<BTreeSet<String>>,
         reply: oneshot::Sender<usize>,
     },
     /// Lets go of a room, or of all, that goes on on another node.
@@ -338,7 +339,7 @@ impl WorkerHandle {
     pub(crate) async fn move_guests(
         &self,
         one_in: u32,
-        except: Vec<String>,
+        except: Arc<BTreeSet<String>>,
     ) -> Result<usize, RequestError> {
         self.ask(|reply| Request::MoveGuests {
             one_in,
