@@ -79,6 +79,8 @@ impl DelayBased {
     /// What was given away for it is taken back, up to this much of what is delivered.
     const REGAINED: f64 = 1.5;
     const FALLS_WITHIN: u64 = 1_000_000;
+    /// What is left of it when it fell is waited for so much longer.
+    const LEFT_LONGER: u64 = 1_000_000;
     /// A queue is not due to us when we send much less than we might: one step at a time.
     const BYSTANDER: f64 = 0.7;
 
@@ -200,7 +202,14 @@ impl DelayBased {
         let trial = *trial;
         let within = Self::FALLS_WITHIN.max((signals.response * 3e6) as u64);
         if signals.queue < trial.queue * Self::FELL {
-            self.trial = None;
+            // What is left may be no queue: the way has become longer, and nothing else would end the waiting.
+            let is_left = self.is_draining && signals.queue <= self.tolerance;
+            self.trial = is_left.then_some(Trial {
+                estimate: self.estimate,
+                share: self.share,
+                queue: signals.queue,
+                begun: signals.now + Self::LEFT_LONGER,
+            });
         } else if signals.now.saturating_sub(trial.begun) > within {
             self.trial = None;
             self.is_draining = false;
@@ -337,6 +346,28 @@ mod tests {
             ..delivering(rate)
         });
         assert!(delay.estimate() > before, "it grows beside them");
+    }
+
+    #[test]
+    fn what_stays_of_a_queue_is_not_waited_for_for_ever() {
+        let mut delay = DelayBased::new(1e6);
+        let longer = |rate| Signals {
+            queue: 50.0,
+            ..delivering(rate)
+        };
+        play(&mut delay, 0, 30, longer);
+        assert!(!delay.is_draining(), "the way is longer than it was");
+        play(&mut delay, 30, 3, |_| Signals {
+            usage: Usage::Over,
+            queue: 120.0,
+            ..delivering(0.5e6)
+        });
+        assert!(delay.is_draining());
+        play(&mut delay, 33, 25, longer);
+        assert!(!delay.is_draining(), "it is as long as before");
+        let before = delay.estimate();
+        play(&mut delay, 58, 30, longer);
+        assert!(delay.estimate() > before * 1.05);
     }
 
     #[test]
