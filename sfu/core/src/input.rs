@@ -134,11 +134,11 @@ pub enum Command {
         /// Where it is.
         home: NewHome,
     },
-    /// Sends on one in so many of those who are here while the home of their room is elsewhere, and one at least where there
-    /// is any: they are told to come back.
+    /// Sends on those who are here while the home of their room is elsewhere, until no more than so many are left: they are
+    /// told to come back.
     MoveGuests {
-        /// 1 = all of them.
-        one_in: u32,
+        /// How many may stay.
+        keep: usize,
         /// Of rooms of these names nobody: they move as a whole. Shared, as it comes many times while a node is emptied.
         except: Arc<BTreeSet<String>>,
     },

@@ -640,12 +640,12 @@ impl Shard {
         }
     }
 
-    /// Sends on some of those who are here while their room's home is elsewhere, whoever came first; says how many are
-    /// left.
+    /// Sends on those who are here while their room's home is elsewhere, whoever came first, but for so many; says how
+    /// many are left.
     pub(super) fn move_guests(
         &mut self,
         now: Instant,
-        one_in: u32,
+        keep: usize,
         except: &BTreeSet<String>,
     ) -> usize {
         let rooms = self.rooms.values();
@@ -659,9 +659,9 @@ impl Shard {
             .flat_map(|room| room.members.iter().copied())
             .filter(is_guest)
             .collect();
-        let some = guests.len().div_ceil(one_in.max(1) as usize);
-        let left = guests.len() - some;
-        for guest in guests.into_iter().take(some) {
+        let left = guests.len().min(keep);
+        let gone = guests.len() - left;
+        for guest in guests.into_iter().take(gone) {
             let (reason, action) = (CloseReason::Migration, CloseAction::Reconnect);
             self.end(now, guest, reason, action, "");
         }

@@ -324,8 +324,8 @@ impl Shard {
                 self.rehome(now, &room_id, home);
                 Ok(Reply::Accepted)
             }
-            Command::MoveGuests { one_in, except } => {
-                Ok(Reply::Guests(self.move_guests(now, one_in, &except)))
+            Command::MoveGuests { keep, except } => {
+                Ok(Reply::Guests(self.move_guests(now, keep, &except)))
             }
             Command::MoveAway { room } => {
                 let rooms: Vec<_> = match room {

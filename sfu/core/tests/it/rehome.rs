@@ -231,10 +231,12 @@ fn guests_are_sent_on_one_after_the_other() {
         let closed = guests.map(|key| world.closed(key).map(|closed| closed.action()));
         closed.map(|closed| closed == Some(CloseAction::Reconnect))
     };
-    for (one_in, except, expected, left) in [
-        (1, vec!["room".to_owned()], [false, false, false], 0),
-        (3, Vec::new(), [true, false, false], 2),
-        (1, Vec::new(), [true, true, true], 0),
+    for (keep, except, expected, left) in [
+        (0, vec!["room".to_owned()], [false, false, false], 0),
+        (usize::MAX, Vec::new(), [false, false, false], 3),
+        (2, Vec::new(), [true, false, false], 2),
+        (2, Vec::new(), [true, false, false], 2),
+        (0, Vec::new(), [true, true, true], 0),
     ] {
         for (key, goes) in guests.into_iter().zip(expected) {
             if goes {
@@ -245,7 +247,7 @@ fn guests_are_sent_on_one_after_the_other() {
         for (node, left) in [(0, 0), (1, left)] {
             let except: BTreeSet<String> = except.iter().cloned().collect();
             let except = Arc::new(except);
-            let command = Command::MoveGuests { one_in, except };
+            let command = Command::MoveGuests { keep, except };
             let reply = world.command_at(node, command).expect("it is taken");
             assert!(
                 matches!(reply, Reply::Guests(told) if told == left),
@@ -317,7 +319,7 @@ fn a_home_that_hands_its_room_over_stays_in_it() {
         // Then who is on it goes, one by one, and comes back elsewhere.
         scene.world.leave(dan);
         let guests = Command::MoveGuests {
-            one_in: 1,
+            keep: 0,
             except: Arc::default(),
         };
         let left = scene.world.command_at(0, guests);

@@ -16,10 +16,13 @@ use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Shared;
-use crate::{directory::Home, homes::HomeLost};
+use crate::{directory::Home, homes::HomeLost, worker::WorkerHandle};
 
-/// How often some of those are sent on whose rooms have their home elsewhere: as long as it takes one to be back.
+/// How often it is looked who is to be sent on of those whose rooms have their home elsewhere.
 const GUEST_TURN: Duration = Duration::from_millis(100);
+
+/// Between two of them, where the drain takes so long: one is back before the next one goes.
+const GUEST: Duration = Duration::from_millis(500);
 
 /// Rooms that are handed over at once.
 const AT_ONCE: usize = 32;
@@ -159,22 +162,73 @@ async fn move_rooms(shared: &Shared, rooms: &[String], spread: Duration) {
 /// Participants of rooms whose home is not this node, which has that of `own`.
 async fn move_guests(shared: &Shared, own: &[String], spread: Duration) {
     let own: Arc<BTreeSet<String>> = Arc::new(own.iter().cloned().collect());
+    let send_on = async |worker: &WorkerHandle, keep| {
+        let left = worker.move_guests(keep, Arc::clone(&own)).await;
+        // One that gives no answer has none.
+        left.unwrap_or(0)
+    };
     let begun = Instant::now();
-    let turns = spread.as_millis().div_ceil(GUEST_TURN.as_millis()).max(1);
-    let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+    let mut here = Vec::new();
+    for worker in &shared.workers {
+        here.push(send_on(worker, usize::MAX).await);
+    }
+    let turns = guest_turns(here.iter().sum(), spread);
     for turn in 0..turns {
         sleep_until(begun + GUEST_TURN * turn).await;
         if shared.is_ending.load(Ordering::Relaxed) {
             return;
         }
         let mut left = 0;
-        for worker in &shared.workers {
-            // One that gives no answer has none.
-            let guests = worker.move_guests(turns - turn, Arc::clone(&own)).await;
-            left += guests.unwrap_or(0);
+        for (worker, here) in shared.workers.iter().zip(&here) {
+            left += send_on(worker, stay_after(*here, turn, turns)).await;
         }
         if left == 0 {
             return;
         }
+    }
+}
+
+/// Over how many turns so many are sent on.
+fn guest_turns(guests: usize, spread: Duration) -> u32 {
+    let guests = u32::try_from(guests).unwrap_or(u32::MAX);
+    let time = GUEST.saturating_mul(guests).min(spread);
+    let turns = time.as_millis().div_ceil(GUEST_TURN.as_millis()).max(1);
+    u32::try_from(turns).unwrap_or(u32::MAX)
+}
+
+/// How many of so many are still there after a turn: the first one goes at once, the others evenly.
+fn stay_after(here: usize, turn: u32, turns: u32) -> usize {
+    let to_come = u64::from(turns - turn - 1);
+    let stay = (here as u64).saturating_mul(to_come) / u64::from(turns);
+    usize::try_from(stay).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_go_one_by_one_and_within_the_time_of_a_drain() {
+        let times = |here: usize, spread: u64| {
+            let turns = guest_turns(here, Duration::from_millis(spread));
+            let left: Vec<usize> = (0..turns)
+                .map(|turn| stay_after(here, turn, turns))
+                .collect();
+            let before = std::iter::once(here).chain(left.iter().copied());
+            let gone: Vec<_> = (0..)
+                .zip(before.zip(&left))
+                .filter(|(_, (before, left))| before > left)
+                .map(|(turn, (before, left))| (turn * 100, before - left))
+                .collect();
+            gone
+        };
+        assert_eq!(times(0, 30_000), []);
+        assert_eq!(times(1, 30_000), [(0, 1)]);
+        assert_eq!(times(3, 30_000), [(0, 1), (500, 1), (1_000, 1)]);
+        assert_eq!(times(3, 600), [(0, 1), (200, 1), (400, 1)]);
+        assert_eq!(times(3, 0), [(0, 3)]);
+        let many = times(1_000, 30_000);
+        assert_eq!(many.iter().map(|(_, gone)| gone).sum::<usize>(), 1_000);
+        assert!(many.len() == 300 && many.iter().all(|(_, gone)| (3..=4).contains(gone)));
     }
 }

@@ -132,9 +132,9 @@ pub(crate) enum Request {
     },
     /// Ends all rooms.
     EndAll { reply: oneshot::Sender<()> },
-    /// Sends on one in so many of those whose rooms have their home elsewhere, rooms of these names excepted.
+    /// Sends on all but so many of those whose rooms have their home elsewhere, rooms of these names excepted.
     MoveGuests {
-        one_in: u32,
+        keep: usize,
         except: Arc<BTreeSet<String>>,
         reply: oneshot::Sender<usize>,
     },
@@ -334,15 +334,15 @@ impl WorkerHandle {
         self.ask(|reply| Request::MoveAway { room, reply }).await
     }
 
-    /// Sends on one in so many of those whose rooms have their home elsewhere, but of the rooms of these names; they are
-    /// told when this returns how many are left.
+    /// Sends on those whose rooms have their home elsewhere until so many are left, but of the rooms of these names; they
+    /// are told when this returns how many are left.
     pub(crate) async fn move_guests(
         &self,
-        one_in: u32,
+        keep: usize,
         except: Arc<BTreeSet<String>>,
     ) -> Result<usize, RequestError> {
         self.ask(|reply| Request::MoveGuests {
-            one_in,
+            keep,
             except,
             reply,
         })

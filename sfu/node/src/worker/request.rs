@@ -115,11 +115,11 @@ impl Worker {
                 let _ = reply.send(());
             }
             Request::MoveGuests {
-                one_in,
+                keep,
                 except,
                 reply,
             } => {
-                let left = match self.command(Command::MoveGuests { one_in, except }) {
+                let left = match self.command(Command::MoveGuests { keep, except }) {
                     Ok(Reply::Guests(left)) => left,
                     _ => 0,
                 };
