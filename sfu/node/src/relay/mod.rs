@@ -28,7 +28,10 @@ use plenum_proto::{
 };
 use quinn::{Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
 use sfu_core::LinkKey;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc, oneshot},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -102,6 +105,8 @@ pub(crate) struct Relay {
     counters: Counters,
     pending: Arc<Semaphore>,
     stop: CancellationToken,
+    /// Where its tasks run: workers, whose threads have no runtime, may be the first to speak to a node.
+    runtime: Handle,
 }
 
 /// What is known of another node.
@@ -180,6 +185,7 @@ impl Relay {
             counters: Counters::default(),
             pending: Arc::new(Semaphore::new(PENDING_MAX)),
             stop,
+            runtime: Handle::current(),
         });
         for (_, endpoint) in &relay.endpoints {
             tokio::spawn(greet::listen(Arc::clone(&relay), endpoint.clone()));
@@ -192,7 +198,7 @@ impl Relay {
         &self.own.addresses
     }
 
-    /// The way to a node for what the workers send; none when there are too many nodes.
+    /// The way to a node for what the workers send; none when there are too many nodes. Needs no runtime.
     pub(crate) fn bundles(self: &Arc<Self>, number: u64) -> Option<mpsc::Sender<Bundle>> {
         Some(self.ways(number)?.bundles)
     }

@@ -124,7 +124,7 @@ impl Peer {
             give_up_at: None,
             idle_since: Instant::now(),
         };
-        tokio::spawn(peer.run());
+        relay.runtime.spawn(peer.run());
         Ways {
             bundles,
             orders,

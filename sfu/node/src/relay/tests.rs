@@ -188,6 +188,16 @@ async fn what_is_for_nobody_goes_nowhere() {
 }
 
 #[tokio::test]
+async fn a_worker_may_be_the_first_to_speak_to_a_node() {
+    let fixture = node();
+    let relay = Arc::clone(&fixture.relay);
+    let number = NodeId::random(rand::random).number();
+    // Its thread has no runtime.
+    let told = std::thread::spawn(move || relay.bundles(number).is_some());
+    assert!(told.join().expect("the worker goes on"));
+}
+
+#[tokio::test]
 async fn a_flood_of_media_makes_nothing_grow() {
     let fixture = node();
     let rogue = Rogue::of(&fixture).await;
