@@ -10,7 +10,6 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
     egress::EgressProblem,
-    epochs::Stale,
     events::WatchError,
     ingress::{IngressProblem, PortProblem},
     relay::LocateError,
@@ -59,9 +58,6 @@ pub(crate) enum CallError {
     /// The room that a participant is to be forwarded to is being moved, or its home gives no answer.
     #[error("the other room: {0}")]
     Destination(String),
-    /// It was placed again since, or has ended.
-    #[error("the other room: {0}")]
-    DestinationStale(Stale),
     /// The caller joined in a shape that only the node itself may.
     #[error("join.shape: plain RTP is taken in by an ingress, and forwarding is a command")]
     InnerShape,
@@ -88,8 +84,10 @@ impl From<CallError> for Status {
         match error {
             CallError::Request(RequestError::Refused(error)) => refused(error, message),
             CallError::Request(RequestError::Stale(_)) => reason(Code::Aborted, "STALE", message),
+            CallError::Request(RequestError::StaleDestination(_)) => {
+                reason(Code::Aborted, "DESTINATION_STALE", message)
+            }
             CallError::Destination(_) => reason(Code::Aborted, "DESTINATION", message),
-            CallError::DestinationStale(_) => reason(Code::Aborted, "DESTINATION_STALE", message),
             CallError::Moving => reason(Code::Aborted, "DRAINING", message),
             CallError::Request(RequestError::NoAnswer)
             | CallError::Draining

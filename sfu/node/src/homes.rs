@@ -1,5 +1,5 @@
-//! Rooms whose home on another node is lost, or that are handed over: who is asked for another, and what is done with the answer. Owns the way
-//! from workers to whoever asks. Must not choose a home.
+//! Rooms whose home on another node is lost, or that are handed over: who is asked for another, and what is done with
+//! the answer. Owns the way from workers to whoever asks. Must not choose a home.
 
 use std::{
     collections::HashSet,

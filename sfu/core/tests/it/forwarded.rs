@@ -2,29 +2,25 @@
 
 use plenum_proto::{
     node::{
-        AdminRequest, CloseAction, Join, SubscriptionPermission, TrackPermission,
-        admin_request::Kind as Admin, session_event::Kind as Told, session_request::Kind,
+        CloseAction, Join, SubscriptionPermission, TrackPermission, admin_request::Kind as Admin,
+        session_event::Kind as Told, session_request::Kind,
     },
     v1::{
         CloseReason, ConnectionQuality, MuteTrackRequest, RemoveParticipantRequest,
         UpdateParticipantRequest, VideoQuality, event::Kind as RoomEvent,
     },
 };
-use sfu_core::{Command, Event};
+use sfu_core::Event;
 use sfu_sim::{ClientKey, ClientOptions, LinkSettings, World, millis, seconds};
 
-use crate::spread::{events, identities};
+use crate::spread::{self, events, identities};
 
 fn enter(world: &mut World, room: &str, identity: &str, shard: usize) -> ClientKey {
     world.enter_as(ClientOptions::new(room, identity).on(shard))
 }
 
 fn admin(world: &mut World, shard: usize, kind: Admin) -> Result<(), String> {
-    let request = AdminRequest {
-        kind: Some(kind),
-        ..AdminRequest::default()
-    };
-    let done = world.command_at(shard, Command::Admin(request));
+    let done = spread::admin(world, shard, kind);
     done.map(drop).map_err(|error| error.to_string())
 }
 

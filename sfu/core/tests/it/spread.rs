@@ -24,7 +24,7 @@ fn enter(world: &mut World, identity: &str, shard: usize) -> ClientKey {
     world.enter_as(ClientOptions::new("room", identity).on(shard))
 }
 
-fn admin(world: &mut World, shard: usize, kind: Admin) -> Result<Answer, CommandError> {
+pub(crate) fn admin(world: &mut World, shard: usize, kind: Admin) -> Result<Answer, CommandError> {
     let request = AdminRequest {
         kind: Some(kind),
         ..AdminRequest::default()

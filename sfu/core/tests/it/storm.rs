@@ -4,13 +4,15 @@
 use std::{collections::BTreeMap, ops::Range, panic, time::Duration};
 
 use plenum_proto::{
-    node::{AdminRequest, admin_request::Kind as Admin},
+    node::admin_request::Kind as Admin,
     v1::{RemoveParticipantRequest, VideoQuality},
 };
 use sfu_core::{Command, NewHome};
 use sfu_sim::{
     Bursts, ClientKey, ClientOptions, LinkSettings, SourceId, VideoSettings, World, millis, seconds,
 };
+
+use crate::spread::admin;
 
 /// Somebody in the room.
 struct Guest {
@@ -243,12 +245,7 @@ impl Storm {
                 room: "hall".into(),
                 identity,
             });
-            let request = AdminRequest {
-                kind: Some(kind),
-                ..AdminRequest::default()
-            };
-            let removed = self.world.command_at(shard, Command::Admin(request));
-            removed.expect("it is there");
+            admin(&mut self.world, shard, kind).expect("it is there");
         }
     }
 

@@ -1,5 +1,5 @@
-//! Rooms that go on here without their home, or are to have another: asks control planes for one, until there is one or the time for it is
-//! over. Must not decide who is home.
+//! Rooms that go on here without their home, or are to have another: asks control planes for one, until there is one or
+//! the time for it is over. Must not decide who is home.
 
 use std::{sync::Arc, time::Duration};
 

@@ -14,12 +14,7 @@ use plenum_proto::{
 use sfu_core::{CommandError, LinkKey};
 
 use super::{Shared, forward};
-use crate::{
-    egress::Egresses,
-    error::CallError,
-    ingress::Ingresses,
-    worker::{RequestError, WorkerHandle},
-};
+use crate::{egress::Egresses, error::CallError, ingress::Ingresses, worker::RequestError};
 
 /// What a command is about.
 #[derive(Clone, Copy)]
@@ -42,11 +37,11 @@ pub(super) async fn call(
     request: AdminRequest,
 ) -> Result<AdminReply, CallError> {
     match target(request.kind.as_ref().ok_or(CallError::Empty)?) {
-        Target::Room(room) => follow(shared, shared.worker_of(room), &request).await,
+        Target::Room(room) => ask(shared, shared.worker_of(room), &request).await,
         Target::NewRoom(_) if shared.is_draining() => Err(shared.going()),
         Target::NewRoom(room) => {
-            let (worker, held) = shared.place(room);
-            let reply = follow(shared, worker, &request).await;
+            let held = shared.directory.place(room);
+            let reply = ask(shared, held.worker(), &request).await;
             drop(held);
             reply
         }
@@ -106,40 +101,56 @@ async fn whole<T: Send + 'static>(
     made.unwrap_or(Err(RequestError::NoAnswer.into()))
 }
 
-/// Asks a worker, and where it says that another one has the answer, there.
-async fn follow(
+/// Puts a command to a worker, or to the one that it names.
+async fn ask(
     shared: &Shared,
-    first: &WorkerHandle,
+    first: usize,
     request: &AdminRequest,
 ) -> Result<AdminReply, CallError> {
+    let ask = |worker: usize| async move {
+        let worker = &shared.workers[worker];
+        Ok(worker.admin(request.clone()).await?)
+    };
+    follow(shared, first, ask).await
+}
+
+/// Asks a worker, and where it says that another one has the answer, that.
+pub(super) async fn follow<T, F>(
+    shared: &Shared,
+    first: usize,
+    ask: impl Fn(usize) -> F,
+) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
     /// A participant may move while it is looked for.
     const HOPS: usize = 3;
-    let mut answer = first.admin(request.clone()).await;
+    let mut answer = ask(first).await;
     for _ in 0..HOPS {
-        let Err(RequestError::Refused(CommandError::Elsewhere { link })) = &answer else {
+        let Err(CallError::Request(RequestError::Refused(CommandError::Elsewhere { link }))) =
+            answer
+        else {
             break;
         };
-        let worker = worker_behind(shared, *link)?;
-        answer = worker.admin(request.clone()).await;
+        answer = ask(worker_behind(shared, link)?).await;
     }
-    Ok(answer?)
+    answer
 }
 
 /// The worker at the other end of a link.
 ///
 /// # Errors
 /// It is one of another node.
-pub(super) fn worker_behind(shared: &Shared, link: LinkKey) -> Result<&WorkerHandle, CallError> {
+fn worker_behind(shared: &Shared, link: LinkKey) -> Result<usize, CallError> {
     let worker = shared.directory.worker_behind(link);
-    worker
-        .and_then(|worker| shared.workers.get(worker))
-        .ok_or_else(|| {
-            let relay = shared.relay.as_ref();
-            let node = relay.and_then(|relay| relay.node_of(link));
-            CallError::Elsewhere {
-                node: node.unwrap_or_default(),
-            }
-        })
+    let worker = worker.filter(|worker| *worker < shared.workers.len());
+    worker.ok_or_else(|| {
+        let relay = shared.relay.as_ref();
+        let node = relay.and_then(|relay| relay.node_of(link));
+        CallError::Elsewhere {
+            node: node.unwrap_or_default(),
+        }
+    })
 }
 
 /// The room that a command is about.

@@ -1,28 +1,22 @@
-//! Forwarding: a participant of this node appears in another room too. Owns the way to the worker that has it, and the
-//! place in the other room until it is there. Must not judge who may be forwarded: the core does.
+//! Forwarding: a participant of this node appears in another room too. Owns its place in the other
+//! room until it is there. Must not judge who may be forwarded: the core does.
 
 use std::{sync::Arc, time::Duration};
 
 use plenum_proto::node::{
     AdminReply, CloseAction, Done, ForwardParticipant, admin_reply, session_event,
 };
-use sfu_core::{CommandError, Forward};
+use sfu_core::{Forward, LinkKey};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Shared, admin::worker_behind};
-use crate::{
-    error::CallError,
-    worker::{ForwardError, RequestError, WorkerHandle},
-};
+use super::{Shared, admin::follow};
+use crate::error::CallError;
 
 /// How long it may take until the other room has answered: the core gives up before.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Events of the beginning: the first one is read.
 const EVENT_QUEUE: usize = 16;
-
-/// Workers that are asked: a participant may move while it is looked for.
-const HOPS: usize = 3;
 
 /// Answers a command; `epoch` is that of the room that the participant is in.
 pub(super) async fn call(
@@ -46,53 +40,39 @@ pub(super) async fn call(
         found => found?,
     };
     let epochs = (epoch, shared.epoch_of(home));
-    let mut worker = shared.worker_of(&forward.room);
-    for hop in 0..=HOPS {
-        let held = shared
-            .directory
-            .place_on(shared.index_of(worker), name, away);
-        let control = shared.new_control();
-        let (events, mut answer) = mpsc::channel(EVENT_QUEUE);
-        let asked = worker
-            .forward(control, forward.clone(), epochs, held.home(), events)
-            .await;
-        match asked {
-            Ok(()) => {}
-            Err(ForwardError::Request(RequestError::Refused(CommandError::Elsewhere { link })))
-                if hop < HOPS =>
-            {
-                worker = worker_behind(shared, link)?;
-                continue;
-            }
-            Err(ForwardError::Request(error)) => return Err(error.into()),
-            Err(ForwardError::Destination(stale)) => {
-                return Err(CallError::DestinationStale(stale));
-            }
-        }
-        let first = timeout(TIMEOUT, answer.recv()).await;
-        // Whatever came of it: no more is said to this one.
-        let _ = worker.control_lost(control).await;
-        drop(held);
-        return match first.ok().flatten().and_then(|event| event.kind) {
-            Some(session_event::Kind::Joined(_)) => Ok(AdminReply {
-                kind: Some(admin_reply::Kind::Done(Done {})),
-            }),
-            Some(session_event::Kind::Closed(closed)) => Err(match closed.action() {
-                // Its home is told anew.
-                CloseAction::Reconnect => CallError::Destination(closed.message),
-                _ => CallError::NoSeat(closed.message),
-            }),
-            _ => Err(CallError::JoinTimeout),
-        };
-    }
-    Err(RequestError::NoAnswer.into())
+    let ask = |worker| ask(shared, worker, &forward, epochs, away);
+    follow(shared, shared.worker_of(&forward.room), ask).await
 }
 
-impl Shared {
-    /// Which of the workers one is.
-    fn index_of(&self, worker: &WorkerHandle) -> usize {
-        let mut all = self.workers.iter();
-        all.position(|other| std::ptr::eq(other, worker))
-            .unwrap_or(0)
+/// Has a worker forward a participant to a room whose home is `away`, or on this node.
+async fn ask(
+    shared: &Shared,
+    index: usize,
+    forward: &Forward,
+    epochs: (u64, u64),
+    away: Option<LinkKey>,
+) -> Result<AdminReply, CallError> {
+    let worker = &shared.workers[index];
+    let name = &forward.destination.name;
+    let held = shared.directory.place_on(index, name, away);
+    let control = shared.new_control();
+    let (events, mut answer) = mpsc::channel(EVENT_QUEUE);
+    worker
+        .forward(control, forward.clone(), epochs, held.home(), events)
+        .await?;
+    let first = timeout(TIMEOUT, answer.recv()).await;
+    // Whatever came of it: no more is said to this one.
+    let _ = worker.control_lost(control).await;
+    drop(held);
+    match first.ok().flatten().and_then(|event| event.kind) {
+        Some(session_event::Kind::Joined(_)) => Ok(AdminReply {
+            kind: Some(admin_reply::Kind::Done(Done {})),
+        }),
+        Some(session_event::Kind::Closed(closed)) => Err(match closed.action() {
+            // Its home is told anew.
+            CloseAction::Reconnect => CallError::Destination(closed.message),
+            _ => CallError::NoSeat(closed.message),
+        }),
+        _ => Err(CallError::JoinTimeout),
     }
 }

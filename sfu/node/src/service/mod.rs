@@ -101,14 +101,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The worker of a room that lives, or any: its core says that there is no such room.
-    fn worker_of(&self, room: &str) -> &WorkerHandle {
-        &self.workers[self.directory.find(room).unwrap_or(0)]
-    }
-
-    /// The worker of a room that may come to life by what is asked next; holds its place.
-    fn place(&self, room: &str) -> (&WorkerHandle, Held) {
-        let held = self.directory.place(room);
-        (&self.workers[held.worker()], held)
+    fn worker_of(&self, room: &str) -> usize {
+        self.directory.find(room).unwrap_or(0)
     }
 
     /// The worker for somebody who joins; holds the place of the room.

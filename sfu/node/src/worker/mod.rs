@@ -97,7 +97,7 @@ pub(crate) enum Request {
         /// The worker on which the other room has its home, when that is another one.
         home: Option<LinkKey>,
         events: mpsc::Sender<SessionEvent>,
-        reply: oneshot::Sender<Result<(), ForwardError>>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
     },
     /// A further request of a control connection.
     Session {
@@ -190,20 +190,12 @@ pub(crate) enum RequestError {
     /// It refers to a placement of the room that holds no more.
     #[error(transparent)]
     Stale(#[from] Stale),
+    /// The same of the room that a participant is to be forwarded to.
+    #[error("the other room: {0}")]
+    StaleDestination(Stale),
     /// The worker failed on it, or has stopped.
     #[error("the worker gave no answer")]
     NoAnswer,
-}
-
-/// Why a participant is not forwarded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ForwardError {
-    /// As any request.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// What is known of the other room holds no more.
-    #[error(transparent)]
-    Destination(Stale),
 }
 
 /// The way to a worker.
@@ -246,7 +238,7 @@ impl WorkerHandle {
         epochs: (u64, u64),
         home: Option<LinkKey>,
         events: mpsc::Sender<SessionEvent>,
-    ) -> Result<(), ForwardError> {
+    ) -> Result<(), RequestError> {
         let forward = Box::new(forward);
         self.ask(|reply| Request::Forward {
             control,

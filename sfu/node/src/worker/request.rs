@@ -7,7 +7,7 @@ use plenum_proto::node::{AdminReply, SessionEvent};
 use sfu_core::{Command, CommandError, ControlId, Reply};
 use tokio::sync::mpsc;
 
-use super::{ForwardError, Request, RequestError, turn::Worker};
+use super::{Request, RequestError, turn::Worker};
 use crate::service::admin_room;
 
 impl Worker {
@@ -45,15 +45,14 @@ impl Worker {
                 let directory = &self.directory;
                 let here = directory.admit(&forward.room, epochs.0);
                 let there = directory.admit(&forward.destination.name, epochs.1);
-                let admitted = here.map_err(|stale| ForwardError::Request(stale.into()));
-                let there = there.map_err(ForwardError::Destination);
-                let admitted = admitted.and(there);
+                let there = there.map_err(RequestError::StaleDestination);
+                let admitted = here.map_err(RequestError::from).and(there);
                 let command = Command::Forward {
                     control,
                     forward,
                     home,
                 };
-                let outcome = admitted.and_then(|()| Ok(self.open(control, events, command)?));
+                let outcome = admitted.and_then(|()| self.open(control, events, command));
                 let _ = reply.send(outcome);
             }
             Request::Session { control, request } => {
