@@ -16,7 +16,7 @@ pub use hop::{HopReceiver, HopSender, HopStats, Received};
 pub(crate) use outlet::Outlets;
 pub use packet::{MalformedRelayPacket, RelayPacket};
 pub(crate) use state::{Export, Origin, Relay, Waiting};
-pub(crate) use tree::{Taker, plan};
+pub(crate) use tree::{Taker, plan, taken_by};
 
 use crate::LinkKey;
 

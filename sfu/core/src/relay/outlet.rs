@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::LinkKey;
+use crate::{LinkKey, track::LayerSet};
 
 /// How long a link still gets what another shard is about to send: longer than it takes to tell that one.
 const FADE: Duration = Duration::from_millis(500);
@@ -15,47 +15,45 @@ pub(crate) struct Outlets(Vec<Outlet>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Outlet {
     link: LinkKey,
-    /// One bit each.
-    encodings: u8,
-    /// Encodings that end, and when.
-    fading: Option<(u8, Instant)>,
+    taken: LayerSet,
+    /// What ends, and when.
+    fading: Option<(LayerSet, Instant)>,
 }
 
 impl Outlets {
-    /// The links that get an encoding.
-    pub(crate) fn takers(&self, encoding: u8) -> impl Iterator<Item = LinkKey> {
-        let bit = 1_u8.checked_shl(encoding.into()).unwrap_or(0);
-        let takes = move |outlet: &&Outlet| outlet.sent() & bit != 0;
-        self.0.iter().filter(takes).map(|outlet| outlet.link)
+    /// The links that get an encoding, each with the highest spatial and temporal layer of it.
+    pub(crate) fn takers(&self, encoding: u8) -> impl Iterator<Item = (LinkKey, (u8, u8))> {
+        let outlets = self.0.iter();
+        outlets.filter_map(move |outlet| Some((outlet.link, outlet.sent().limit(encoding)?)))
     }
 
-    /// From now on these links get these encodings. Of what a link got before, `fades` says what ends a
+    /// From now on these links get this. Of what a link got before, `fades` says what ends a
     /// moment later.
     pub(crate) fn set(
         &mut self,
         now: Instant,
-        wanted: &[(LinkKey, u8)],
-        fades: impl Fn(LinkKey) -> u8,
+        wanted: &[(LinkKey, LayerSet)],
+        fades: impl Fn(LinkKey) -> LayerSet,
     ) {
         for (link, _) in wanted {
             if !self.0.iter().any(|outlet| outlet.link == *link) {
                 self.0.push(Outlet {
                     link: *link,
-                    encodings: 0,
+                    taken: LayerSet::NONE,
                     fading: None,
                 });
             }
         }
         for outlet in &mut self.0 {
             let wanted = wanted.iter().find(|(link, _)| *link == outlet.link);
-            let encodings = wanted.map_or(0, |(_, encodings)| *encodings);
-            let ends = outlet.encodings & !encodings & fades(outlet.link);
-            if ends != 0 {
+            let taken = wanted.map_or(LayerSet::NONE, |(_, taken)| *taken);
+            let ends = outlet.taken.intersection(fades(outlet.link));
+            if taken.union(ends) != taken {
                 outlet.fading = Some((ends, now + FADE));
             }
-            outlet.encodings = encodings;
+            outlet.taken = taken;
         }
-        self.0.retain(|outlet| outlet.sent() != 0);
+        self.0.retain(|outlet| !outlet.sent().is_empty());
     }
 
     /// A link is gone.
@@ -68,14 +66,15 @@ impl Outlets {
         for outlet in &mut self.0 {
             outlet.fading = outlet.fading.filter(|(_, until)| now < *until);
         }
-        self.0.retain(|outlet| outlet.sent() != 0);
+        self.0.retain(|outlet| !outlet.sent().is_empty());
         self.0.iter().any(|outlet| outlet.fading.is_some())
     }
 }
 
 impl Outlet {
-    fn sent(&self) -> u8 {
-        self.encodings | self.fading.map_or(0, |(encodings, _)| encodings)
+    fn sent(&self) -> LayerSet {
+        let fading = self.fading.map_or(LayerSet::NONE, |(ends, _)| ends);
+        self.taken.union(fading)
     }
 }
 
@@ -86,15 +85,21 @@ mod tests {
     #[test]
     fn what_ends_fades_only_where_another_takes_over() {
         let (a, b) = (LinkKey(1), LinkKey(2));
+        let whole = LayerSet::whole;
         let mut now = Instant::now();
         let mut outlets = Outlets::default();
-        let takers = |outlets: &Outlets, encoding| outlets.takers(encoding).collect::<Vec<_>>();
-        outlets.set(now, &[(a, 0b101), (b, 0b001)], |_| 0);
+        let takers = |outlets: &Outlets, encoding| {
+            let takers = outlets.takers(encoding);
+            takers.map(|(link, _)| link).collect::<Vec<_>>()
+        };
+        outlets.set(now, &[(a, whole(0b101)), (b, whole(0b001))], |_| whole(0));
         assert_eq!(takers(&outlets, 0), [a, b]);
         assert_eq!(takers(&outlets, 2), [a]);
         assert_eq!(takers(&outlets, 9), []);
         // b ends at once; of a, the larger encoding fades.
-        outlets.set(now, &[(a, 0b001)], |link| if link == a { 0b100 } else { 0 });
+        outlets.set(now, &[(a, whole(0b001))], |link| {
+            whole(if link == a { 0b100 } else { 0 })
+        });
         assert_eq!(takers(&outlets, 0), [a]);
         assert_eq!(takers(&outlets, 2), [a]);
         assert!(outlets.fade(now + FADE / 2));
@@ -102,9 +107,27 @@ mod tests {
         assert!(!outlets.fade(now));
         assert_eq!(takers(&outlets, 2), []);
         // A link that is gone gets nothing, whatever fades.
-        outlets.set(now, &[], |_| 0xff);
+        outlets.set(now, &[], |_| whole(0xff));
         assert_eq!(takers(&outlets, 0), [a]);
         outlets.remove(a);
         assert_eq!(outlets, Outlets::default());
+    }
+
+    #[test]
+    fn layers_end_at_once_where_they_are_not_taken_any_more() {
+        let a = LinkKey(1);
+        let now = Instant::now();
+        let mut outlets = Outlets::default();
+        let limit = |outlets: &Outlets| outlets.takers(0).next().map(|(_, limit)| limit);
+        let small = LayerSet::of_wire(1, &[0x01]);
+        outlets.set(now, &[(a, LayerSet::whole(1))], |_| LayerSet::NONE);
+        assert_eq!(limit(&outlets), Some((7, 7)));
+        outlets.set(now, &[(a, small)], |_| small);
+        assert_eq!(limit(&outlets), Some((0, 1)));
+        // Handed over to another, which sends no more than that either.
+        outlets.set(now, &[], |_| small);
+        assert_eq!(limit(&outlets), Some((0, 1)));
+        assert!(!outlets.fade(now + FADE));
+        assert_eq!(limit(&outlets), None);
     }
 }

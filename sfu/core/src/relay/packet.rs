@@ -6,12 +6,13 @@
 //! | bytes | field |
 //! |---|---|
 //! | 1 | version |
-//! | 1 | flags: marker, sender report given, origin given |
+//! | 1 | flags: marker, sender report given, origin given, thinned |
 //! | 1, 1, 1, 1 | encoding, format, start of the encoding, codec |
 //! | 8, 8, 4 | track, sequence number (48 bits), timestamp |
 //! | 8 | capture time, nanoseconds since 1970 on the clock of the shard that sends it |
 //! | 8, 4 | of the sender report, if given: wall time in nanoseconds since 1970, timestamp |
 //! | 8 | link to the shard on which the track is published, if given; else it is the sender |
+//! | 1, 1, 2 | if it is thinned, for those only who said what they take by layers: the highest spatial and temporal layer that are whole, bytes missing of this payload |
 //! | 1, n | length of the extension elements, the elements (id, length, value) |
 //! | 2, n | length of the dependency descriptor, 0 = none; the descriptor |
 //! | rest | payload |
@@ -25,7 +26,7 @@ use bytes::{Buf as _, BufMut as _};
 
 use crate::{
     LinkKey,
-    rtp::{Codec, DependencyDescriptor, Elements, Packet},
+    rtp::{Codec, DependencyDescriptor, Elements, Packet, Thinned},
     track::SenderClock,
 };
 
@@ -33,7 +34,8 @@ const VERSION: u8 = 1;
 const MARKER: u8 = 1;
 const SENDER_REPORT: u8 = 2;
 const ORIGIN: u8 = 4;
-const FLAGS: u8 = MARKER | SENDER_REPORT | ORIGIN;
+const THINNED: u8 = 8;
+const FLAGS: u8 = MARKER | SENDER_REPORT | ORIGIN | THINNED;
 
 /// Up to and with the capture time.
 const HEAD: usize = 6 + 20 + 8;
@@ -70,6 +72,7 @@ impl RelayPacket {
         let mut flags = if packet.marker { MARKER } else { 0 };
         flags |= self.clock.map_or(0, |_| SENDER_REPORT);
         flags |= self.origin.map_or(0, |_| ORIGIN);
+        flags |= packet.thinned.map_or(0, |_| THINNED);
         out.put_u8(VERSION);
         out.put_u8(flags);
         out.put_u8(self.encoding);
@@ -87,6 +90,11 @@ impl RelayPacket {
         }
         if let Some(origin) = self.origin {
             out.put_u64(origin.0);
+        }
+        if let Some(thinned) = packet.thinned {
+            out.put_u8(thinned.spatial);
+            out.put_u8(thinned.temporal);
+            out.put_u16(thinned.missing);
         }
         let at = out.len();
         out.put_u8(0);
@@ -142,6 +150,16 @@ impl RelayPacket {
             enough(bytes, 8)?;
             Some(LinkKey(bytes.get_u64()))
         };
+        let thinned = if flags & THINNED == 0 {
+            None
+        } else {
+            enough(bytes, 4)?;
+            Some(Thinned {
+                spatial: bytes.get_u8(),
+                temporal: bytes.get_u8(),
+                missing: bytes.get_u16(),
+            })
+        };
         enough(bytes, 1)?;
         let length = usize::from(bytes.get_u8());
         let (list, mut bytes) = bytes.split_at_checked(length).ok_or(MalformedRelayPacket)?;
@@ -152,9 +170,10 @@ impl RelayPacket {
         let elements = Elements::of_list(elements(list)?, dependencies);
         let marker = flags & MARKER != 0;
         let payload = Arc::from(payload);
-        let packet =
-            Packet::with_elements(codec, sequence, timestamp, marker, payload, elements, now);
-        let packet = Arc::new(packet);
+        let packet = Arc::new(Packet {
+            thinned,
+            ..Packet::with_elements(codec, sequence, timestamp, marker, payload, elements, now)
+        });
         Ok(Self {
             track,
             origin,
@@ -212,6 +231,7 @@ mod tests {
             level in any::<Option<u8>>(),
             dependencies in prop::option::of(prop::collection::vec(any::<u8>(), 1..60)),
             payload in prop::collection::vec(any::<u8>(), 0..1_300),
+            thinned in any::<Option<(u8, u8, u16)>>(),
         ) -> RelayPacket {
             let (track, sequence, timestamp, captured) = numbers;
             let (encoding, format, start, marker) = small;
@@ -231,9 +251,16 @@ mod tests {
                 clock: report.map(|(wall, rtp)| {
                     SenderClock::new(Duration::from_nanos(wall), rtp, codec.clock_rate())
                 }),
-                packet: Arc::new(Packet::with_elements(
-                    codec, sequence, timestamp, marker, payload, elements, now,
-                )),
+                packet: Arc::new(Packet {
+                    thinned: thinned.map(|(spatial, temporal, missing)| Thinned {
+                        spatial,
+                        temporal,
+                        missing,
+                    }),
+                    ..Packet::with_elements(
+                        codec, sequence, timestamp, marker, payload, elements, now,
+                    )
+                }),
             }
         }
     }
@@ -273,15 +300,14 @@ mod tests {
             start: 0,
             captured: Duration::ZERO,
             clock: Some(SenderClock::new(Duration::from_secs(1), 2, 90_000)),
-            packet: Arc::new(Packet::with_elements(
-                Codec::Vp8,
-                1,
-                2,
-                true,
-                Arc::from([7]),
-                elements,
-                now,
-            )),
+            packet: Arc::new(Packet {
+                thinned: Some(Thinned {
+                    spatial: 1,
+                    temporal: 2,
+                    missing: 3,
+                }),
+                ..Packet::with_elements(Codec::Vp8, 1, 2, true, Arc::from([7]), elements, now)
+            }),
         };
         let bytes = encoded(&packet);
         assert!(RelayPacket::decode(now, &bytes).is_ok());

@@ -17,6 +17,7 @@ use crate::{
     ControlId, LinkKey,
     key::{RoomKey, TrackKey},
     rtp::Seen,
+    track::LayerSet,
 };
 
 /// What a shard keeps of all its links.
@@ -62,10 +63,9 @@ pub(crate) struct Imports {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Export {
     pub(crate) link: LinkKey,
-    /// Encodings that are taken, one bit each.
-    pub(crate) encodings: u8,
-    /// Encodings the publisher is to be asked for.
-    pub(crate) requested: u8,
+    pub(crate) taken: LayerSet,
+    /// What the publisher is to be asked for.
+    pub(crate) requested: LayerSet,
 }
 
 /// Where a track comes from that is published on another shard.
@@ -73,8 +73,8 @@ pub(crate) struct Export {
 pub(crate) struct Origin {
     pub(crate) link: LinkKey,
     pub(crate) number: u64,
-    /// What it was told last: encodings to send, encodings to ask for.
-    pub(crate) told: (u8, u8),
+    /// What it was told last: what to send, and what to ask for.
+    pub(crate) told: (LayerSet, LayerSet),
     /// Counts of the starts of its encodings, as they came.
     pub(crate) starts: [Option<u8>; 8],
     /// Packets of its encodings since their starts.
@@ -175,7 +175,7 @@ impl Origin {
         Self {
             link,
             number,
-            told: (0, 0),
+            told: Default::default(),
             starts: [None; 8],
             seen: Box::default(),
             is_stale: false,

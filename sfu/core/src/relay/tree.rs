@@ -1,14 +1,13 @@
 //! How a track gets to many shards: who sends it on to whom. A pure function of who takes it, so that it is
 //! the same whenever it is asked, and a shard that comes or goes moves as few others as can be.
 
-use crate::LinkKey;
+use crate::{LinkKey, track::LayerSet};
 
 /// A shard that takes a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Taker {
     pub(crate) link: LinkKey,
-    /// Encodings, one bit each.
-    pub(crate) encodings: u8,
+    pub(crate) taken: LayerSet,
 }
 
 /// One step of a track's way.
@@ -18,7 +17,7 @@ pub(crate) struct Branch {
     pub(crate) from: Option<LinkKey>,
     pub(crate) to: LinkKey,
     /// What `to` takes, and what it sends on.
-    pub(crate) encodings: u8,
+    pub(crate) taken: LayerSet,
 }
 
 /// The way of a track, published on a shard of `node`, to all who take it, in the order in which they came.
@@ -39,21 +38,18 @@ pub(crate) fn plan(node: u64, takers: &[Taker], copies: usize) -> Vec<Branch> {
     }
     // The nodes fill the places of a tree row by row.
     let parent = |place: usize| (copies > 0 && place >= copies).then(|| place / copies - 1);
-    let mut needs: Vec<u8> = nodes
-        .iter()
-        .map(|takers| takers.iter().fold(0, |all, taker| all | taker.encodings))
-        .collect();
+    let mut needs: Vec<LayerSet> = nodes.iter().map(|takers| taken_by(takers)).collect();
     for place in (0..nodes.len()).rev() {
         if let Some(above) = parent(place) {
-            needs[above] |= needs[place];
+            needs[above] = needs[above].union(needs[place]);
         }
     }
     let mut branches: Vec<Branch> = own
         .into_iter()
-        .map(|Taker { link, encodings }| Branch {
+        .map(|Taker { link, taken }| Branch {
             from: None,
             to: link,
-            encodings,
+            taken,
         })
         .collect();
     for (place, takers) in nodes.iter().enumerate() {
@@ -61,15 +57,23 @@ pub(crate) fn plan(node: u64, takers: &[Taker], copies: usize) -> Vec<Branch> {
         branches.push(Branch {
             from: parent(place).map(|above| nodes[above][0].link),
             to: gate,
-            encodings: needs[place],
+            taken: needs[place],
         });
         branches.extend(takers[1..].iter().map(|taker| Branch {
             from: Some(gate),
             to: taker.link,
-            encodings: taker.encodings,
+            taken: taker.taken,
         }));
     }
     branches
+}
+
+/// What any of them takes.
+pub(crate) fn taken_by(takers: &[Taker]) -> LayerSet {
+    let none = LayerSet::NONE;
+    takers
+        .iter()
+        .fold(none, |all, taker| all.union(taker.taken))
 }
 
 #[cfg(test)]
@@ -81,7 +85,8 @@ mod tests {
     /// By node and worker.
     fn taker(node: u64, worker: u8, encodings: u8) -> Taker {
         let link = LinkKey::new(node, worker);
-        Taker { link, encodings }
+        let taken = LayerSet::whole(encodings);
+        Taker { link, taken }
     }
 
     /// Node and worker.
@@ -92,7 +97,10 @@ mod tests {
         let name = |link: LinkKey| (link.node(), link.worker());
         let branches = plan(0, takers, copies).into_iter();
         branches
-            .map(|branch| (branch.from.map(name), name(branch.to), branch.encodings))
+            .map(|branch| {
+                let taken = branch.taken.encodings();
+                (branch.from.map(name), name(branch.to), taken)
+            })
             .collect()
     }
 
@@ -158,8 +166,9 @@ mod tests {
                 prop_assert!(!reached.contains(&Some(branch.to)), "twice");
                 prop_assert!(reached.contains(&branch.from), "in the order of the way");
                 reached.push(Some(branch.to));
-                let taken = takers.iter().find(|t| t.link == branch.to).map(|t| t.encodings);
-                prop_assert_eq!(branch.encodings & taken.unwrap_or(0), taken.unwrap_or(0));
+                let taker = takers.iter().find(|t| t.link == branch.to);
+                let taken = taker.map_or(LayerSet::NONE, |t| t.taken);
+                prop_assert_eq!(branch.taken.union(taken), branch.taken);
                 let node = branch.from.map_or(0, LinkKey::node);
                 let crossing = branches.iter().filter(|other| {
                     other.from == branch.from && other.to.node() != node

@@ -124,15 +124,26 @@ impl Targets {
     /// Targets within a target's layer that are sent, where a structure tells them: what one who is served
     /// this target is to know of.
     pub(crate) fn within(&self, target: u8) -> Option<u32> {
-        let Self::Structure { structure, active } = self else {
+        let Self::Structure { active, .. } = self else {
             return None;
         };
         let (spatial, temporal) = self.layer(target);
-        let within = (0_u8..)
-            .zip(structure.targets())
-            .filter(|(_, (s, t))| *s <= spatial && *t <= temporal)
-            .fold(0, |mask, (target, _)| mask | bit(target));
-        Some(within & active)
+        Some(self.up_to(spatial, temporal) & active)
+    }
+
+    /// Targets within a layer, sent or not, and the one that is chosen for it.
+    pub(crate) fn up_to(&self, spatial: u8, temporal: u8) -> u32 {
+        let is_within = |layer: (u8, u8)| layer.0 <= spatial && layer.1 <= temporal;
+        let count = match self {
+            Self::Structure { structure, .. } => structure.targets().len(),
+            Self::Grid { .. } => usize::from(GRID * GRID),
+        };
+        let within = (0_u8..32)
+            .take(count)
+            .filter(|target| is_within(self.layer(*target)));
+        within.fold(bit(self.choose(spatial, temporal)), |mask, target| {
+            mask | bit(target)
+        })
     }
 
     /// Whether every target that is sent lies in a mask.

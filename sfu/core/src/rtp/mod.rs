@@ -34,7 +34,7 @@ pub(crate) use header::Header;
 pub(crate) use kind::{is_media, is_rtcp};
 pub(crate) use layers::LayerReader;
 pub(crate) use ntp::{NtpTime, duration_to_compact, rtt};
-pub(crate) use packet::Packet;
+pub(crate) use packet::{Packet, Thinned};
 pub(crate) use patch::{Patch, Rewritten};
 pub(crate) use red::{REDUNDANT_MAX, RedBlock, red_primary, write_red};
 pub(crate) use seen::Seen;

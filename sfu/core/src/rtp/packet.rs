@@ -37,9 +37,27 @@ pub(crate) struct Packet {
     pub frame: Option<Frame>,
     /// This packet starts a keyframe, or carries the parameter sets in front of one.
     pub is_keyframe: bool,
+    /// What another shard left out of the stream; absent where all is here.
+    pub thinned: Option<Thinned>,
+}
+
+/// What a link brings of a stream when nobody behind it takes all layers: packets of layers above are cut short, so
+/// that their numbers and frames are known and nobody asks for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Thinned {
+    /// The highest spatial layer that is whole.
+    pub spatial: u8,
+    /// The highest temporal layer that is whole.
+    pub temporal: u8,
+    /// Bytes that are missing at the end of this payload.
+    pub missing: u16,
 }
 
 impl Packet {
+    /// Bytes that stay of a payload that is cut short: payload descriptors are shorter (RFC 7741 section 4.2, RFC
+    /// 9628 section 4.2).
+    const KEPT: usize = 24;
+
     /// Reads the payload; never fails. Ids of the publisher's transport (mid, rid) are to be read
     /// from `extensions` before.
     pub(crate) fn parse(
@@ -100,7 +118,54 @@ impl Packet {
             descriptor,
             frame: None,
             is_keyframe,
+            thinned: None,
         }
+    }
+
+    /// Bytes of the payload as its publisher sent it.
+    pub(crate) fn payload_length(&self) -> usize {
+        let missing = self.thinned.map_or(0, |thinned| thinned.missing);
+        self.payload.len() + usize::from(missing)
+    }
+
+    /// Whether the end of the payload is missing: it can be sent to nobody.
+    #[inline]
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.thinned.is_some_and(|thinned| thinned.missing > 0)
+    }
+
+    /// These spatial and temporal layers, as far as they are here.
+    #[inline]
+    pub(crate) fn bounded(&self, (spatial, temporal): (u8, u8)) -> (u8, u8) {
+        self.thinned.map_or((spatial, temporal), |thinned| {
+            (spatial.min(thinned.spatial), temporal.min(thinned.temporal))
+        })
+    }
+
+    /// The packet for those who take no layers above these; nothing where it is for them as it is.
+    pub(crate) fn thin(&self, limit: (u8, u8)) -> Option<Self> {
+        let (spatial, temporal) = self.bounded(limit);
+        let is_needed = match &self.frame {
+            Some(frame) => {
+                frame.restarts || frame.serves & frame.targets.up_to(spatial, temporal) != 0
+            }
+            None => self.descriptor.temporal() <= temporal,
+        };
+        let payload: Arc<[u8]> = match self.payload.get(..Self::KEPT) {
+            Some(kept) if !is_needed => Arc::from(kept),
+            _ => Arc::clone(&self.payload),
+        };
+        let missing = self.payload_length() - payload.len();
+        let thinned = Some(Thinned {
+            spatial,
+            temporal,
+            missing: u16::try_from(missing).unwrap_or(u16::MAX),
+        });
+        (self.thinned != thinned).then(|| Self {
+            payload,
+            thinned,
+            ..self.clone()
+        })
     }
 
     /// Whether it says anything of layers that takes a [`LayerReader`](super::LayerReader) to read.
@@ -196,6 +261,29 @@ mod tests {
         assert_eq!(packet.audio_level, Some((-30, true)));
         let kept: Vec<_> = packet.elements.iter().collect();
         assert_eq!(kept, [(extension_id::AUDIO_LEVEL, &[0x80 | 30][..])]);
+    }
+
+    #[test]
+    fn what_is_above_a_layer_is_cut_short_and_says_so() {
+        // VP8 of temporal layers 0 and 2 (RFC 7741 section 4.2).
+        let of = |temporal: u8| {
+            let mut payload = vec![0x90, 0x20, temporal << 6, 1];
+            payload.resize(500, 7);
+            packet(Codec::Vp8, &payload, ExtensionValues::default())
+        };
+        let (slow, fast) = (of(0), of(2));
+        let whole = slow.thin((7, 1)).unwrap();
+        assert_eq!((whole.payload.len(), whole.is_cut_short()), (500, false));
+        assert_eq!(whole.bounded((3, 3)), (3, 1));
+        let cut = fast.thin((7, 1)).unwrap();
+        assert!(cut.is_cut_short() && cut.payload.len() < 50);
+        assert_eq!(cut.payload_length(), 500);
+        assert_eq!(cut.temporal(), 2);
+        // Over another link it is the same, or less.
+        assert!(cut.thin((7, 1)).is_none() && cut.thin((7, 7)).is_none());
+        let less = cut.thin((7, 0)).unwrap();
+        assert_eq!((less.payload_length(), less.bounded((7, 7))), (500, (7, 0)));
+        assert!(!fast.thin((7, 2)).unwrap().is_cut_short());
     }
 
     proptest! {

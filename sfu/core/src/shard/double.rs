@@ -25,6 +25,7 @@ use crate::{
     key::{SessionKey, TrackKey},
     room::SubscriptionRule,
     session::Stream,
+    track::LayerSet,
 };
 
 impl Shard {
@@ -250,13 +251,13 @@ impl Shard {
         }
     }
 
-    /// Which encodings of a track are asked for in other rooms, as bits.
-    pub(super) fn requested_of_copies(&self, key: TrackKey) -> u8 {
+    /// What of a track is asked for in other rooms.
+    pub(super) fn requested_of_copies(&self, key: TrackKey) -> LayerSet {
         let copies = self.tracks.get(key).into_iter().flat_map(|t| &t.copies);
-        copies.fold(0, |all, copy| {
+        copies.fold(LayerSet::NONE, |all, copy| {
             let (_, requested, _) = self.want_of(*copy);
-            let exported = self.tracks.get(*copy).map_or(0, Track::exports_requested);
-            all | requested | exported
+            let exported = self.tracks.get(*copy).map(Track::exports_requested);
+            all.union(requested).union(exported.unwrap_or_default())
         })
     }
 

@@ -18,8 +18,8 @@ use crate::{
     session::{Session, SlotIndex},
     subscription::{Choices, Forwarder, KeyframeThrottle, LayerView, Limit, Wish, views},
     track::{
-        DemandTracker, Encoding, EncodingInfo, Layer, PacketCache, PublisherClock, Reported,
-        SoundCache,
+        DemandTracker, Encoding, EncodingInfo, Layer, LayerSet, PacketCache, PublisherClock,
+        Reported, SoundCache,
     },
 };
 
@@ -120,7 +120,7 @@ pub(super) struct Track {
     /// To whom this shard sends it, be it published here or not.
     pub(super) outlets: Outlets,
     /// To whom others are to send it on, as they were told.
-    pub(super) feeders: BTreeMap<LinkKey, Vec<(LinkKey, u8)>>,
+    pub(super) feeders: BTreeMap<LinkKey, Vec<(LinkKey, LayerSet)>>,
     /// Where it comes from, when it is published on another shard.
     pub(super) origin: Option<Origin>,
     /// The track of another room that this one is, under another id.
@@ -265,9 +265,10 @@ impl Track {
         views(encodings.map(|published| &published.encoding), now)
     }
 
-    /// Which encodings are asked for on other shards, as bits.
-    pub(super) fn exports_requested(&self) -> u8 {
-        self.exports.iter().fold(0, |all, e| all | e.requested)
+    /// What is asked for on other shards.
+    pub(super) fn exports_requested(&self) -> LayerSet {
+        let exports = self.exports.iter();
+        exports.fold(LayerSet::NONE, |all, export| all.union(export.requested))
     }
 
     /// Which encodings do not come although the publisher was asked for them, as bits.

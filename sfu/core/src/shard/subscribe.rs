@@ -478,10 +478,11 @@ impl Shard {
             .iter()
             .filter_map(|key| self.subscriptions.get(*key))
             .map(|subscription| subscription.requested.map(|l| (l.encoding, step(l))));
-        let elsewhere = in_other_rooms | track.exports_requested();
+        let elsewhere = in_other_rooms.union(track.exports_requested());
+        let elsewhere = elsewhere.iter().map(|l| Some((l.encoding, step(l))));
         let whole = |n| (n, VideoQuality::High);
         let of_bits = |bits: u8| (0..8).map(move |n| (bits & (1 << n) != 0).then_some(whole(n)));
-        let requested: Vec<_> = requested.chain(of_bits(elsewhere)).flatten().collect();
+        let requested: Vec<_> = requested.chain(elsewhere).flatten().collect();
         let asked = requested.iter().fold(0, |bits, (n, _)| {
             bits | 1_u8.checked_shl((*n).into()).unwrap_or(0)
         });

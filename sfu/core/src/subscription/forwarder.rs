@@ -137,7 +137,8 @@ impl Forwarder {
         }
         // A packet behind others that were not taken, or that were taken before a pause, is no
         // place to start.
-        match (self.is_video, is_newest && packet.is_keyframe) {
+        let begins = is_newest && packet.is_keyframe && !packet.is_cut_short();
+        match (self.is_video, begins) {
             (true, false) => Decision::Drop(DropReason::AwaitingKeyframe),
             (false, _) if !is_newest => Decision::Drop(DropReason::Stale),
             _ => Decision::Forward(self.begin(encoding, packet, target, clocks)),
@@ -275,13 +276,17 @@ impl Filter {
 
     /// How a packet passes, or why it does not.
     fn admits(&mut self, packet: &Packet, limit: Layer) -> Result<Passage, DropReason> {
+        let (spatial, temporal) = match packet.thinned {
+            None => (limit.spatial, limit.temporal),
+            Some(_) => packet.bounded((limit.spatial, limit.temporal)),
+        };
         match (self, &packet.frame) {
             (Self::Temporal(filter), None) => filter
-                .admits(packet, limit.temporal)
+                .admits(packet, temporal)
                 .then(|| Passage::of(packet))
                 .ok_or(DropReason::TemporalLayer),
             (Self::Targets(filter), Some(frame)) => {
-                let passage = filter.admits(packet, frame, (limit.spatial, limit.temporal));
+                let passage = filter.admits(packet, frame, (spatial, temporal));
                 passage.ok_or_else(|| {
                     let (_, temporal) = filter.current();
                     if frame.temporal > temporal {
@@ -291,7 +296,8 @@ impl Filter {
                     }
                 })
             }
-            // What can't be told passes.
+            // What can't be told passes, if it can.
+            _ if packet.is_cut_short() => Err(DropReason::SpatialLayer),
             _ => Ok(Passage::of(packet)),
         }
     }

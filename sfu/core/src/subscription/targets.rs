@@ -183,7 +183,7 @@ impl TargetFilter {
         };
         // What restarts the stream also tells how to read the rest of it.
         let fate = Fate {
-            is_forwarded: frame.restarts || frame.serves & serving != 0,
+            is_forwarded: !packet.is_cut_short() && (frame.restarts || frame.serves & serving != 0),
             ends_picture: frame.spatial == spatial,
         };
         self.learn(frame, fate.is_forwarded, late);

@@ -58,6 +58,7 @@ impl TemporalFilter {
             self.open = u8::MAX;
         }
         let fate = packet.descriptor.temporal() <= self.limit
+            && !packet.is_cut_short()
             && is_decodable(self.open, &packet.descriptor);
         self.learn(&packet.descriptor, fate);
         self.newest = Some((timestamp, fate));
@@ -82,7 +83,8 @@ impl TemporalFilter {
             Some(past) if past.timestamp == packet.timestamp => past.is_forwarded,
             Some(past) => {
                 let temporal = packet.descriptor.temporal();
-                let is_wanted = temporal == 0 || past.limit.max(self.limit) > 0;
+                let is_wanted =
+                    (temporal == 0 || past.limit.max(self.limit) > 0) && !packet.is_cut_short();
                 let is_decodable = is_decodable(past.open, &packet.descriptor);
                 let is_forwarded = is_wanted && is_decodable;
                 if is_decodable && !is_wanted {
@@ -98,6 +100,7 @@ impl TemporalFilter {
             // So late that what held then is not known.
             None => {
                 packet.descriptor.temporal() <= self.limit
+                    && !packet.is_cut_short()
                     && is_decodable(self.open, &packet.descriptor)
             }
         }

@@ -204,7 +204,7 @@ impl Encoding {
             self.newest_timestamp = Some(packet.timestamp);
         }
         self.note_layers(packet);
-        let bytes = Self::HEADER_BYTES + packet.payload.len() as u64;
+        let bytes = Self::HEADER_BYTES + packet.payload_length() as u64;
         let window = self.roll(now);
         window.bytes += bytes;
         window.frames += u32::from(is_new_frame);

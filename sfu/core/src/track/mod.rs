@@ -8,6 +8,7 @@ mod clock;
 mod demand;
 mod encoding;
 mod layer;
+mod layer_set;
 mod sound;
 
 pub(crate) use cache::PacketCache;
@@ -15,4 +16,5 @@ pub(crate) use clock::{PublisherClock, SenderClock};
 pub(crate) use demand::{DemandTracker, wanted_qualities, with_stand_ins};
 pub(crate) use encoding::{Encoding, EncodingInfo, LAYERS, Reported, plausible_size};
 pub(crate) use layer::Layer;
+pub(crate) use layer_set::LayerSet;
 pub(crate) use sound::SoundCache;

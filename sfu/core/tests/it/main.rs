@@ -29,3 +29,4 @@ mod spread;
 mod stay;
 mod storm;
 mod svc;
+mod thin;

@@ -16,6 +16,8 @@ const ROOM: usize = 1_160;
 pub(super) struct Hop {
     sender: HopSender,
     receiver: HopReceiver,
+    /// Of packets, once each.
+    bytes: u64,
 }
 
 impl World {
@@ -53,10 +55,16 @@ impl World {
         stats
     }
 
+    /// Bytes of the media packets that went from one node to another so far.
+    pub fn relayed_bytes(&self, from: usize, to: usize) -> u64 {
+        self.hops.get(&(from, to)).map_or(0, |hop| hop.bytes)
+    }
+
     pub(super) fn send_packet(&mut self, from: usize, to: usize, packet: &RelayPacket) {
         let (now, mut out, mut bytes) = (self.clock.instant(), Vec::new(), Vec::new());
         packet.encode(&mut bytes);
         let hop = self.hops.entry((from, to)).or_default();
+        hop.bytes += bytes.len() as u64;
         let is_sent = hop
             .sender
             .send(now, &bytes, ROOM, |datagram| out.push(datagram));

@@ -23,7 +23,7 @@ use crate::{
     relay::Export,
     rtp::Seen,
     session::Stream,
-    track::Reported,
+    track::{Layer, LayerSet, Reported},
 };
 
 /// How often what is measured of encodings is told again.
@@ -53,7 +53,7 @@ impl Shard {
                 (origin.number, start)
             }
         };
-        let relayed = Arc::new(RelayPacket {
+        let whole = Arc::new(RelayPacket {
             track: number,
             origin: track.origin.as_ref().map(|origin| origin.link),
             encoding: stream.encoding,
@@ -63,9 +63,26 @@ impl Shard {
             clock: published.encoding.clock(),
             packet: Arc::clone(&pending.packet),
         });
-        for link in takers {
+        let is_video = pending.packet.codec.is_video();
+        let mut thin: Option<((u8, u8), Arc<RelayPacket>)> = None;
+        for (link, limit) in takers {
+            // Workers of one node share the payload; to leave something out would save nothing.
+            let is_far = link.node() != self.config.node;
+            let relayed = match &thin {
+                _ if !is_far || !is_video || limit == LayerSet::ALL => &whole,
+                Some((known, relayed)) if *known == limit => relayed,
+                _ => {
+                    let packet = pending.packet.thin(limit);
+                    let relayed = packet.map(|packet| RelayPacket {
+                        packet: Arc::new(packet),
+                        ..RelayPacket::clone(&whole)
+                    });
+                    let relayed = relayed.map_or_else(|| Arc::clone(&whole), Arc::new);
+                    &thin.insert((limit, relayed)).1
+                }
+            };
             self.stats.packets_relayed += 1;
-            self.relay.send_media(link, Arc::clone(&relayed));
+            self.relay.send_media(link, Arc::clone(relayed));
         }
     }
 
@@ -142,7 +159,7 @@ impl Shard {
     /// Tells other shards what is taken here of their tracks, where that changed.
     pub(super) fn flush_wants(&mut self) {
         while let Some(key) = self.relay.stale.pop() {
-            let (encodings, requested, is_switching) = self.want_of(key);
+            let (taken, requested, is_switching) = self.want_of(key);
             if is_switching {
                 self.relay.switching.push(key);
             }
@@ -154,29 +171,32 @@ impl Shard {
                 continue;
             };
             origin.is_stale = false;
-            if origin.told == (encodings, requested) {
+            if origin.told == (taken, requested) {
                 continue;
             }
-            origin.told = (encodings, requested);
+            origin.told = (taken, requested);
             let (link, number) = (origin.link, origin.number);
             let room = self.participants.get(owner).map(|owner| owner.room);
             if let Some(room) = room.and_then(|room| self.rooms.get(room)) {
                 let want = Want {
                     track: number,
-                    encodings: encodings.into(),
-                    requested: requested.into(),
+                    encodings: taken.encodings().into(),
+                    requested: requested.encodings().into(),
+                    layers: taken.wire_layers(),
+                    requested_layers: requested.wire_layers(),
                 };
                 self.relay.send_want(link, room.id.as_str(), want);
             }
         }
     }
 
-    /// What is taken here of a track: the encodings that are to come, those the publisher is to be asked
-    /// for, and whether one of them is only taken until a switch is done.
-    pub(in super::super) fn want_of(&self, key: TrackKey) -> (u8, u8, bool) {
-        let (mut encodings, mut requested, mut is_switching) = (0, 0, false);
+    /// What is taken here of a track: what is to come, what the publisher is to be asked for, and whether
+    /// something of the former is only taken until a switch is done.
+    pub(in super::super) fn want_of(&self, key: TrackKey) -> (LayerSet, LayerSet, bool) {
+        let (mut taken, mut requested) = (LayerSet::NONE, LayerSet::NONE);
+        let mut is_switching = false;
         let Some(track) = self.tracks.get(key) else {
-            return (0, 0, false);
+            return (taken, requested, false);
         };
         let is_video = track.is_video();
         let subscriptions = track.subscriptions.iter();
@@ -185,20 +205,23 @@ impl Shard {
                 continue;
             }
             if let Some(layer) = subscription.requested {
-                requested |= bit(layer.encoding);
+                requested.add(layer);
             }
             if is_video {
                 let target = subscription.forwarder.target();
                 let current = subscription.forwarder.current();
                 for layer in target.into_iter().chain(current) {
-                    encodings |= bit(layer.encoding);
+                    taken.add(layer);
                 }
-                let is_on_its_way = |(current, target): (_, _)| current != target;
-                let both = current.map(|l| l.encoding).zip(target.map(|l| l.encoding));
-                is_switching |= both.is_some_and(is_on_its_way);
+                let is_on_its_way = |(current, target): (Layer, Layer)| {
+                    current.encoding != target.encoding
+                        || current.spatial > target.spatial
+                        || current.temporal > target.temporal
+                };
+                is_switching |= current.zip(target).is_some_and(is_on_its_way);
             }
         }
-        (encodings | requested, requested, is_switching)
+        (taken.union(requested), requested, is_switching)
     }
 
     /// Another shard says what is taken there of a track of this one.
@@ -209,8 +232,8 @@ impl Shard {
         };
         let export = Export {
             link,
-            encodings: (want.encodings & 0xff) as u8,
-            requested: (want.requested & 0xff) as u8,
+            taken: LayerSet::of_wire(want.encodings, &want.layers),
+            requested: LayerSet::of_wire(want.requested, &want.requested_layers),
         };
         let known = track.exports.iter_mut().find(|known| known.link == link);
         match known {
@@ -218,8 +241,8 @@ impl Shard {
             Some(known) => *known = export,
             None => track.exports.push(export),
         }
-        track.exports.retain(|known| known.encodings != 0);
-        if export.requested != 0 {
+        track.exports.retain(|known| !known.taken.is_empty());
+        if !export.requested.is_empty() {
             self.tell_first_subscriber(key);
         }
         self.plan_ways(now, key);
@@ -357,9 +380,4 @@ impl Shard {
                     || differs(is.fps.into(), told.fps.into())
             })
     }
-}
-
-/// The bit of an encoding.
-fn bit(encoding: u8) -> u8 {
-    1_u8.checked_shl(encoding.into()).unwrap_or(0)
 }

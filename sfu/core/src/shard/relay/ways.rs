@@ -10,7 +10,8 @@ use super::super::Shard;
 use crate::{
     LinkKey,
     key::TrackKey,
-    relay::{Taker, plan},
+    relay::{Taker, plan, taken_by},
+    track::LayerSet,
 };
 
 impl Shard {
@@ -23,34 +24,38 @@ impl Shard {
         let takers: Vec<Taker> = exports
             .map(|export| Taker {
                 link: export.link,
-                encodings: export.encodings,
+                taken: export.taken,
             })
             .collect();
         let mut own = Vec::new();
-        let mut feeders: BTreeMap<LinkKey, Vec<(LinkKey, u8)>> = BTreeMap::new();
+        let mut feeders: BTreeMap<LinkKey, Vec<(LinkKey, LayerSet)>> = BTreeMap::new();
         for branch in plan(self.config.node, &takers, self.config.relay_copies) {
             let outlets = match branch.from {
                 None => &mut own,
                 Some(feeder) => feeders.entry(feeder).or_default(),
             };
-            outlets.push((branch.to, branch.encodings));
+            outlets.push((branch.to, branch.taken));
         }
         // Whoever still takes something gets it by another way in a moment; so do those behind it.
-        let all = takers.iter().fold(0, |all, taker| all | taker.encodings);
+        let all = taken_by(&takers);
         let before = std::mem::replace(&mut track.feeders, feeders);
         track.outlets.set(now, &own, |link| {
             if before.contains_key(&link) {
                 return all;
             }
             let taker = takers.iter().find(|taker| taker.link == link);
-            taker.map_or(0, |taker| taker.encodings)
+            taker.map_or(LayerSet::NONE, |taker| taker.taken)
         });
         self.relay.fading.push(key);
         self.tell_feeders(key, &before);
     }
 
     /// Tells those whose part has changed.
-    fn tell_feeders(&mut self, key: TrackKey, before: &BTreeMap<LinkKey, Vec<(LinkKey, u8)>>) {
+    fn tell_feeders(
+        &mut self,
+        key: TrackKey,
+        before: &BTreeMap<LinkKey, Vec<(LinkKey, LayerSet)>>,
+    ) {
         let Some(track) = self.tracks.get(key) else {
             return;
         };
@@ -67,9 +72,10 @@ impl Shard {
             if before.get(feeder) == Some(outlets) || !room.span.links.contains(feeder) {
                 continue;
             }
-            let outlets = outlets.iter().map(|(link, encodings)| Outlet {
+            let outlets = outlets.iter().map(|(link, taken)| Outlet {
                 link: link.0,
-                encodings: (*encodings).into(),
+                encodings: taken.encodings().into(),
+                layers: taken.wire_layers(),
             });
             let feed = Feed {
                 track: key.number(),
@@ -88,12 +94,17 @@ impl Shard {
             return;
         };
         let outlets = feed.outlets.iter();
-        let wanted: Vec<(LinkKey, u8)> = outlets
-            .map(|outlet| (LinkKey(outlet.link), (outlet.encodings & 0xff) as u8))
+        let wanted: Vec<(LinkKey, LayerSet)> = outlets
+            .map(|outlet| {
+                let taken = LayerSet::of_wire(outlet.encodings, &outlet.layers);
+                (LinkKey(outlet.link), taken)
+            })
             .filter(|(to, _)| *to != link)
             .collect();
         // Another shard takes over what ends here.
-        track.outlets.set(now, &wanted, |_| u8::MAX);
+        track
+            .outlets
+            .set(now, &wanted, |_| LayerSet::whole(u8::MAX));
         self.relay.fading.push(key);
     }
 
