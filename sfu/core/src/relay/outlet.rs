@@ -56,9 +56,11 @@ impl Outlets {
         self.0.retain(|outlet| !outlet.sent().is_empty());
     }
 
-    /// A link is gone.
-    pub(crate) fn remove(&mut self, link: LinkKey) {
+    /// A link is gone; whether anything went over it.
+    pub(crate) fn remove(&mut self, link: LinkKey) -> bool {
+        let before = self.0.len();
         self.0.retain(|outlet| outlet.link != link);
+        self.0.len() < before
     }
 
     /// Ends what has faded; whether something still fades.
@@ -109,7 +111,7 @@ mod tests {
         // A link that is gone gets nothing, whatever fades.
         outlets.set(now, &[], |_| whole(0xff));
         assert_eq!(takers(&outlets, 0), [a]);
-        outlets.remove(a);
+        assert!(outlets.remove(a) && !outlets.remove(b));
         assert_eq!(outlets, Outlets::default());
     }
 

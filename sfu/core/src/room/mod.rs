@@ -17,7 +17,7 @@ pub(crate) use loudest::{Chosen, choose_loudest};
 pub(crate) use member::{Member, MemberText, TextProblem, is_person};
 pub(crate) use permission::{SubscriptionRule, may_publish_source};
 pub(crate) use roster::Roster;
-pub(crate) use span::{Span, Voice};
+pub(crate) use span::{Lost, Span, Voice};
 
 use crate::key::{SessionKey, TrackKey};
 

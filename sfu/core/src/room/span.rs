@@ -17,6 +17,18 @@ pub(crate) struct Span {
     pub(crate) ends_at: Option<Instant>,
     /// Set while the room ends.
     pub(crate) ending: Option<Voice>,
+    /// Edges that are out of sight of this one.
+    pub(crate) lost: Vec<Lost>,
+}
+
+/// An edge that another edge has lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) link: LinkKey,
+    /// How often it was looked for in vain.
+    pub(crate) tries: u32,
+    /// The home is asked for it then.
+    pub(crate) ask_at: Option<Instant>,
 }
 
 /// Who tells the API of what ends with a room.

@@ -132,6 +132,7 @@ impl Shard {
         });
         room.ends_at().is_some()
             || room.span.ends_at.is_some()
+            || room.span.lost.iter().any(|lost| lost.ask_at.is_some())
             || room.roster.is_waiting()
             || !room.speaking.is_empty()
             || !room.loudest.is_empty()

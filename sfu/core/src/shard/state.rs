@@ -121,6 +121,8 @@ pub(super) struct Track {
     pub(super) outlets: Outlets,
     /// To whom others are to send it on, as they were told.
     pub(super) feeders: BTreeMap<LinkKey, Vec<(LinkKey, LayerSet)>>,
+    /// Who can not send it on to whom, while both take it.
+    pub(super) apart: Vec<(LinkKey, LinkKey)>,
     /// Where it comes from, when it is published on another shard.
     pub(super) origin: Option<Origin>,
     /// The track of another room that this one is, under another id.
@@ -210,6 +212,7 @@ impl Track {
             exports: Vec::new(),
             outlets: Outlets::default(),
             feeders: BTreeMap::new(),
+            apart: Vec::new(),
             origin: None,
             copy_of: None,
             copies: Vec::new(),
@@ -263,6 +266,12 @@ impl Track {
     pub(super) fn each_view(&self, now: Instant) -> impl Iterator<Item = LayerView> {
         let encodings = self.encodings.iter();
         views(encodings.map(|published| &published.encoding), now)
+    }
+
+    /// Whether one shard is to send it on to another.
+    pub(super) fn feeds(&self, from: LinkKey, to: LinkKey) -> bool {
+        let outlets = self.feeders.get(&from);
+        outlets.is_some_and(|outlets| outlets.iter().any(|(link, _)| *link == to))
     }
 
     /// What is asked for on other shards.

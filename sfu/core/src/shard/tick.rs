@@ -115,6 +115,7 @@ impl Shard {
         self.expire_direct(now, &due.sessions);
         self.expire_waiting(now);
         self.expire_homeless(now, &due.rooms);
+        self.ask_for_lost(now, &due.rooms);
         for room in due.rooms.iter().copied() {
             let ends_at = self.rooms.get(room).and_then(|room| room.ends_at());
             if ends_at.is_none_or(|at| at > now) {

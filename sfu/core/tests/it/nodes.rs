@@ -170,3 +170,83 @@ fn the_home_makes_the_room_when_somebody_joins_elsewhere_first() {
     let at_home = world.shard_at(0).stats().rooms;
     assert_eq!(at_home, 1, "the home has it, and counts it");
 }
+
+/// Ann on the home, Bob and Cat on two edges, each with a camera.
+fn three(seed: u64) -> (World, [ClientKey; 3], [SourceId; 3]) {
+    let mut world = World::of_nodes(seed, 3, far(), |_| {});
+    let keys =
+        [("ann", 0), ("bob", 1), ("cat", 2)].map(|(name, node)| enter(&mut world, name, node));
+    let cameras = keys.map(|key| world.publish_video(key));
+    world.run_for(seconds(5));
+    (world, keys, cameras)
+}
+
+#[test]
+fn edges_that_lose_each_other_for_a_moment_see_each_other_again() {
+    let (mut world, [ann, bob, cat], cameras) = three(206);
+    world.part(1, 2);
+    world.join_again(1, 2);
+    world.run_for(millis(300));
+    let sees = |world: &World, who, whom| world.client(who).participant(whom).is_some();
+    assert!(!sees(&world, bob, "cat") && !sees(&world, cat, "bob"));
+    assert!(sees(&world, ann, "bob") && sees(&world, ann, "cat"));
+    world.run_for(seconds(2));
+    assert!(sees(&world, bob, "cat") && sees(&world, cat, "bob"));
+    world.run_for(seconds(5));
+    for (n, who) in [ann, bob, cat].into_iter().enumerate() {
+        assert_eq!(world.closed(who), None, "{n}");
+        for (m, camera) in cameras.into_iter().enumerate().filter(|(m, _)| n != *m) {
+            let frames = world.frames_per_second(who, camera);
+            assert!(frames >= 29, "{n} of {m}: {frames}");
+            let gap = world.client(who).report(camera).longest_gap;
+            let is_between_edges = n > 0 && m > 0;
+            assert!(
+                gap < millis(if is_between_edges { 2_500 } else { 150 }),
+                "{n} of {m}: {gap:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn edges_that_do_not_reach_each_other_for_long_are_looked_for_less_and_less() {
+    let (mut world, [_, bob, cat], cameras) = three(207);
+    // Of each other they see nothing for longer than anybody should.
+    for (who, camera) in [(bob, cameras[1]), (cat, cameras[2])] {
+        let track = world.track_of(who, camera);
+        world.waive(&track);
+    }
+    world.part(1, 2);
+    world.run_for(seconds(40));
+    assert!(world.client(bob).participant("cat").is_none());
+    assert!(world.frames_per_second(bob, cameras[0]) >= 29);
+    world.join_again(1, 2);
+    world.run_for(seconds(19));
+    assert!(world.client(bob).participant("cat").is_some());
+    assert!(world.frames_per_second(bob, cameras[2]) >= 29);
+    assert!(world.frames_per_second(cat, cameras[1]) >= 29);
+}
+
+#[test]
+fn a_track_goes_another_way_where_who_sends_it_on_does_not_reach_all() {
+    let one = |config: &mut CoreConfig| config.relay_copies = 1;
+    // Packets that are under way are lost with the link.
+    let link = LinkSettings {
+        reordering: 0.01,
+        ..far()
+    };
+    let mut world = World::of_nodes(208, 4, link, one);
+    let (_, camera, guests) = audience(&mut world, 4, 1);
+    world.run_for(seconds(10));
+    let before = copies(&mut world, 4);
+    assert!(before[1][2] > 80 && before[0][2] == 0, "{before:?}");
+    world.part(1, 2);
+    world.run_for(seconds(3));
+    let after = copies(&mut world, 4);
+    assert!(after[0][2] > 80 && after[1][2] == 0, "{after:?}");
+    for guest in guests {
+        let picture = world.client(guest).report(camera);
+        assert!(picture.longest_gap < millis(1_500), "{picture:?}");
+        assert!(world.frames_per_second(guest, camera) >= 29);
+    }
+}

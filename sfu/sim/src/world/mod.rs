@@ -9,7 +9,7 @@ mod play;
 mod shards;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -89,6 +89,8 @@ pub struct World {
     /// The shards are on nodes of their own.
     has_nodes: bool,
     hops: BTreeMap<(usize, usize), Hop>,
+    /// Shards between which no frame goes, the smaller first.
+    apart: BTreeSet<(usize, usize)>,
     /// Relayed media packets, by the shards they went from and to.
     relayed: BTreeMap<(usize, usize), u64>,
     seed: u64,
@@ -180,6 +182,7 @@ impl World {
             relay_link: LinkSettings::delayed(Duration::from_micros(200)),
             has_nodes: false,
             hops: BTreeMap::new(),
+            apart: BTreeSet::new(),
             relayed: BTreeMap::new(),
             seed,
             clock: Clock {

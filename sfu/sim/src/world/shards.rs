@@ -128,6 +128,29 @@ impl World {
         self.settle();
     }
 
+    /// No frame goes between two shards from now on, and they learn that they have lost each other.
+    pub fn part(&mut self, one: usize, two: usize) {
+        self.apart.insert((one.min(two), one.max(two)));
+        let concerns =
+            |from: usize, to: usize| from.min(to) == one.min(two) && from.max(to) == one.max(two);
+        self.network.retain(|cargo| match cargo {
+            Cargo::Relay { from, to, .. } | Cargo::Hop { from, to, .. } => !concerns(*from, *to),
+            _ => true,
+        });
+        self.hops.retain(|(from, to), _| !concerns(*from, *to));
+        let now = self.clock.instant();
+        for (here, there) in [(one, two), (two, one)] {
+            let link = self.link_to(there);
+            self.shard_mut(here).handle_link_lost(now, link);
+        }
+        self.settle();
+    }
+
+    /// Frames go between them again.
+    pub fn join_again(&mut self, one: usize, two: usize) {
+        self.apart.remove(&(one.min(two), one.max(two)));
+    }
+
     /// What is under way between shards never comes.
     pub fn lose_frames(&mut self) {
         self.network
@@ -139,6 +162,11 @@ impl World {
         while let Some(transmit) = self.shard_mut(from).poll_relay() {
             let to = self.shard_behind(transmit.link);
             assert!(to != from && to < self.shard_count(), "a frame to nowhere");
+            if self.apart.contains(&(from.min(to), from.max(to))) {
+                let now = self.clock.instant();
+                self.shard_mut(from).handle_link_lost(now, transmit.link);
+                continue;
+            }
             if let RelayFrame::Media(packet) = &transmit.frame {
                 *self.relayed.entry((from, to)).or_default() += 1;
                 self.check_bytes(packet);

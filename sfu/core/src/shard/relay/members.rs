@@ -101,6 +101,7 @@ impl Shard {
         link: LinkKey,
         members: Vec<relay::Member>,
     ) {
+        self.on_found(room, link);
         let known = self.members_behind(room, link);
         for key in known {
             let Some(participant) = self.participants.get(key) else {

@@ -8,6 +8,7 @@
 mod home;
 mod media;
 mod members;
+mod parted;
 mod span;
 mod ways;
 
@@ -90,6 +91,7 @@ impl Shard {
         }
         match kind {
             Kind::Home(home) => self.on_home(now, room, link, &home),
+            Kind::Parted(parted) => self.on_parted(now, room, link, &parted),
             Kind::Introduce(other) => self.meet(now, room, LinkKey(other.link)),
             Kind::Members(members) => self.on_members(now, room, link, members.members),
             Kind::Member(member) => self.apply_member(now, room, link, member),

@@ -247,9 +247,7 @@ impl Shard {
             span: Span {
                 home: Some(home),
                 links: vec![home],
-                heir: None,
-                ends_at: None,
-                ending: None,
+                ..Span::default()
             },
             loudest: Vec::new(),
             told_levels: Vec::new(),
@@ -385,8 +383,12 @@ impl Shard {
                 }
             } else {
                 for track in participant.tracks.clone() {
-                    if let Some(track) = self.tracks.get_mut(track) {
-                        track.outlets.remove(link);
+                    let Some(track) = self.tracks.get_mut(track) else {
+                        continue;
+                    };
+                    let origin = track.origin.as_ref().map(|origin| origin.link);
+                    if let (true, Some(origin)) = (track.outlets.remove(link), origin) {
+                        self.refuse_to_feed(key, origin, link);
                     }
                 }
             }
@@ -407,6 +409,7 @@ impl Shard {
             if let Some(room) = self.rooms.get_mut(key) {
                 room.span.ending = None;
             }
+            self.on_parted_from(now, key, link);
         }
     }
 }

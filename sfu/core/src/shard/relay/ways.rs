@@ -27,10 +27,13 @@ impl Shard {
                 taken: export.taken,
             })
             .collect();
+        let takes = |link: LinkKey| takers.iter().any(|taker| taker.link == link);
+        track.apart.retain(|(from, to)| takes(*from) && takes(*to));
         let mut own = Vec::new();
         let mut feeders: BTreeMap<LinkKey, Vec<(LinkKey, LayerSet)>> = BTreeMap::new();
         for branch in plan(self.config.node, &takers, self.config.relay_copies) {
-            let outlets = match branch.from {
+            let is_apart = |from: &LinkKey| track.apart.contains(&(*from, branch.to));
+            let outlets = match branch.from.filter(|from| !is_apart(from)) {
                 None => &mut own,
                 Some(feeder) => feeders.entry(feeder).or_default(),
             };
@@ -93,19 +96,28 @@ impl Shard {
         let Some(track) = self.tracks.get_mut(key) else {
             return;
         };
+        let owner = self.participants.get(track.owner);
+        let Some((room, span)) = owner.and_then(|o| Some((o.room, &self.rooms.get(o.room)?.span)))
+        else {
+            return;
+        };
+        let is_lost = |to: LinkKey| span.lost.iter().any(|lost| lost.link == to);
         let outlets = feed.outlets.iter();
-        let wanted: Vec<(LinkKey, LayerSet)> = outlets
+        let (lost, wanted): (Vec<_>, Vec<(LinkKey, LayerSet)>) = outlets
             .map(|outlet| {
                 let taken = LayerSet::of_wire(outlet.encodings, &outlet.layers);
                 (LinkKey(outlet.link), taken)
             })
             .filter(|(to, _)| *to != link)
-            .collect();
+            .partition(|(to, _)| is_lost(*to));
         // Another shard takes over what ends here.
         track
             .outlets
             .set(now, &wanted, |_| LayerSet::whole(u8::MAX));
         self.relay.fading.push(key);
+        for (to, _) in lost {
+            self.refuse_to_feed(room, link, to);
+        }
     }
 
     /// Ends what has faded.
