@@ -43,7 +43,7 @@ pub(super) struct Offer {
 
 impl Offer {
     pub(super) fn parse(text: &str, id: u32) -> Result<Self, EngineError> {
-        let description = SdpOffer::from_sdp_string(text)
+        let description = SdpOffer::from_sdp_string(&sdp::without_repetition(text))
             .map_err(|error| EngineError::Description(error.to_string()))?;
         let sections = sdp::sections(text)
             .into_iter()
