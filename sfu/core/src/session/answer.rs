@@ -7,7 +7,7 @@ use str0m::change::SdpAnswer;
 
 use super::{
     negotiate::NegotiateError,
-    sdp::{check, without_candidates},
+    sdp::{answer_for_engine, check},
 };
 use crate::Limits;
 
@@ -36,6 +36,6 @@ impl Answer {
 
 fn read(sdp: &str, limits: &Limits) -> Result<SdpAnswer, NegotiateError> {
     check(sdp, limits)?;
-    SdpAnswer::from_sdp_string(&without_candidates(sdp))
+    SdpAnswer::from_sdp_string(&answer_for_engine(sdp))
         .map_err(|error| NegotiateError::Malformed(error.to_string()))
 }

@@ -138,6 +138,46 @@ pub(crate) fn without_candidates(text: &str) -> String {
     })
 }
 
+/// A client's answer with what the engine makes use of, and nothing else: reading a line costs it microseconds, and
+/// the answer of somebody who sees thirty others has thousands. All sections share one transport (RFC 9143), so
+/// its credentials count once; we decide how to repair and when to ask for keyframes, whatever the client says of that;
+/// and a client sends nothing on sections that answer ours.
+pub(crate) fn answer_for_engine(text: &str) -> String {
+    const OF_TRANSPORT: [&str; 5] = [
+        "a=ice-ufrag:",
+        "a=ice-pwd:",
+        "a=ice-options:",
+        "a=fingerprint:",
+        "a=setup:",
+    ];
+    const UNUSED: [&str; 5] = [
+        "a=candidate:",
+        "a=msid:",
+        "a=rtcp:",
+        "a=ssrc:",
+        "a=ssrc-group:",
+    ];
+    // The section that has the credentials, once one has: it may have several fingerprints.
+    let mut credentials_in = None;
+    let mut section = 0;
+    map_lines(text, |line, out| {
+        if line.starts_with("m=") {
+            section += 1;
+        }
+        let is_of_transport = OF_TRANSPORT.iter().any(|name| line.starts_with(name));
+        let is_needed = if is_of_transport {
+            *credentials_in.get_or_insert(section) == section
+        } else if line.starts_with("a=rtcp-fb:") {
+            line.ends_with(" transport-cc")
+        } else {
+            !UNUSED.iter().any(|name| line.starts_with(name))
+        };
+        if is_needed {
+            push(out, line);
+        }
+    })
+}
+
 /// An offer that says of its formats what GStreamer's `whepclientsrc` leaves out and means: Opus has two
 /// channels, as every description of it has (RFC 7587 section 7), and H.264 may come in fragments (RFC 6184
 /// section 8.1: mode 0, which does not, is what is left out; but who means that in WebRTC, says so).
@@ -387,6 +427,29 @@ mod tests {
         m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:2\r\na=sendrecv\r\na=msid:- cam\r\n\
         a=rid:q send\r\na=rid:h send\r\na=simulcast:send q;h\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:3\r\na=recvonly\r\n";
+
+    #[test]
+    fn an_answer_for_the_engine_has_the_credentials_once_and_nothing_we_decide() {
+        let section = |mid: &str, more: &str| {
+            format!("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:{mid}\r\n{more}a=recvonly\r\n")
+        };
+        let transport = "a=ice-ufrag:u\r\na=ice-pwd:p\r\na=ice-options:trickle\r\n\
+                         a=fingerprint:sha-256 00\r\na=fingerprint:sha-512 11\r\na=setup:active\r\n";
+        let media = "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 transport-cc\r\na=rtpmap:97 rtx/90000\r\n\
+                     a=fmtp:97 apt=96\r\na=extmap:3 urn:x\r\na=rtcp-mux\r\n";
+        let noise = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\na=msid:- t\r\n\
+                     a=rtcp:9 IN IP4 0.0.0.0\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 ccm fir\r\n\
+                     a=ssrc:1 cname:c\r\na=ssrc-group:FID 1 2\r\n";
+        let all = [noise, transport, media].concat();
+        let given = format!("v=0\r\n{}{}", section("0", &all), section("1", &all));
+        let first = [transport, media].concat();
+        let expected = format!("v=0\r\n{}{}", section("0", &first), section("1", media));
+        assert_eq!(answer_for_engine(&given), expected);
+        // Said once for all sections, before the first.
+        let given = format!("v=0\r\n{transport}{}", section("0", &all));
+        let expected = format!("v=0\r\n{transport}{}", section("0", media));
+        assert_eq!(answer_for_engine(&given), expected);
+    }
 
     #[test]
     fn candidates_are_left_out_and_nothing_else() {
