@@ -26,7 +26,7 @@ mod subscribe;
 mod tick;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -79,6 +79,8 @@ pub struct Shard {
     /// When rooms, speakers and demand are looked at next.
     next_tick: Option<Instant>,
     awake: Awake,
+    /// Who has sections to give back, and when it is told at the latest.
+    vacated: BTreeMap<SessionKey, Instant>,
     /// The latest time this shard was told.
     now: Instant,
     /// What came in this turn and is to be handed on, numbered.
@@ -118,6 +120,7 @@ impl Shard {
             timers: Timers::default(),
             next_tick: None,
             awake: Awake::default(),
+            vacated: BTreeMap::new(),
             dirty: Vec::new(),
             outbox: Outbox::new(RUN_SEGMENTS),
             relay: Relay::default(),

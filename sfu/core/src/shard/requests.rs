@@ -1,7 +1,10 @@
 //! Requests on a control connection: sorts them, and answers what is wrong with them. Must not end a
 //! session for a bad request; only a flood does that.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use plenum_proto::{
     node::{
@@ -21,6 +24,9 @@ use crate::{
 
 /// What a request is told that needs the transports of one who is in a direct call.
 const NO_TRANSPORTS: &str = "this participant has no transports: it is in a direct call";
+
+/// How long a section may wait to be given back.
+const VACANCY: Duration = Duration::from_millis(500);
 
 impl Shard {
     /// Takes an answer of an open control connection that has been read already.
@@ -215,6 +221,27 @@ impl Shard {
         };
         if let Some(offer) = participant.session.make_offer() {
             self.send_offer(session, offer);
+        }
+    }
+
+    /// A section of a subscriber is of no use any more: it is given back with the next offer, or by one of its own when
+    /// nothing else is to be offered for a while. Who leaves often comes back, and one offer is then enough for both.
+    pub(super) fn offer_soon(&mut self, now: Instant, session: SessionKey) {
+        self.vacated.entry(session).or_insert(now + VACANCY);
+    }
+
+    /// Gives sections back whose time has come.
+    pub(super) fn offer_vacated(&mut self, now: Instant) {
+        let is_due = |(_, at): &(&SessionKey, &Instant)| **at <= now;
+        let due: Vec<_> = self
+            .vacated
+            .iter()
+            .filter(is_due)
+            .map(|(key, _)| *key)
+            .collect();
+        for session in due {
+            self.vacated.remove(&session);
+            self.offer(session);
         }
     }
 

@@ -311,7 +311,7 @@ impl Shard {
         self.retarget(now, key);
     }
 
-    /// Ends a subscription. With `offer`, the subscriber's section is given back at once.
+    /// Ends a subscription. With `offer`, the subscriber is told before long that its section is given back.
     pub(super) fn remove_subscription(&mut self, now: Instant, key: SubscriptionKey, offer: bool) {
         let Some(gone) = self.subscriptions.remove(key) else {
             return;
@@ -338,7 +338,7 @@ impl Shard {
         }
         self.update_demand(now, gone.track);
         if offer {
-            self.offer(gone.subscriber);
+            self.offer_soon(now, gone.subscriber);
         }
     }
 

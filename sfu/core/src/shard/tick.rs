@@ -67,6 +67,7 @@ impl Shard {
             self.report_speakers(now, room);
             self.tell_roster(now, room);
         }
+        self.offer_vacated(now);
         self.report_plain(now, &due.sessions);
         self.refresh_plain(now, &due.sessions);
         self.tick_relay(now);

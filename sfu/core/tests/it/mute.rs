@@ -3,6 +3,8 @@
 use plenum_proto::node::session_event::Kind as Told;
 use sfu_sim::{World, millis, seconds};
 
+use crate::shape::offers_of_the_node;
+
 #[test]
 fn mute_stops_media_and_unmute_resumes_it() {
     for goes_on_sending in [false, true] {
@@ -71,6 +73,25 @@ fn a_section_given_back_serves_another_track() {
         world.client(bob).stream(second).map(|stream| stream.mid()),
         mid
     );
+}
+
+#[test]
+fn one_offer_gives_a_section_back_and_names_the_next_track() {
+    let mut world = World::new(25);
+    let ann = world.enter("room", "ann");
+    let bob = world.enter("room", "bob");
+    let first = world.publish_video(ann);
+    world.run_for(seconds(2));
+    let before = offers_of_the_node(&world, bob);
+    world.unpublish(ann, first);
+    let second = world.publish_video(ann);
+    world.run_for(seconds(2));
+    assert!(world.frames_per_second(bob, second) >= 25);
+    assert_eq!(offers_of_the_node(&world, bob), before + 1);
+    // Nothing else is to be offered: it is given back all the same.
+    world.unpublish(ann, second);
+    world.run_for(seconds(1));
+    assert_eq!(offers_of_the_node(&world, bob), before + 2);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn one_way(identity: &str, shape: SessionShape) -> ClientOptions {
     options
 }
 
-fn offers_of_the_node(world: &World, key: ClientKey) -> usize {
+pub(crate) fn offers_of_the_node(world: &World, key: ClientKey) -> usize {
     let told = world.client(key).told();
     told.filter(|told| matches!(told, Told::Description(d) if d.is_offer && d.role() == TransportRole::Subscribe))
         .count()
