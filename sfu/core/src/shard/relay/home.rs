@@ -145,7 +145,7 @@ impl Shard {
         self.meet(now, key, link);
         self.on_room(key, link, info);
         for other in others.into_iter().filter(|other| *other != link) {
-            let moved = Kind::Home(Home { link: link.0 });
+            let moved = Kind::Home(Home { link: Some(link.0) });
             self.relay.send(other, id.as_str(), moved);
         }
         self.events.push_back(Event::HomeMoved { name, home: link });
@@ -154,10 +154,9 @@ impl Shard {
 
     /// Another shard is home of the room, or says which one is that it hands it over to.
     pub(super) fn on_home(&mut self, now: Instant, key: RoomKey, link: LinkKey, home: &Home) {
-        if home.link == 0 {
+        let Some(heir) = home.link.map(LinkKey) else {
             return self.follow_home(now, key, link);
-        }
-        let heir = LinkKey(home.link);
+        };
         let Some(room) = self.rooms.get_mut(key) else {
             return;
         };
