@@ -27,7 +27,12 @@ struct Run {
 /// The queue of datagrams of a shard.
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    /// Grows to what a turn needs, and is written over in the next.
     arena: Vec<u8>,
+    /// Where the next datagram begins.
+    end: usize,
+    /// A datagram that is being written.
+    draft: Vec<u8>,
     runs: VecDeque<Run>,
     /// Datagrams of one run at most.
     segments_max: usize,
@@ -46,6 +51,8 @@ impl Outbox {
     pub(crate) fn new(segments_max: usize) -> Self {
         Self {
             arena: Vec::new(),
+            end: 0,
+            draft: Vec::new(),
             runs: VecDeque::new(),
             segments_max: segments_max.max(1),
             datagrams: 0,
@@ -55,19 +62,56 @@ impl Outbox {
 
     /// Queues a datagram.
     pub(crate) fn push(&mut self, route: Route, bytes: &[u8]) {
-        let start = self.arena.len();
-        self.arena.extend_from_slice(bytes);
-        self.commit(route, start);
+        self.commit_as(&route, bytes.len(), |_, out| {
+            out.copy_from_slice(bytes);
+            true
+        });
     }
 
-    /// The arena, to write a datagram at its end; [`Outbox::commit`] queues it, `truncate` forgets it.
-    pub(crate) fn arena(&mut self) -> &mut Vec<u8> {
-        &mut self.arena
+    /// Room to write one datagram; [`Outbox::commit`] or [`Outbox::commit_as`] queues it.
+    ///
+    /// It is written here, in few bytes that stay in the nearest cache, and goes to its place once, when it is
+    /// sealed: written there, each byte would wait for its line of the cache twice.
+    pub(crate) fn draft(&mut self) -> &mut Vec<u8> {
+        self.draft.clear();
+        &mut self.draft
     }
 
-    /// Queues what was written to the arena from `start` on as one datagram.
-    pub(crate) fn commit(&mut self, route: Route, start: usize) {
-        let end = self.arena.len();
+    /// Bytes of the draft.
+    pub(crate) fn draft_len(&self) -> usize {
+        self.draft.len()
+    }
+
+    /// Queues the draft as it is.
+    pub(crate) fn commit(&mut self, route: &Route) {
+        self.commit_as(route, self.draft.len(), |draft, out| {
+            out.copy_from_slice(draft);
+            true
+        });
+    }
+
+    /// Queues what `seal` makes of the draft, so many bytes; nothing where it returns false.
+    pub(crate) fn commit_as(
+        &mut self,
+        route: &Route,
+        length: usize,
+        seal: impl FnOnce(&[u8], &mut [u8]) -> bool,
+    ) -> bool {
+        let start = self.end;
+        let end = start + length;
+        if self.arena.len() < end {
+            self.arena.resize(end, 0);
+        }
+        let out = self.arena.get_mut(start..end);
+        let is_sealed = out.is_some_and(|out| seal(&self.draft, out));
+        if is_sealed {
+            self.end = end;
+            self.enqueue(route, start, end);
+        }
+        is_sealed
+    }
+
+    fn enqueue(&mut self, route: &Route, start: usize, end: usize) {
         let length = end - start;
         self.datagrams += 1;
         self.bytes += length as u64;
@@ -79,7 +123,7 @@ impl Outbox {
             return;
         }
         self.runs.push_back(Run {
-            route,
+            route: *route,
             bytes: start..end,
             segment: length,
             segments: 1,
@@ -92,7 +136,7 @@ impl Outbox {
             if self.arena.capacity() > Self::KEPT_BYTES {
                 self.arena = Vec::new();
             }
-            self.arena.clear();
+            self.end = 0;
             return None;
         };
         Some(Transmit {
@@ -106,13 +150,13 @@ impl Outbox {
 }
 
 impl Run {
-    fn takes(&self, route: Route, start: usize, length: usize, segments_max: usize) -> bool {
+    fn takes(&self, route: &Route, start: usize, length: usize, segments_max: usize) -> bool {
         self.bytes.end == start
             && self.segments < segments_max
             && length <= self.segment
             && self.bytes.len() == self.segment * self.segments
             && self.bytes.len() + length <= Outbox::RUN_BYTES
-            && self.route == route
+            && self.route == *route
             // A frame of RFC 4571 has its length before it.
             && route.protocol == Protocol::Udp
     }

@@ -163,8 +163,11 @@ impl Shard {
                     continue;
                 };
                 let mut repeated = None;
-                let count = egress.lane.repetitions();
-                if count > 0 && packet.codec == Codec::Opus && !is_encrypted {
+                let count = match packet.codec {
+                    Codec::Opus if !is_encrypted => egress.lane.repetitions(),
+                    _ => 0,
+                };
+                if count > 0 {
                     let red = egress.payload_type(transport, slot, format + 1, &spec.params, true);
                     let published = track.encodings.get(usize::from(encoding));
                     if let (Some(red), Some(published)) = (red, published) {

@@ -74,35 +74,35 @@ impl Cipher {
         }
     }
 
-    /// Protects an RTP packet; `tag` is the room for the tag right behind the payload.
+    /// Protects the payload of an RTP packet into `out`, with the tag behind it.
     pub(super) fn seal_rtp(
         &self,
         header: &[u8],
-        rest: &mut [u8],
-        ssrc: u32,
-        index: u64,
+        payload: &[u8],
+        (ssrc, index): (u32, u64),
+        out: &mut [u8],
     ) -> Result<(), Failed> {
-        let length = rest.len().checked_sub(self.tag_len()).ok_or(Failed)?;
-        let (payload, tag) = rest.split_at_mut(length);
+        let (sealed, tag) = out.split_at_mut_checked(payload.len()).ok_or(Failed)?;
         match self {
             Self::Gcm { key, salt } => {
-                let sealed = key
-                    .seal_in_place_separate_tag(
-                        gcm_nonce(salt, ssrc, index),
-                        Aad::from(header),
-                        payload,
-                    )
+                let (nonce, header) = (gcm_nonce(salt, ssrc, index), Aad::from(header));
+                key.seal_out_of_place_scatter(nonce, header, payload, sealed, &[], tag)
                     .map_err(|_| Failed)?;
-                tag.copy_from_slice(sealed.as_ref());
             }
             Self::CounterMode(cipher) => {
-                cipher.apply(payload, ssrc, index)?;
+                sealed.copy_from_slice(payload);
+                cipher.apply(sealed, ssrc, index)?;
                 let mut mac = hmac::Context::with_key(&cipher.authentication);
                 mac.update(header);
-                mac.update(payload);
+                mac.update(sealed);
                 // The roll-over counter is authenticated, but not sent.
                 mac.update(&((index >> 16) as u32).to_be_bytes());
-                tag.copy_from_slice(&mac.sign().as_ref()[..HMAC_TAG]);
+                let mac = mac.sign();
+                let mac = mac
+                    .as_ref()
+                    .get(..HMAC_TAG)
+                    .filter(|_| tag.len() == HMAC_TAG);
+                tag.copy_from_slice(mac.ok_or(Failed)?);
             }
         }
         Ok(())
@@ -194,11 +194,8 @@ impl CounterMode {
 /// the salt. Injective, so a nonce is new as long as SSRC and index are.
 pub(super) fn gcm_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> Nonce {
     let value = (u128::from(ssrc) << 48) | u128::from(index);
-    let mut nonce = *salt;
-    for (byte, mask) in nonce.iter_mut().zip(&value.to_be_bytes()[4..]) {
-        *byte ^= mask;
-    }
-    Nonce::assume_unique_for_key(nonce)
+    let [_, _, _, _, value @ ..] = value.to_be_bytes();
+    Nonce::assume_unique_for_key(std::array::from_fn(|at| salt[at] ^ value[at]))
 }
 
 /// The first counter of RFC 3711 section 4.1.1: SSRC and 48 bits of index under the salt, then 16 bits

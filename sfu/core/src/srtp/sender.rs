@@ -61,28 +61,30 @@ impl SrtpSender {
         self.rtcp.tag_len() + INDEX
     }
 
-    /// Protects an RTP packet in place. The packet is all of `packet` but its last
-    /// [`SrtpSender::overhead`] bytes, which take the tag; `header_len` counts the bytes of the header
-    /// with sources and extensions, and `index` is the roll-over counter above the sequence number.
-    /// The pair of `ssrc` and `index` must be new under these keys.
+    /// Protects an RTP packet into `out`, which is longer by [`SrtpSender::overhead`]. `header_len` counts the
+    /// bytes of the header with sources and extensions, and `index` is the roll-over counter above the sequence
+    /// number. The pair of `ssrc` and `index` must be new under these keys.
     pub(crate) fn protect(
         &self,
-        packet: &mut [u8],
+        packet: &[u8],
         header_len: usize,
-        ssrc: u32,
-        index: u64,
+        (ssrc, index): (u32, u64),
+        out: &mut [u8],
     ) -> Result<(), ProtectError> {
         if index >= RTP_INDEXES {
             return Err(ProtectError::Exhausted);
         }
-        if header_len < RTP_HEADER || packet.len() < header_len + self.overhead() {
+        let is_long_enough = header_len >= RTP_HEADER && packet.len() >= header_len;
+        if !is_long_enough || out.len() != packet.len() + self.overhead() {
             return Err(ProtectError::TooShort);
         }
         debug_assert_eq!(packet[2..4], (index as u16).to_be_bytes(), "the sequence");
         debug_assert_eq!(packet[8..12], ssrc.to_be_bytes(), "the source");
-        let (header, rest) = packet.split_at_mut(header_len);
+        let (header, payload) = packet.split_at(header_len);
+        let (clear, sealed) = out.split_at_mut(header_len);
+        clear.copy_from_slice(header);
         self.rtp
-            .seal_rtp(header, rest, ssrc, index)
+            .seal_rtp(header, payload, (ssrc, index), sealed)
             .map_err(|_| ProtectError::Refused)
     }
 

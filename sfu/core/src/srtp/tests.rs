@@ -37,6 +37,13 @@ fn material(profile: Profile) -> Vec<u8> {
         .collect()
 }
 
+/// A packet without extensions, protected.
+fn protected(sender: &SrtpSender, plain: &[u8], ssrc: u32, index: u64) -> Vec<u8> {
+    let mut out = vec![0; plain.len() + sender.overhead()];
+    sender.protect(plain, 12, (ssrc, index), &mut out).unwrap();
+    out
+}
+
 /// What the DTLS client and the DTLS server of one connection hold.
 fn both(profile: Profile) -> [(SrtpSender, SrtcpReceiver); 2] {
     [true, false].map(|is_client| contexts(&material(profile), profile, is_client).unwrap())
@@ -101,8 +108,9 @@ fn the_keystream_is_that_of_the_vectors() {
     let salt: [u8; 14] = hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD").try_into().unwrap();
     let key = hex("2B7E151628AED2A6ABF7158809CF4F3C");
     let cipher = Cipher::counter_mode(&key, &[0; 20], salt).unwrap();
-    let mut rest = vec![0; 0xff02 * 16 + cipher.tag_len()];
-    cipher.seal_rtp(&[], &mut rest, 0, 0).unwrap();
+    let plain = vec![0; 0xff02 * 16];
+    let mut rest = vec![0; plain.len() + cipher.tag_len()];
+    cipher.seal_rtp(&[], &plain, (0, 0), &mut rest).unwrap();
     for (block, expected) in [
         (0, "E03EAD0935C95E80E166B16DD92B4EB4"),
         (1, "D23513162B02D0F72A43A2FE4A5F97AB"),
@@ -139,10 +147,9 @@ fn rtp_under_gcm_is_that_of_the_vectors() {
         ),
     ];
     for (key_len, expected) in cases {
-        let mut rest = payload.clone();
-        rest.resize(payload.len() + 16, 0);
+        let mut rest = vec![0; payload.len() + 16];
         gcm_vector_key(key_len)
-            .seal_rtp(&header, &mut rest, 0x5501_a0b2, 0xf17b)
+            .seal_rtp(&header, &payload, (0x5501_a0b2, 0xf17b), &mut rest)
             .unwrap();
         assert_eq!(rest, hex(expected), "a key of {key_len} bytes");
     }
@@ -312,16 +319,23 @@ fn an_rtcp_index_is_never_used_twice() {
 fn what_does_not_fit_is_not_protected() {
     for profile in PROFILES {
         let [(mut sender, _), _] = both(profile);
-        for length in 0..12 + sender.overhead() {
-            let refused = sender.protect(&mut vec![0; length], 12, 0, 0);
+        for length in 0..12 {
+            let mut out = vec![0; length + sender.overhead()];
+            let refused = sender.protect(&vec![0; length], 12, (0, 0), &mut out);
             assert_eq!(refused, Err(ProtectError::TooShort), "{length}");
         }
-        let mut packet = vec![0; 100];
-        for header_len in [0, 11, 101 - sender.overhead(), usize::MAX / 2] {
-            let refused = sender.protect(&mut packet, header_len, 0, 0);
+        let packet = vec![0; 100];
+        let room = 100 + sender.overhead();
+        for room in [0, 100, room - 1, room + 1] {
+            let refused = sender.protect(&packet, 12, (0, 0), &mut vec![0; room]);
+            assert_eq!(refused, Err(ProtectError::TooShort), "{room}");
+        }
+        let mut out = vec![0; room];
+        for header_len in [0, 11, 101, usize::MAX / 2] {
+            let refused = sender.protect(&packet, header_len, (0, 0), &mut out);
             assert_eq!(refused, Err(ProtectError::TooShort), "{header_len}");
         }
-        let refused = sender.protect(&mut packet, 12, 0, 1 << 48);
+        let refused = sender.protect(&packet, 12, (0, 1 << 48), &mut out);
         assert_eq!(refused, Err(ProtectError::Exhausted));
         for (length, start) in [(0, 0), (7, 0), (20, 13), (20, 20), (20, 21)] {
             let mut out = vec![0; length];
@@ -341,9 +355,7 @@ fn what_does_not_fit_is_not_protected() {
 fn a_bare_header_is_protected() {
     for profile in PROFILES {
         let [(sender, _), _] = both(profile);
-        let mut packet = rtp_packet(5, 9, 0);
-        packet.resize(packet.len() + sender.overhead(), 0);
-        sender.protect(&mut packet, 12, 5, 9).unwrap();
+        let packet = protected(&sender, &rtp_packet(5, 9, 0), 5, 9);
         assert_ne!(packet[12..], vec![0; sender.overhead()]);
     }
 }
@@ -407,9 +419,7 @@ proptest! {
         let profile = if is_long { Profile::AeadAes256Gcm } else { Profile::AeadAes128Gcm };
         let [(sender, _), _] = both(profile);
         let plain = rtp_packet(ssrc, index, payload);
-        let mut packet = plain.clone();
-        packet.resize(plain.len() + sender.overhead(), 0);
-        sender.protect(&mut packet, 12, ssrc, index).unwrap();
+        let mut packet = protected(&sender, &plain, ssrc, index);
         prop_assert_eq!(&packet[..12], &plain[..12]);
         prop_assert_eq!(open_gcm(profile, &mut packet, ssrc, index), Some(payload));
         prop_assert_eq!(&packet[..plain.len()], &plain[..]);

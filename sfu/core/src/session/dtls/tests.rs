@@ -156,11 +156,11 @@ fn rtp(sender: &SrtpSender, index: u64, payload: &[u8]) -> Vec<u8> {
     packet.extend([0xbe, 0xde, 0, 1, 0x10, 0x2a, 0, 0]);
     let header_len = packet.len();
     packet.extend(payload);
-    packet.resize(packet.len() + sender.overhead(), 0);
+    let mut out = vec![0; packet.len() + sender.overhead()];
     sender
-        .protect(&mut packet, header_len, STREAM, index)
+        .protect(&packet, header_len, (STREAM, index), &mut out)
         .expect("room");
-    packet
+    out
 }
 
 fn sender_report(sender: &mut SrtpSender, rtp_time: u32) -> Vec<u8> {

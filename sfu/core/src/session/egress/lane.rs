@@ -367,8 +367,7 @@ impl Lane {
             timestamp: stream.timestamp(),
             ssrc,
         };
-        let out = outbox.arena();
-        let start = out.len();
+        let out = outbox.draft();
         let own = self.own(now, stream);
         let header = header::write(
             out,
@@ -383,8 +382,7 @@ impl Lane {
             *last = BYTES;
         }
         let is_wide = own.transport_sequence.is_some();
-        let place = (self.route, start, header);
-        self.commit(now, outbox, place, (ssrc, sequence), is_wide) > 0
+        self.commit(now, outbox, (None, header), (ssrc, sequence), is_wide) > 0
     }
 
     /// Milliseconds since the lane was made.
@@ -419,8 +417,7 @@ impl Lane {
             timestamp: outgoing.rewritten.timestamp,
             ssrc,
         };
-        let out = outbox.arena();
-        let start = out.len();
+        let out = outbox.draft();
         let patch: &Patch = &outgoing.rewritten.patch;
         // Without media there is nothing for them to speak of.
         let elements = (!outgoing.is_empty).then_some(&outgoing.packet.elements);
@@ -442,8 +439,8 @@ impl Lane {
         }
         let index = outgoing.rewritten.sequence;
         let is_wide = own.transport_sequence.is_some();
-        let route = stream.plain.map(|plain| plain.rtp).or(self.route);
-        self.commit(now, outbox, (route, start, header), (ssrc, index), is_wide)
+        let plain = stream.plain.as_ref().map(|plain| &plain.rtp);
+        self.commit(now, outbox, (plain, header), (ssrc, index), is_wide)
     }
 
     /// The extensions of a packet that are the transport's own.
@@ -456,35 +453,36 @@ impl Lane {
         }
     }
 
-    /// Protects and queues the packet written since `start`, whose header has so many bytes, for a route.
+    /// Protects and queues the draft, whose header has so many bytes, for a route of its own or that of the lane.
     /// Returns its bytes on the wire, 0 when it was not sent.
     fn commit(
         &mut self,
         now: Instant,
         outbox: &mut Outbox,
-        (route, start, header): (Option<Route>, usize, usize),
-        (ssrc, index): (u32, u64),
+        (route, header): (Option<&Route>, usize),
+        number: (u32, u64),
         is_transport_wide: bool,
     ) -> usize {
-        let out = outbox.arena();
-        let (Some(keys), Some(route)) = (&self.keys, route) else {
-            out.truncate(start);
+        let (Some(keys), Some(route)) = (&self.keys, route.or(self.route.as_ref())) else {
             return 0;
         };
-        let protected = match keys {
-            Protection::Plain => true,
+        let length = outbox.draft_len();
+        let bytes = match keys {
+            Protection::Plain => {
+                outbox.commit(route);
+                length
+            }
             Protection::Srtp(sender, _) => {
-                out.resize(out.len() + sender.overhead(), 0);
-                out.get_mut(start..)
-                    .is_some_and(|packet| sender.protect(packet, header, ssrc, index).is_ok())
+                let bytes = length + sender.overhead();
+                let is_sent = outbox.commit_as(route, bytes, |packet, out| {
+                    sender.protect(packet, header, number, out).is_ok()
+                });
+                if !is_sent {
+                    return 0;
+                }
+                bytes
             }
         };
-        if !protected {
-            out.truncate(start);
-            return 0;
-        }
-        let bytes = out.len() - start;
-        outbox.commit(route, start);
         let number = is_transport_wide.then_some(self.transport_sequence);
         self.congestion.on_sent(now, number, bytes);
         self.pacer.on_sent(now, bytes);
@@ -510,27 +508,27 @@ impl Lane {
         }
         // Set again by the next packet: a silent stream has nothing to report.
         self.report_at = None;
-        let (Some(keys), Some(route)) = (&mut self.keys, self.route) else {
+        let (Some(keys), Some(route)) = (&mut self.keys, &self.route) else {
             return;
         };
         let wall = NtpTime::from_unix(anchor.unix(now));
-        let mut start = outbox.arena().len();
+        let mut out = std::mem::take(outbox.draft());
         for (stream, name) in streams.filter(|(stream, _)| stream.owes_report()) {
             let Some(info) = stream.report(now, wall) else {
                 continue;
             };
-            let out = outbox.arena();
-            rtcp::write_sender_report(out, &info, &[]);
-            rtcp::write_sdes(out, info.ssrc, name);
-            if let Some(plain) = stream.plain {
-                start = protect_report(keys, outbox, plain.rtcp, start);
-            } else if out.len() - start > Self::REPORT_BYTES {
-                start = protect_report(keys, outbox, route, start);
+            rtcp::write_sender_report(&mut out, &info, &[]);
+            rtcp::write_sdes(&mut out, info.ssrc, name);
+            if let Some(plain) = &stream.plain {
+                protect_report(keys, outbox, &plain.rtcp, &mut out);
+            } else if out.len() > Self::REPORT_BYTES {
+                protect_report(keys, outbox, route, &mut out);
             }
         }
-        if outbox.arena().len() > start {
-            protect_report(keys, outbox, route, start);
+        if !out.is_empty() {
+            protect_report(keys, outbox, route, &mut out);
         }
+        *outbox.draft() = out;
     }
 
     /// Decrypts a compound RTCP packet in place. `None` when it is not authentic, a copy, or came too
@@ -600,19 +598,16 @@ impl<'a> Repeated<'a> {
     }
 }
 
-/// Queues the reports written since `start`; returns where the next may begin.
-fn protect_report(keys: &mut Protection, outbox: &mut Outbox, route: Route, start: usize) -> usize {
-    let out = outbox.arena();
+/// Queues the reports that were written, and takes them out of `out`.
+fn protect_report(keys: &mut Protection, outbox: &mut Outbox, route: &Route, out: &mut Vec<u8>) {
     let protected = match keys {
         Protection::Plain => true,
-        Protection::Srtp(sender, _) => sender.protect_rtcp(out, start).is_ok(),
+        Protection::Srtp(sender, _) => sender.protect_rtcp(out, 0).is_ok(),
     };
     if protected {
-        outbox.commit(route, start);
-    } else {
-        out.truncate(start);
+        outbox.push(*route, out);
     }
-    outbox.arena().len()
+    out.clear();
 }
 
 /// Seconds modulo 64, in 24 bits with 18 of the fraction
