@@ -18,13 +18,58 @@ struct Outlet {
     taken: LayerSet,
     /// What ends, and when.
     fading: Option<(LayerSet, Instant)>,
+    /// By encoding.
+    pictures: [Picture; LayerSet::ENCODINGS],
+}
+
+/// The newest picture of an encoding that went over a link. What a picture begins with it is brought to an end with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Picture {
+    timestamp: Option<u32>,
+    /// The highest spatial and temporal layer of it, and of the one before.
+    limit: (u8, u8),
+    before: (u8, u8),
+}
+
+impl Picture {
+    /// The highest layers that a packet of a picture goes in, where these are taken now.
+    fn limit(&mut self, timestamp: u32, taken: (u8, u8)) -> (u8, u8) {
+        let ahead = self
+            .timestamp
+            .map(|newest| timestamp.wrapping_sub(newest).cast_signed());
+        let higher = |one: (u8, u8), two: (u8, u8)| (one.0.max(two.0), one.1.max(two.1));
+        match ahead {
+            Some(0) => self.limit = higher(self.limit, taken),
+            Some(..0) => return higher(self.limit, self.before),
+            _ => {
+                self.before = self.limit;
+                (self.timestamp, self.limit) = (Some(timestamp), taken);
+            }
+        }
+        self.limit
+    }
 }
 
 impl Outlets {
-    /// The links that get an encoding, each with the highest spatial and temporal layer of it.
-    pub(crate) fn takers(&self, encoding: u8) -> impl Iterator<Item = (LinkKey, (u8, u8))> {
-        let outlets = self.0.iter();
-        outlets.filter_map(move |outlet| Some((outlet.link, outlet.sent().limit(encoding)?)))
+    /// Whether any link gets an encoding.
+    pub(crate) fn are_for(&self, encoding: u8) -> bool {
+        let mut outlets = self.0.iter();
+        outlets.any(|outlet| outlet.sent().limit(encoding).is_some())
+    }
+
+    /// The links that get a packet of an encoding, each with the highest spatial and temporal layer that it gets of
+    /// the picture with this timestamp.
+    pub(crate) fn takers(
+        &mut self,
+        encoding: u8,
+        timestamp: u32,
+    ) -> impl Iterator<Item = (LinkKey, (u8, u8))> {
+        let outlets = self.0.iter_mut();
+        outlets.filter_map(move |outlet| {
+            let taken = outlet.sent().limit(encoding)?;
+            let picture = outlet.pictures.get_mut(usize::from(encoding))?;
+            Some((outlet.link, picture.limit(timestamp, taken)))
+        })
     }
 
     /// From now on these links get this. Of what a link got before, `fades` says what ends a
@@ -41,6 +86,7 @@ impl Outlets {
                     link: *link,
                     taken: LayerSet::NONE,
                     fading: None,
+                    pictures: Default::default(),
                 });
             }
         }
@@ -91,7 +137,8 @@ mod tests {
         let mut now = Instant::now();
         let mut outlets = Outlets::default();
         let takers = |outlets: &Outlets, encoding| {
-            let takers = outlets.takers(encoding);
+            let mut outlets = outlets.clone();
+            let takers = outlets.takers(encoding, 0);
             takers.map(|(link, _)| link).collect::<Vec<_>>()
         };
         outlets.set(now, &[(a, whole(0b101)), (b, whole(0b001))], |_| whole(0));
@@ -120,7 +167,10 @@ mod tests {
         let a = LinkKey(1);
         let now = Instant::now();
         let mut outlets = Outlets::default();
-        let limit = |outlets: &Outlets| outlets.takers(0).next().map(|(_, limit)| limit);
+        let limit = |outlets: &Outlets| {
+            let mut outlets = outlets.clone();
+            outlets.takers(0, 0).next().map(|(_, limit)| limit)
+        };
         let small = LayerSet::of_wire(1, &[0x01]);
         outlets.set(now, &[(a, LayerSet::whole(1))], |_| LayerSet::NONE);
         assert_eq!(limit(&outlets), Some((7, 7)));
@@ -131,5 +181,26 @@ mod tests {
         assert_eq!(limit(&outlets), Some((0, 1)));
         assert!(!outlets.fade(now + FADE));
         assert_eq!(limit(&outlets), None);
+    }
+
+    #[test]
+    fn a_picture_ends_with_the_layers_it_began_with() {
+        let now = Instant::now();
+        let mut outlets = Outlets::default();
+        let (small, large) = (LayerSet::of_wire(1, &[0x01]), LayerSet::of_wire(1, &[0x22]));
+        let mut at = |taken: LayerSet, timestamp: u32| {
+            outlets.set(now, &[(LinkKey(1), taken)], |_| LayerSet::NONE);
+            outlets.takers(0, timestamp).next().unwrap().1
+        };
+        let first = u32::MAX - 2_999;
+        assert_eq!(at(large, first), (2, 2));
+        assert_eq!(at(small, first), (2, 2), "more of it");
+        assert_eq!(at(small, first.wrapping_add(3_000)), (0, 1), "the next");
+        assert_eq!(at(small, first), (2, 2), "late");
+        assert_eq!(
+            at(large, first.wrapping_add(3_000)),
+            (2, 2),
+            "more is taken at once"
+        );
     }
 }

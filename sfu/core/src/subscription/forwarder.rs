@@ -232,6 +232,8 @@ impl Forwarder {
                 self.filter = Filter::of(packet, self.limit);
             }
             match self.filter.admits(packet, self.limit) {
+                // The rest of its frame went: what can't be sent of it is to be missed.
+                Ok(_) if packet.is_cut_short() => return Decision::Drop(DropReason::SpatialLayer),
                 Ok(passes) => passage = passes,
                 Err(reason) => {
                     return match self.rewriter.drop(packet) {

@@ -8,7 +8,7 @@ pub(crate) struct LayerSet([u8; Self::ENCODINGS]);
 
 impl LayerSet {
     /// More encodings than a track can have.
-    const ENCODINGS: usize = 8;
+    pub(crate) const ENCODINGS: usize = 8;
 
     /// Nothing.
     pub(crate) const NONE: Self = Self([0; Self::ENCODINGS]);

@@ -33,11 +33,10 @@ impl Shard {
     /// Sends a packet over the links behind which somebody takes it, as far as it is for this shard to do.
     pub(in super::super) fn export(&mut self, pending: &Pending) {
         let stream = pending.stream;
-        let Some(track) = self.tracks.get(stream.track) else {
+        let Some(track) = self.tracks.get_mut(stream.track) else {
             return;
         };
-        let mut takers = track.outlets.takers(stream.encoding).peekable();
-        if track.info.muted || takers.peek().is_none() {
+        if track.info.muted || !track.outlets.are_for(stream.encoding) {
             return;
         }
         let published = track.encodings.get(usize::from(stream.encoding));
@@ -64,8 +63,9 @@ impl Shard {
             packet: Arc::clone(&pending.packet),
         });
         let is_video = pending.packet.codec.is_video();
+        let timestamp = pending.packet.timestamp;
         let mut thin: Option<((u8, u8), Arc<RelayPacket>)> = None;
-        for (link, limit) in takers {
+        for (link, limit) in track.outlets.takers(stream.encoding, timestamp) {
             // Workers of one node share the payload; to leave something out would save nothing.
             let is_far = link.node() != self.config.node;
             let relayed = match &thin {
