@@ -12,6 +12,7 @@ use std::{
 };
 
 use sfu_core::LinkKey;
+use tokio::sync::Notify;
 
 use crate::{
     epochs::{Epochs, Stale},
@@ -24,6 +25,8 @@ pub(crate) struct Directory {
     /// The node's number.
     node: u64,
     rooms: Mutex<Rooms>,
+    /// Told whenever this node is home of a room no longer.
+    let_go: Notify,
 }
 
 #[derive(Debug)]
@@ -92,6 +95,7 @@ impl Directory {
                 spread,
                 epochs: Epochs::default(),
             }),
+            let_go: Notify::new(),
         }
     }
 
@@ -200,6 +204,8 @@ impl Directory {
             (place.away, place.id) = (Some(home), None);
         }
         rooms.forget_if_idle(room);
+        drop(rooms);
+        self.let_go.notify_waiters();
     }
 
     /// The worker that is to be home of a room by a placement on this node, when it is served here and its home is that
@@ -212,8 +218,20 @@ impl Directory {
         u8::try_from(serving.unwrap_or(place.home)).ok()
     }
 
+    /// Waits until this node is home of a room no longer.
+    pub(crate) async fn until_let_go(&self, room: &str) {
+        loop {
+            // Told from here on, so that nothing is missed between the look and the wait.
+            let let_go = self.let_go.notified();
+            if !self.is_home(room) {
+                return;
+            }
+            let_go.await;
+        }
+    }
+
     /// Whether this node is home of a room.
-    pub(crate) fn is_home(&self, room: &str) -> bool {
+    fn is_home(&self, room: &str) -> bool {
         let rooms = self.lock();
         rooms
             .places
@@ -261,6 +279,8 @@ impl Directory {
             place.id = None;
         }
         rooms.forget_if_idle(room);
+        drop(rooms);
+        self.let_go.notify_waiters();
     }
 
     /// A participant lives on a worker from now on.

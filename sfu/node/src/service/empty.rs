@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
 use crate::{directory::Home, homes::HomeLost, worker::WorkerHandle};
@@ -29,9 +29,6 @@ const AT_ONCE: usize = 32;
 
 /// How long it may take until another node is home of a room.
 const HANDING_OVER: Duration = Duration::from_secs(3);
-
-/// How often it is looked whether it is.
-const LOOK: Duration = Duration::from_millis(10);
 
 impl Shared {
     /// Ends a room that is here by an older placement than `epoch`.
@@ -132,12 +129,8 @@ async fn hand_over_one(shared: &Shared, home: &Home) -> bool {
     {
         return false;
     }
-    let moved = async {
-        while shared.directory.is_home(&home.room) {
-            sleep(LOOK).await;
-        }
-    };
-    let is_over = timeout(HANDING_OVER, moved).await.is_ok();
+    let let_go = shared.directory.until_let_go(&home.room);
+    let is_over = timeout(HANDING_OVER, let_go).await.is_ok();
     if !is_over {
         tracing::warn!(
             room = home.id,
