@@ -23,6 +23,7 @@ use tower::service_fn;
 
 use crate::{
     config::{Key, Mistakes, Secret, is_loopback},
+    pem::PemError,
     settings,
 };
 use certificates::Certificates;
@@ -63,13 +64,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// A file of certificates or keys.
-    #[error("cluster.tls: {path} cannot be used: {problem}")]
-    File {
-        /// As configured.
-        path: String,
-        /// Why.
-        problem: String,
-    },
+    #[error("cluster.tls: {0}")]
+    File(#[from] PemError),
     /// The name is none of DNS.
     #[error("cluster.tls.name: {0} is no name")]
     Name(String),

@@ -3,6 +3,7 @@
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
+use plenum_service::pem;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
@@ -10,11 +11,7 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
-    rustls::{
-        ClientConfig, RootCertStore,
-        crypto::aws_lc_rs,
-        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-    },
+    rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName},
 };
 
 use super::{PATIENCE, ProbeError};
@@ -35,9 +32,7 @@ impl TlsTrust {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = authorities {
-            let read = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let own = read.map_err(io::Error::other)?;
+            let own = pem::certificates(path).map_err(io::Error::other)?;
             roots.add_parsable_certificates(own);
         }
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

@@ -10,12 +10,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use plenum_service::pem::{self, PemError};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
         self, ServerConfig,
         crypto::{CryptoProvider, aws_lc_rs},
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
         server::{ClientHello, ResolvesServerCert},
         sign::CertifiedKey,
     },
@@ -29,13 +29,8 @@ const LOOK: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateFileError {
     /// A file is not there, or is no PEM of the kind it should be.
-    #[error("{path} cannot be read: {problem}")]
-    File {
-        /// As configured.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    File(#[from] PemError),
     /// The two do not go together, or are of a kind that is not spoken.
     #[error("certificate and key cannot be used")]
     Unusable(#[source] rustls::Error),
@@ -52,21 +47,8 @@ pub(super) struct Files {
 
 impl Files {
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, CertificateFileError> {
-        let error = |path: &PathBuf, problem: String| CertificateFileError::File {
-            path: path.clone(),
-            problem,
-        };
-        let chain = CertificateDer::pem_file_iter(&self.certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|problem| error(&self.certificate, problem.to_string()))?;
-        if chain.is_empty() {
-            return Err(error(
-                &self.certificate,
-                "it holds no certificate".to_owned(),
-            ));
-        }
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|problem| error(&self.key, problem.to_string()))?;
+        let chain = pem::certificates(&self.certificate)?;
+        let key = pem::key(&self.key)?;
         CertifiedKey::from_der(chain, key, provider).map_err(CertificateFileError::Unusable)
     }
 

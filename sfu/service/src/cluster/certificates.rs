@@ -8,6 +8,7 @@
 use std::{
     io,
     os::unix::fs::MetadataExt as _,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -24,7 +25,7 @@ use tokio_rustls::{
     rustls::{
         self, ClientConfig, RootCertStore, ServerConfig,
         crypto::{CryptoProvider, aws_lc_rs},
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName},
         server::WebPkiClientVerifier,
     },
     server,
@@ -32,6 +33,7 @@ use tokio_rustls::{
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{TlsConfig, TrustError};
+use crate::pem::{self, PemError};
 
 /// Connections whose other side has not shown its certificate yet; more wait to be accepted.
 const MAX_HANDSHAKES: usize = 256;
@@ -47,9 +49,9 @@ const ALPN: &[u8] = b"h2";
 
 /// Where certificates are.
 struct Files {
-    ca: String,
-    certificate: String,
-    key: String,
+    ca: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 /// What a file looks like from outside: other content, another stamp.
@@ -81,41 +83,19 @@ impl Files {
     fn read(&self) -> Result<Ends, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
-        for root in certificates(&self.ca)? {
-            roots.add(root).map_err(unusable(&self.ca))?;
+        for root in pem::certificates(&self.ca)? {
+            roots.add(root).map_err(PemError::of(&self.ca))?;
         }
         let roots = Arc::new(roots);
-        let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(broken(&self.key))?;
+        let chain = pem::certificates(&self.certificate)?;
+        let key = pem::key(&self.key)?;
         let client = client_end(&provider, &roots, chain.clone(), key.clone_key());
         let server = server_end(&provider, roots, chain, key);
-        let own = format!("{} with {}", self.certificate, self.key);
         Ok(Ends {
-            client: Arc::new(client.map_err(unusable(&own))?),
-            server: Arc::new(server.map_err(unusable(&own))?),
+            client: Arc::new(client.map_err(PemError::of(&self.certificate))?),
+            server: Arc::new(server.map_err(PemError::of(&self.certificate))?),
         })
     }
-}
-
-fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(broken(path))?;
-    if found.is_empty() {
-        return Err(broken(path)("it holds no certificate"));
-    }
-    Ok(found)
-}
-
-fn broken<E: ToString>(path: &str) -> impl Fn(E) -> TrustError {
-    move |problem| TrustError::File {
-        path: path.to_owned(),
-        problem: problem.to_string(),
-    }
-}
-
-fn unusable(path: &str) -> impl Fn(rustls::Error) -> TrustError {
-    broken(path)
 }
 
 fn client_end(
@@ -158,9 +138,9 @@ impl Certificates {
             return Ok(None);
         };
         let files = Files {
-            ca: ca.clone(),
-            certificate: certificate.clone(),
-            key: key.clone(),
+            ca: ca.into(),
+            certificate: certificate.into(),
+            key: key.into(),
         };
         let name = ServerName::try_from(config.name.clone())
             .map_err(|_| TrustError::Name(config.name.clone()))?;
