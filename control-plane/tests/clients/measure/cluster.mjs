@@ -66,6 +66,21 @@ const summary = ({ seen, heard }) => ({
   other_packets_lost: heard.packets_lost,
 });
 
+// The longest turn of a node's workers, and how late they were, in milliseconds, within the next seconds.
+async function busy(node, seconds) {
+  const most = { turn_ms: 0, late_ms: 0 };
+  for (let look = 0; look < 4 * seconds; look += 1) {
+    await pause(250);
+    const [turn, late] = await Promise.all([
+      metric(node, 'plenum_node_worker_turn_seconds'),
+      metric(node, 'plenum_node_worker_lag_seconds'),
+    ]);
+    most.turn_ms = Math.max(most.turn_ms, 1000 * turn);
+    most.late_ms = Math.max(most.late_ms, 1000 * late);
+  }
+  return most;
+}
+
 // A node is killed, and another started in its place: how long until those who were on it see somebody again.
 async function node() {
   const back = [];
@@ -77,10 +92,13 @@ async function node() {
       const end = await start(cluster, 16);
       const killed = Date.now();
       await cluster.signal(cluster.node(region), 'SIGKILL');
+      const busiest = await busy(cluster.node('eu'), 5);
       const { seen, heard } = await end();
       back.push(...seen.rejoins.map((rejoin) => rejoin.back_at_ms - killed));
       gaps.push(heard.longest_gap_ms);
-      say('node, one turn', { region, rejoined: seen.joins.rejoined, ...summary({ seen, heard }) });
+      // What the harness says of itself: a gap may be its own.
+      const { notes } = heard;
+      say('node, one turn', { region, rejoined: seen.joins.rejoined, ...summary({ seen, heard }), busiest, notes });
       await cluster.startNode(region);
     }
   });
