@@ -99,6 +99,14 @@ impl<'a> CcfbBlock<'a> {
         })
     }
 
+    /// How one packet arrived, if it did; `None` when nothing is told of it.
+    pub(crate) fn metric(self, sequence: u16) -> Option<Option<Arrival>> {
+        let metric = self
+            .metrics
+            .get(usize::from(sequence.wrapping_sub(self.base)))?;
+        Some(arrival_of(u16::from_be_bytes(*metric)))
+    }
+
     /// Packet by packet: RTP sequence number, and how it arrived if it did.
     pub(crate) fn metrics(self) -> impl ExactSizeIterator<Item = (u16, Option<Arrival>)> + 'a {
         let mut sequence = self.base;

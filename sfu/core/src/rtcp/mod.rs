@@ -30,7 +30,7 @@ mod oracle;
 mod tests;
 
 pub(crate) use crate::rtp::{NtpTime, duration_to_compact, rtt};
-pub(crate) use ccfb::{Arrival, Ccfb, CcfbSource, Ecn, write_ccfb};
+pub(crate) use ccfb::{Arrival, Ccfb, CcfbBlock, CcfbSource, Ecn, write_ccfb};
 pub(crate) use feedback::{
     Fir, FirEntry, Nack, Pli, Remb, write_fir, write_nack, write_pli, write_remb,
 };

@@ -26,6 +26,11 @@ impl Session {
         let text = self.answer(Role::Subscribe, &sdp::receiving_only(offer), fresh)?;
         let (egress, _, transport) = self.sending().ok_or(NegotiateError::Elsewhere)?;
         egress.fix(transport, &sections);
-        Ok(sdp::with_stream_names(&text, |mid| egress.name_of(mid)))
+        let text = sdp::with_stream_names(&text, |mid| egress.name_of(mid));
+        if !sdp::offers_feedback_by_stream(offer) {
+            return Ok(text);
+        }
+        egress.lane.take_feedback_by_stream();
+        Ok(sdp::with_feedback_by_stream(&text))
     }
 }

@@ -98,6 +98,32 @@ pub(crate) fn sections(sdp: &str) -> Vec<Section<'_>> {
     sections
 }
 
+/// Whether a client offers to tell of packets by stream (RFC 8888 section 6) in any section: all share one transport.
+pub(crate) fn offers_feedback_by_stream(offer: &str) -> bool {
+    let mut lines = offer
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=rtcp-fb:"));
+    lines.any(|line| {
+        line.split_once(' ')
+            .is_some_and(|(_, kind)| kind.trim() == "ack ccfb")
+    })
+}
+
+/// An answer that takes feedback by stream of all formats that are media (RFC 8888 section 6; RFC 4585 section 4.2).
+pub(crate) fn with_feedback_by_stream(answer: &str) -> String {
+    map_lines(answer, |line, out| {
+        push(out, line);
+        let format = line
+            .strip_prefix("a=rtpmap:")
+            .and_then(|rest| rest.split_once(' '));
+        if let Some((payload_type, codec)) = format
+            && !codec.to_ascii_lowercase().starts_with("rtx/")
+        {
+            push(out, &format!("a=rtcp-fb:{payload_type} ack ccfb"));
+        }
+    })
+}
+
 /// An offer in which no section asks to receive: nothing is sent on a publish transport, and a silent
 /// stream of ours would cost sender reports for ever.
 pub(crate) fn sending_only(offer: &str) -> String {
@@ -606,6 +632,26 @@ mod tests {
         assert!(named.contains(lines), "{named}");
         assert_eq!(named.matches("a=msid:").count(), 1, "{named}");
         assert_eq!(with_stream_names(OFFER, |_| StreamName::Unknown), OFFER);
+    }
+
+    #[test]
+    fn feedback_by_stream_is_taken_where_it_is_offered() {
+        let offer = |line: &str| format!("v=0\r\nm=video 9 X 96 97\r\na=mid:1\r\n{line}\r\n");
+        for (line, expected) in [
+            ("a=rtcp-fb:96 ack ccfb", true),
+            ("a=rtcp-fb:* ack ccfb ", true),
+            ("a=rtcp-fb:96 ack rpsi", false),
+            ("a=rtcp-fb:96 transport-cc", false),
+            ("a=rtcp-fb:ack ccfb", false),
+        ] {
+            assert_eq!(offers_feedback_by_stream(&offer(line)), expected, "{line}");
+        }
+        let answer = "v=0\r\nm=video 9 X 96 97\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\n\
+            a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
+        let taken = with_feedback_by_stream(answer);
+        let line = "a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 ack ccfb\r\na=rtpmap:97";
+        assert!(taken.contains(line), "{taken}");
+        assert_eq!(taken.matches("ccfb").count(), 1);
     }
 
     #[test]

@@ -85,12 +85,13 @@ impl Egress {
                 Part::Remb(remb) => self.lane.congestion.on_remb(now, remb.bitrate),
                 Part::Twcc(twcc) => {
                     self.lane.congestion.on_transport_feedback(now, &twcc);
-                    if let Some(row) = self.lane.congestion.take_longest_row() {
-                        self.lane.redundancy.on_row(now, row);
-                    }
-                    self.lane.follow();
+                    self.lane.on_told(now);
                 }
-                Part::Sdes(_) | Part::Bye(_) | Part::Ccfb(_) | Part::ExtendedReport(_) => {}
+                Part::Ccfb(ccfb) => {
+                    self.lane.congestion.on_stream_feedback(now, ccfb);
+                    self.lane.on_told(now);
+                }
+                Part::Sdes(_) | Part::Bye(_) | Part::ExtendedReport(_) => {}
             }
         }
     }

@@ -212,6 +212,20 @@ impl Lane {
             .min()
     }
 
+    /// The client has told what became of packets.
+    pub(super) fn on_told(&mut self, now: Instant) {
+        if let Some(row) = self.congestion.take_longest_row() {
+            self.redundancy.on_row(now, row);
+        }
+        self.follow();
+    }
+
+    /// From now on the client tells of packets by stream (RFC 8888), if it tells of them.
+    pub(in super::super) fn take_feedback_by_stream(&mut self) {
+        self.congestion
+            .take_feedback_by_stream(self.transport_sequence);
+    }
+
     /// What the controller says of the link holds for what is sent from now on.
     pub(super) fn follow(&mut self) {
         self.pacer.set_rate(self.congestion.pace());
@@ -483,10 +497,13 @@ impl Lane {
                 bytes
             }
         };
-        let number = is_transport_wide.then_some(self.transport_sequence);
-        self.congestion.on_sent(now, number, bytes);
+        let is_numbered = is_transport_wide || self.congestion.has_feedback_by_stream();
+        let wide = is_numbered.then_some(self.transport_sequence);
+        self.congestion
+            .name(self.transport_sequence, (number.0, number.1 as u16));
+        self.congestion.on_sent(now, wide, bytes);
         self.pacer.on_sent(now, bytes);
-        if is_transport_wide {
+        if is_numbered {
             if self.transport_sequence == 0 {
                 self.follow();
             }

@@ -1,5 +1,5 @@
 //! What the link to one client takes: an estimate by delay and one by loss from transport-wide feedback
-//! (draft-holmer-rmcat-transport-wide-cc-extensions-01), probes while more is wanted, and what the client
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01) or feedback by stream (RFC 8888), probes while more is wanted, and what the client
 //! says itself (REMB). Told of every packet sent and of every report. Must not make packets, nor choose
 //! layers.
 
@@ -7,6 +7,7 @@ mod delay;
 mod delivery;
 mod groups;
 mod loss;
+mod names;
 mod probe;
 mod register;
 mod reports;
@@ -20,13 +21,14 @@ use self::{
     delivery::Delivery,
     groups::Groups,
     loss::LossBased,
+    names::Names,
     probe::Prober,
     register::{News, Register, Sent},
     reports::Reports,
     surge::{Sight, Surge},
     trend::{Trend, Usage},
 };
-use crate::rtcp::Twcc;
+use crate::rtcp::{Ccfb, Twcc};
 
 /// The controller of one transport.
 #[derive(Debug)]
@@ -49,6 +51,10 @@ pub(crate) struct Congestion {
     /// The client reported on some.
     is_heard: bool,
     clock: ClientClock,
+    /// Set where the client tells of packets by stream.
+    names: Option<Box<Names>>,
+    /// Set once it did: of transport-wide feedback, which has another clock, nothing is read then.
+    stream_clock: Option<ClientClock>,
     /// From sending to the report of it, in seconds.
     response: f64,
     /// When the first packet went out that no report came after.
@@ -67,8 +73,16 @@ pub(crate) struct Congestion {
 /// The client's clock as reports tell it, in microseconds.
 #[derive(Debug, Default)]
 struct ClientClock {
-    /// Of the newest report, in units of 64 ms.
+    /// Of the newest report, in units of the report's kind.
     reference: Option<i64>,
+}
+
+/// What a report says of a packet.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Missing,
+    /// When it came, in microseconds of the client's clock; absent where the client does not know.
+    Arrived(Option<i64>),
 }
 
 /// How much is sent, probes left out.
@@ -121,6 +135,8 @@ impl Congestion {
             is_transport_wide: false,
             is_heard: false,
             clock: ClientClock::default(),
+            names: None,
+            stream_clock: None,
             response: 0.2,
             unheard: None,
             newest_arrived: None,
@@ -154,24 +170,90 @@ impl Congestion {
         }
     }
 
+    /// The client tells of packets by stream. `next` is the number of the next packet.
+    pub(super) fn take_feedback_by_stream(&mut self, next: u16) {
+        self.names.get_or_insert_with(|| Box::new(Names::new(next)));
+    }
+
+    /// Whether it does.
+    pub(super) fn has_feedback_by_stream(&self) -> bool {
+        self.names.is_some()
+    }
+
+    /// Before it goes out: which packet of which stream is to have this number.
+    pub(super) fn name(&mut self, number: u16, name: (u32, u16)) {
+        if let Some(names) = &mut self.names {
+            names.insert(number, name);
+        }
+    }
+
     /// Transport-wide feedback: of each packet whether and when it arrived.
     pub(super) fn on_transport_feedback(&mut self, now: Instant, report: &Twcc<'_>) {
+        if self.stream_clock.is_some() {
+            return;
+        }
+        let mut arrival = self.clock.micros::<24>(report.info.reference, 64_000.0);
+        let told = report.statuses().map(|(sequence, delta)| {
+            arrival += i64::from(delta.unwrap_or(0)) * 250;
+            let told = delta.map_or(Told::Missing, |_| Told::Arrived(Some(arrival)));
+            (sequence, told)
+        });
+        self.on_told(now, told);
+    }
+
+    /// Feedback by stream (RFC 8888). Marks of ECN say nothing: what we send is not marked as capable of it.
+    pub(super) fn on_stream_feedback(&mut self, now: Instant, report: Ccfb<'_>) {
+        /// In offsets: eight seconds or more.
+        const LONG_AGO: u16 = 0x1ffe;
+        let Some(mut names) = self.names.take() else {
+            return;
+        };
+        if self.stream_clock.is_none() {
+            self.groups.clear();
+            self.trend.clear();
+            self.delivery.clear();
+        }
+        let micros = self.micros(now);
+        names.forget(|number| self.register.awaits(micros, number));
+        // Compact NTP: 65,536 in a second.
+        let timestamp = report.timestamp.cast_signed();
+        let clock = self.stream_clock.get_or_insert_default();
+        let made = clock.micros::<32>(timestamp, 1e6 / 65_536.0);
+        let told = names.told(report).map(|(number, arrival)| {
+            let known = |offset: &u16| *offset < LONG_AGO;
+            let told = arrival.map_or(Told::Missing, |arrival| {
+                let offset = arrival.offset.filter(known);
+                Told::Arrived(offset.map(|offset| made - i64::from(offset) * 1_000_000 / 1_024))
+            });
+            (number, told)
+        });
+        self.on_told(now, told);
+        self.names = Some(names);
+    }
+
+    /// Of each packet, in the order of sending, whether and when it arrived.
+    fn on_told(&mut self, now: Instant, all: impl Iterator<Item = (u16, Told)>) {
         let at = now;
         let now = self.micros(now);
-        let mut arrival = self.clock.micros(report.info.reference);
         let before = self.delivery.queue();
         let mut newest = None;
-        for (sequence, delta) in report.statuses() {
-            arrival += i64::from(delta.unwrap_or(0)) * 250;
-            let Some((sent, news)) = self.register.tell(sequence, delta.is_some()) else {
+        for (sequence, told) in all {
+            let has_arrived = matches!(told, Told::Arrived(_));
+            let Some((sent, news)) = self.register.tell(sequence, has_arrived) else {
                 continue;
+            };
+            let arrival = match told {
+                Told::Arrived(arrival) => arrival,
+                Told::Missing => None,
             };
             match news {
                 News::Missing => self.loss.on_packet(sent.at, sent.bytes, true),
                 News::Arrived => {
                     self.loss.on_packet(sent.at, sent.bytes, false);
                     self.note_row(&sent);
-                    if let Some(delta) = self.groups.on_packet(sent.at, arrival) {
+                    if let Some(arrival) = arrival
+                        && let Some(delta) = self.groups.on_packet(sent.at, arrival)
+                    {
                         self.trend.on_group(&delta);
                     }
                 }
@@ -179,6 +261,8 @@ impl Congestion {
             }
             if news != News::Missing {
                 newest = newest.max(Some((sent.at, sent.total)));
+            }
+            if let Some(arrival) = arrival {
                 self.delivery.on_arrival(sent.at, arrival, sent.bytes);
                 if sent.probe != 0 {
                     self.prober.on_arrival(sent.probe, arrival, sent.bytes);
@@ -417,19 +501,16 @@ impl Congestion {
 }
 
 impl ClientClock {
-    /// The time of a report, whose 24 bits wrap.
-    fn micros(&mut self, reference: i32) -> i64 {
+    /// The time of a report, whose bits wrap, where one of its units is so many microseconds.
+    fn micros<const BITS: u32>(&mut self, reference: i32, unit: f64) -> i64 {
         let reference = i64::from(reference);
         let unwrapped = match self.reference {
-            Some(last) => {
-                let step = (reference - last) & 0x00ff_ffff;
-                // 24 bits with sign.
-                last + ((step << 40) >> 40)
-            }
+            // That many bits with sign.
+            Some(last) => last + (((reference - last) << (64 - BITS)) >> (64 - BITS)),
             None => reference,
         };
         self.reference = self.reference.max(Some(unwrapped));
-        unwrapped * 64_000
+        (unwrapped as f64 * unit) as i64
     }
 }
 

@@ -99,6 +99,17 @@ impl Register {
         self.total
     }
 
+    /// Whether something may still be said of a packet.
+    pub(super) fn awaits(&self, now: u64, sequence: u16) -> bool {
+        let index = usize::from(sequence).checked_rem(self.ring.len());
+        let kept = index.and_then(|index| self.ring.get(index));
+        kept.is_some_and(|kept| {
+            kept.sequence == sequence
+                && matches!(kept.state, State::Open | State::Missing)
+                && (now as u32).wrapping_sub(kept.at) < Self::WAIT
+        })
+    }
+
     /// What is said of a packet; `None` when that is no news, or the packet is not known.
     pub(super) fn tell(&mut self, sequence: u16, has_arrived: bool) -> Option<(Sent, News)> {
         let index = usize::from(sequence).checked_rem(self.ring.len())?;

@@ -4,7 +4,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BTreeMap, BinaryHeap},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     ClockAnchor,
     outbox::Outbox,
-    rtcp::{self, TwccInfo},
+    rtcp::{self, Arrival, Ecn, TwccInfo},
     rtp::Codec,
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Way {
     pub(super) loss: f64,
     /// At most so much more delay, evenly spread, order kept.
     pub(super) jitter: Duration,
+    /// Clients tell of packets by stream (RFC 8888).
+    pub(super) by_stream: bool,
 }
 
 impl Default for Way {
@@ -40,6 +42,7 @@ impl Default for Way {
             queue: Duration::from_millis(300),
             loss: 0.0,
             jitter: Duration::ZERO,
+            by_stream: false,
         }
     }
 }
@@ -72,6 +75,10 @@ pub(super) struct Flow {
     received: Vec<(u16, Duration)>,
     next_number: u16,
     reports: u8,
+    /// Reports tell of packets by stream (RFC 8888); here are their streams and sequence numbers.
+    by_stream: Option<Vec<(u16, (u32, u16))>>,
+    /// Of each stream the first that was not told of.
+    told: BTreeMap<u32, u64>,
     /// Everything sent, in order.
     pub(super) seen: Vec<Seen>,
     /// Time and estimate at each frame, bits per second.
@@ -139,6 +146,9 @@ impl World {
     pub(super) fn add_flow(&mut self, link: usize, delay: Duration, at: Duration) -> usize {
         let mut egress = connected(self.start, 100);
         let slot = serve(&mut egress, 1, true);
+        if self.way.by_stream {
+            egress.lane.take_feedback_by_stream();
+        }
         let index = self.flows.len();
         self.flows.push(Flow {
             egress,
@@ -155,6 +165,8 @@ impl World {
             received: Vec::new(),
             next_number: 0,
             reports: 0,
+            by_stream: self.way.by_stream.then(Vec::new),
+            told: BTreeMap::new(),
             seen: Vec::new(),
             estimates: Vec::new(),
             padding: 0,
@@ -306,10 +318,13 @@ impl World {
         let mut datagrams = Vec::new();
         let this = &mut self.flows[flow];
         while let Some(run) = this.outbox.poll() {
-            datagrams.extend(
-                run.datagrams()
-                    .map(|bytes| (transport_number(bytes), bytes.len())),
-            );
+            for bytes in run.datagrams() {
+                let number = transport_number(bytes);
+                datagrams.push((number, bytes.len()));
+                if let (Some(names), Some(number)) = (&mut this.by_stream, number) {
+                    names.push((number, name(bytes)));
+                }
+            }
         }
         if let Some(at) = this.egress.deadline() {
             let at = at.saturating_duration_since(self.start);
@@ -345,7 +360,11 @@ impl World {
     fn feedback(&mut self, flow: usize) {
         self.push(self.now + FEEDBACK, What::Feedback(flow));
         let this = &mut self.flows[flow];
-        let Some(bytes) = this.report() else {
+        let report = match this.by_stream {
+            None => this.report(),
+            Some(_) => this.report_by_stream(self.now),
+        };
+        let Some(bytes) = report else {
             return;
         };
         let (delay, back) = (this.delay, this.back);
@@ -376,6 +395,61 @@ impl World {
 }
 
 impl Flow {
+    /// The same by stream: of each stream a block, up to the newest packet that came of it.
+    fn report_by_stream(&mut self, now: Duration) -> Option<Vec<u8>> {
+        let came = std::mem::take(&mut self.received);
+        let names = self.by_stream.as_mut()?;
+        let mut streams: BTreeMap<u32, BTreeMap<u64, Duration>> = BTreeMap::new();
+        for (number, arrival) in &came {
+            let (_, (ssrc, sequence)) = names.iter().find(|(known, _)| known == number)?;
+            let stream = streams.entry(*ssrc).or_default();
+            // Blocks are short: what is behind a wrap is ahead.
+            let first = stream
+                .keys()
+                .next()
+                .map_or(*sequence, |first| *first as u16);
+            let ahead = sequence.wrapping_sub(first).cast_signed();
+            let extended = stream
+                .keys()
+                .next()
+                .map_or(u64::from(*sequence) + (1 << 32), |first| {
+                    first.saturating_add_signed(ahead.into())
+                });
+            stream.insert(extended, *arrival);
+        }
+        names.retain(|(number, _)| {
+            let newest = came.last().map_or(*number, |(newest, _)| *newest);
+            newest.wrapping_sub(*number).cast_signed() < 2_000
+        });
+        let blocks: Vec<(u32, u16, Vec<Option<Arrival>>)> = streams
+            .into_iter()
+            .filter_map(|(ssrc, stream)| {
+                let (first, last) = (*stream.keys().next()?, *stream.keys().next_back()?);
+                let told = self.told.insert(ssrc, last + 1);
+                // What is missing between two reports is told as well.
+                let begin = told
+                    .filter(|told| *told <= first && first - told < 500)
+                    .unwrap_or(first);
+                let metrics = (begin..=last).map(|sequence| {
+                    let ago = now.saturating_sub(*stream.get(&sequence)?);
+                    Some(Arrival {
+                        ecn: Ecn::NotEct,
+                        offset: Some((ago.as_micros() * 1_024 / 1_000_000) as u16),
+                    })
+                });
+                Some((ssrc, begin as u16, metrics.collect()))
+            })
+            .collect();
+        let blocks: Vec<_> = blocks.iter().map(|(s, b, m)| (*s, *b, &m[..])).collect();
+        if blocks.is_empty() {
+            return None;
+        }
+        let timestamp = (now.as_micros() * 65_536 / 1_000_000) as u32;
+        let mut out = Vec::new();
+        rtcp::write_ccfb(&mut out, 1, timestamp, &blocks).unwrap();
+        Some(out)
+    }
+
     /// The report on what came since the last one.
     fn report(&mut self) -> Option<Vec<u8>> {
         let mut came = std::mem::take(&mut self.received);
@@ -412,6 +486,15 @@ impl Flow {
         rtcp::write_twcc(&mut out, &info, &statuses).unwrap();
         Some(out)
     }
+}
+
+/// SSRC and sequence number.
+fn name(bytes: &[u8]) -> (u32, u16) {
+    let sequence = u16::from_be_bytes([bytes[2], bytes[3]]);
+    (
+        u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]),
+        sequence,
+    )
 }
 
 /// The transport-wide number of a packet, which stands first of its extensions; none in RTCP.

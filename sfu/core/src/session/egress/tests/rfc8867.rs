@@ -138,9 +138,9 @@ const QUEUE: Bound = Bound::AtMost(100.0, 100.0);
 const LOSS: Bound = Bound::AtMost(0.01, 0.01);
 
 /// 5.1: one flow on a link that changes.
-fn variable_capacity(seed: u64, delay: Duration) -> Vec<Row> {
+fn variable_capacity(seed: u64, delay: Duration, way: Way) -> Vec<Row> {
     const STEPS: Steps = &[(0, 1e6), (40, 2.5e6), (60, 0.6e6), (80, 1e6)];
-    let mut world = World::new(seed, Way::default(), 1_000_000);
+    let mut world = World::new(seed, way, 1_000_000);
     world.add_flow(0, delay, Duration::ZERO);
     play(&mut world, &[(0, STEPS)], 100);
     let flow = &world.flows[0];
@@ -300,9 +300,9 @@ fn beside_files(seed: u64) -> Vec<Row> {
 }
 
 /// Random loss on a link that is settled, against the same without.
-fn random_loss(seed: u64, loss: f64, least: f64) -> Vec<Row> {
+fn random_loss(seed: u64, loss: f64, least: f64, way: Way) -> Vec<Row> {
     let rate = |loss: f64| {
-        let mut world = World::new(seed, Way::default(), 3_000_000);
+        let mut world = World::new(seed, way, 3_000_000);
         world.set_loss(loss);
         world.add_flow(0, millis(50), Duration::ZERO);
         world.run_until(seconds(60));
@@ -317,8 +317,8 @@ fn random_loss(seed: u64, loss: f64, least: f64) -> Vec<Row> {
 }
 
 /// The link falls to an eighth for half a minute.
-fn dip(seed: u64) -> Vec<Row> {
-    let mut world = World::new(seed, Way::default(), 2_000_000);
+fn dip(seed: u64, way: Way) -> Vec<Row> {
+    let mut world = World::new(seed, way, 2_000_000);
     world.add_flow(0, millis(50), Duration::ZERO);
     play(&mut world, &[(0, &[(0, 2e6), (30, 0.25e6), (60, 2e6)])], 90);
     let flow = &world.flows[0];
@@ -364,11 +364,26 @@ fn probing(seed: u64) -> Vec<Row> {
     )]
 }
 
+/// Clients that report as in RFC 8888, in place of transport-wide.
+fn by_stream() -> Way {
+    Way {
+        by_stream: true,
+        ..Way::default()
+    }
+}
+
 type Case = (&'static str, fn(u64) -> Vec<Row>);
 
 const CASES: &[Case] = &[
-    ("5.1, 50 ms", |seed| variable_capacity(seed, millis(50))),
-    ("5.1, 100 ms", |seed| variable_capacity(seed, millis(100))),
+    ("5.1, 50 ms", |seed| {
+        variable_capacity(seed, millis(50), Way::default())
+    }),
+    ("5.1, 100 ms", |seed| {
+        variable_capacity(seed, millis(100), Way::default())
+    }),
+    ("5.1, 50 ms, by stream", |seed| {
+        variable_capacity(seed, millis(50), by_stream())
+    }),
     ("5.2", variable_capacity_of_two),
     ("5.3", both_ways),
     ("5.4", |seed| three(seed, false)),
@@ -376,10 +391,20 @@ const CASES: &[Case] = &[
     ("5.6", beside_tcp),
     ("5.7", beside_files),
     ("5.8", |seed| three(seed, true)),
-    ("2 % loss", |seed| random_loss(seed, 0.02, 0.85)),
-    ("5 % loss", |seed| random_loss(seed, 0.05, 0.70)),
-    ("10 % loss", |seed| random_loss(seed, 0.10, 0.40)),
-    ("dip to an eighth", dip),
+    ("2 % loss", |seed| {
+        random_loss(seed, 0.02, 0.85, Way::default())
+    }),
+    ("5 % loss", |seed| {
+        random_loss(seed, 0.05, 0.70, Way::default())
+    }),
+    ("10 % loss", |seed| {
+        random_loss(seed, 0.10, 0.40, Way::default())
+    }),
+    ("5 % loss, by stream", |seed| {
+        random_loss(seed, 0.05, 0.70, by_stream())
+    }),
+    ("dip to an eighth", |seed| dip(seed, Way::default())),
+    ("dip to an eighth, by stream", |seed| dip(seed, by_stream())),
     ("ramp up", ramp_up),
     ("probing", probing),
 ];
