@@ -22,31 +22,34 @@ struct Outlet {
     pictures: [Picture; LayerSet::ENCODINGS],
 }
 
-/// The newest picture of an encoding that went over a link. What a picture begins with it is brought to an end with.
+/// The newest picture of an encoding that went over a link. All of a picture goes in the layers that it began with: its
+/// packets may come to the other end in any order, and the choice there is made with the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Picture {
     timestamp: Option<u32>,
-    /// The highest spatial and temporal layer of it, and of the one before.
+    /// The highest spatial and temporal layer of it.
     limit: (u8, u8),
+    /// The first that these held for, and what held before: its packets may still come.
+    since: u32,
     before: (u8, u8),
 }
 
 impl Picture {
     /// The highest layers that a packet of a picture goes in, where these are taken now.
     fn limit(&mut self, timestamp: u32, taken: (u8, u8)) -> (u8, u8) {
-        let ahead = self
-            .timestamp
-            .map(|newest| timestamp.wrapping_sub(newest).cast_signed());
-        let higher = |one: (u8, u8), two: (u8, u8)| (one.0.max(two.0), one.1.max(two.1));
-        match ahead {
-            Some(0) => self.limit = higher(self.limit, taken),
-            Some(..0) => return higher(self.limit, self.before),
-            _ => {
-                self.before = self.limit;
-                (self.timestamp, self.limit) = (Some(timestamp), taken);
+        let is_ahead_of = |other: u32| timestamp.wrapping_sub(other).cast_signed() > 0;
+        if self.timestamp.is_none_or(is_ahead_of) {
+            if self.timestamp.is_none() || self.limit != taken {
+                self.before = self.timestamp.map_or(taken, |_| self.limit);
+                (self.since, self.limit) = (timestamp, taken);
             }
+            self.timestamp = Some(timestamp);
         }
-        self.limit
+        if timestamp == self.since || is_ahead_of(self.since) {
+            self.limit
+        } else {
+            self.before
+        }
     }
 }
 
@@ -195,12 +198,12 @@ mod tests {
         let first = u32::MAX - 2_999;
         assert_eq!(at(large, first), (2, 2));
         assert_eq!(at(small, first), (2, 2), "more of it");
-        assert_eq!(at(small, first.wrapping_add(3_000)), (0, 1), "the next");
+        let [second, third, fourth] = [3_000, 6_000, 9_000].map(|ahead| first.wrapping_add(ahead));
+        assert_eq!(at(small, second), (0, 1), "the next");
+        assert_eq!(at(small, third), (0, 1));
         assert_eq!(at(small, first), (2, 2), "late");
-        assert_eq!(
-            at(large, first.wrapping_add(3_000)),
-            (2, 2),
-            "more is taken at once"
-        );
+        assert_eq!(at(large, third), (0, 1), "more of it");
+        assert_eq!(at(large, fourth), (2, 2));
+        assert_eq!(at(large, second), (0, 1), "late");
     }
 }

@@ -409,12 +409,10 @@ impl Flow {
                 .next()
                 .map_or(*sequence, |first| *first as u16);
             let ahead = sequence.wrapping_sub(first).cast_signed();
-            let extended = stream
-                .keys()
-                .next()
-                .map_or(u64::from(*sequence) + (1 << 32), |first| {
-                    first.saturating_add_signed(ahead.into())
-                });
+            let extended = stream.keys().next().map_or_else(
+                || u64::from(*sequence) + (1 << 32),
+                |first| first.saturating_add_signed(ahead.into()),
+            );
             stream.insert(extended, *arrival);
         }
         names.retain(|(number, _)| {
