@@ -38,6 +38,10 @@ use crate::{
 /// Requests and frames in one turn; then the others have their turn.
 const BATCH: usize = 64;
 
+/// How long a turn may go on taking requests: one costs from microseconds to, for a description of many sections, some
+/// milliseconds, and dozens come at once when a node is lost.
+const REQUESTS: Duration = Duration::from_millis(2);
+
 /// Packets of plain RTP in one turn.
 const PLAIN_BATCH: usize = 256;
 
@@ -210,11 +214,16 @@ impl Worker {
             Some(Input::Stop) | None => {}
         }
         for _ in 0..BATCH {
+            if self.clock() >= began + REQUESTS {
+                break;
+            }
             let Ok(request) = inputs.requests.try_recv() else {
                 break;
             };
             self.on_request(request);
         }
+        // However long those took, media has its time.
+        self.budget = Budget::new(self.clock());
         for _ in 0..BATCH {
             let Ok(input) = inputs.frames.try_recv() else {
                 break;

@@ -222,6 +222,11 @@ impl Egress {
         !self.slots.is_empty()
     }
 
+    /// How many there are, vacant ones included.
+    pub(crate) fn sections(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Reserves a section for a subscription; it serves after the next offer and its answer, or at once
     /// where sections are fixed and [`Egress::has_place`].
     pub(crate) fn open(
