@@ -142,6 +142,12 @@ impl Packet {
         })
     }
 
+    /// The highest spatial and temporal layer of its picture that is here.
+    #[inline]
+    pub(crate) fn bound(&self) -> (u8, u8) {
+        self.bounded((u8::MAX, u8::MAX))
+    }
+
     /// The packet for those who take no layers above these; nothing where it is for them as it is.
     pub(crate) fn thin(&self, limit: (u8, u8)) -> Option<Self> {
         let (spatial, temporal) = self.bounded(limit);

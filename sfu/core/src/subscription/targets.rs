@@ -18,6 +18,8 @@ pub(super) struct TargetFilter {
     intact: u32,
     /// Timestamp of the newest picture.
     picture: u32,
+    /// The highest spatial and temporal layer of it that was here.
+    bound: (u8, u8),
     /// The newest frame, and its fate: that of most packets.
     newest: Option<(Name, Fate)>,
     /// The last frames, for packets that come late.
@@ -101,6 +103,7 @@ impl TargetFilter {
             intact: u32::MAX,
             // The first packet is of the first picture.
             picture: packet.timestamp.wrapping_sub(1),
+            bound: packet.bound(),
             newest: None,
             recent: [None; Self::RECENT],
             next: 0,
@@ -164,6 +167,12 @@ impl TargetFilter {
         // The target changes between pictures only: the last packet of one is marked as such.
         if ahead > 0 {
             self.picture = packet.timestamp;
+            let bound = packet.bound();
+            if bound.0 > self.bound.0 || bound.1 > self.bound.1 {
+                // Frames above were not here, whether they were seen to be missing or not.
+                self.intact &= frame.targets.up_to(self.bound.0, self.bound.1);
+            }
+            self.bound = bound;
             self.turn(frame, wish);
         }
         let late = ahead < 0;

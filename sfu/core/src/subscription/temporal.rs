@@ -10,6 +10,8 @@ pub(super) struct TemporalFilter {
     limit: u8,
     /// Bit `n`: the receiver has what a frame of layer `n` may refer to in its own layer.
     open: u8,
+    /// The highest layer of the newest picture that was here.
+    bound: u8,
     /// The newest frame, and its fate: that of most packets.
     newest: Option<(u32, bool)>,
     /// The last frames, for packets that come late.
@@ -35,6 +37,7 @@ impl TemporalFilter {
         Self {
             limit,
             open: u8::MAX,
+            bound: u8::MAX,
             newest: None,
             recent: [None; Self::RECENT],
             next: 0,
@@ -54,6 +57,12 @@ impl TemporalFilter {
             }
         }
         self.limit = target;
+        let (_, bound) = packet.bound();
+        if bound > self.bound {
+            // Frames above were not here, whether they were seen to be missing or not.
+            self.open &= bit(self.bound + 1).wrapping_sub(1);
+        }
+        self.bound = bound;
         if packet.is_keyframe {
             self.open = u8::MAX;
         }
@@ -230,6 +239,20 @@ mod tests {
             assert_eq!(filter.admits(&packet, target), forwarded, "{step}");
             assert_eq!(filter.current(), current, "{step}");
         }
+    }
+
+    #[test]
+    fn what_a_link_did_not_bring_counts_as_left_out_before_it_is_seen_to_be_missing() {
+        let mut filter = TemporalFilter::new(7);
+        let brought = |timestamp, frame, temporal| {
+            let packet = packet(timestamp, frame);
+            packet.thin((7, temporal)).unwrap_or(packet)
+        };
+        assert!(filter.admits(&brought(0, Key, 0), 7));
+        assert!(filter.admits(&brought(6_000, Delta(0, false), 0), 7));
+        // One of layer 1 between them was overtaken.
+        assert!(!filter.admits(&brought(9_000, Delta(1, false), 7), 7));
+        assert!(filter.admits(&brought(12_000, Delta(1, true), 7), 7));
     }
 
     #[test]
