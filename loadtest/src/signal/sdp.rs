@@ -56,12 +56,14 @@ pub fn without_repetition(sdp: &str) -> String {
         "a=setup:",
     ];
     let mut out = String::with_capacity(sdp.len());
-    let (mut section, mut credentials_in) = (0, None);
+    // Of each the section that has it first: servers may have fingerprints in front of all sections.
+    let (mut section, mut first_in) = (0, [None; OF_TRANSPORT.len()]);
     for line in sdp.lines() {
         section += usize::from(line.starts_with("m="));
-        let is_of_transport = OF_TRANSPORT.iter().any(|name| line.starts_with(name));
-        let is_wanted = if is_of_transport {
-            *credentials_in.get_or_insert(section) == section
+        let mut of_transport = OF_TRANSPORT.iter().zip(&mut first_in);
+        let is_wanted = if let Some((_, first)) = of_transport.find(|(n, _)| line.starts_with(**n))
+        {
+            *first.get_or_insert(section) == section
         } else if line.starts_with("a=rtcp-fb:") {
             line.ends_with(" transport-cc")
         } else {

@@ -183,16 +183,20 @@ pub(crate) fn answer_for_engine(text: &str) -> String {
         "a=ssrc:",
         "a=ssrc-group:",
     ];
-    // The section that has the credentials, once one has: it may have several fingerprints.
-    let mut credentials_in = None;
-    let mut section = 0;
+    // Of each the section that has it first: clients may have fingerprints in front of all sections, where there may be
+    // several, and the rest in the sections.
+    let mut first_in = [None; OF_TRANSPORT.len()];
+    // A section that is refused has no part in the transport, whatever it says.
+    let (mut section, mut is_rejected) = (0, false);
     map_lines(text, |line, out| {
-        if line.starts_with("m=") {
+        if let Some(rest) = line.strip_prefix("m=") {
             section += 1;
+            is_rejected = rest.split(' ').nth(1) == Some("0");
         }
-        let is_of_transport = OF_TRANSPORT.iter().any(|name| line.starts_with(name));
-        let is_needed = if is_of_transport {
-            *credentials_in.get_or_insert(section) == section
+        let mut of_transport = OF_TRANSPORT.iter().zip(&mut first_in);
+        let is_needed = if let Some((_, first)) = of_transport.find(|(n, _)| line.starts_with(**n))
+        {
+            is_rejected || *first.get_or_insert(section) == section
         } else if line.starts_with("a=rtcp-fb:") {
             line.ends_with(" transport-cc")
         } else {
@@ -471,6 +475,16 @@ mod tests {
         let first = [transport, media].concat();
         let expected = format!("v=0\r\n{}{}", section("0", &first), section("1", media));
         assert_eq!(answer_for_engine(&given), expected);
+        // Fingerprints in front of all sections, the rest in each, as pion and webrtc-rs write it.
+        let fingerprint = "a=fingerprint:sha-256 00\r\n";
+        let rest = "a=ice-ufrag:u\r\na=ice-pwd:p\r\na=setup:active\r\n";
+        let [zero, one] = ["0", "1"].map(|mid| section(mid, rest));
+        let given = format!("v=0\r\n{fingerprint}{zero}{one}");
+        let expected = format!("v=0\r\n{fingerprint}{zero}{}", section("1", ""));
+        assert_eq!(answer_for_engine(&given), expected);
+        let refused = zero.replace("m=video 9", "m=video 0");
+        let given = format!("v=0\r\n{fingerprint}{refused}{one}");
+        assert_eq!(answer_for_engine(&given), given);
         // Said once for all sections, before the first.
         let given = format!("v=0\r\n{transport}{}", section("0", &all));
         let expected = format!("v=0\r\n{transport}{}", section("0", media));
