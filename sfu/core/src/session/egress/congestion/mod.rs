@@ -1,7 +1,7 @@
 //! What the link to one client takes: an estimate by delay and one by loss from transport-wide feedback
-//! (draft-holmer-rmcat-transport-wide-cc-extensions-01) or feedback by stream (RFC 8888), probes while more is wanted, and what the client
-//! says itself (REMB). Told of every packet sent and of every report. Must not make packets, nor choose
-//! layers.
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01) or feedback by stream (RFC 8888), probes while more
+//! is wanted, and what the client says itself (REMB). Told of every packet sent and of every report. Must not
+//! make packets, nor choose layers.
 
 mod delay;
 mod delivery;
