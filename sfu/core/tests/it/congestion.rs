@@ -328,6 +328,48 @@ fn a_picture_that_was_stopped_returns_with_the_link() {
     }
 }
 
+/// Clients on busy machines stand still now and then, and take all that came meanwhile at once.
+#[test]
+fn a_client_that_stands_still_now_and_then_misses_no_more_than_that() {
+    for (seed, longest) in [(340, 60), (341, 150), (342, 300)] {
+        let mut world = World::new(seed);
+        let watcher = world.enter(ROOM, "watcher");
+        let cameras: Vec<_> = (0..12)
+            .map(|number| {
+                let mut options = ClientOptions::new(ROOM, &format!("person {number}"));
+                options.join.auto_subscribe = false;
+                let person = world.enter_as(options);
+                let settings = VideoSettings {
+                    rids: Vec::new(),
+                    bitrates: vec![100_000],
+                    ..VideoSettings::default()
+                };
+                world.publish_video_as(person, settings)
+            })
+            .collect();
+        world.run_for(seconds(5));
+        let frames = |world: &World| -> u64 {
+            let client = world.client(watcher);
+            cameras.iter().map(|one| client.report(*one).frames).sum()
+        };
+        let before = frames(&world);
+        let begun = world.now();
+        let mut number = 0;
+        while world.now() - begun < seconds(20) {
+            number += 1;
+            world.run_for(millis(200 + number * 271 % 800));
+            for left in (0..number * 7_919 % longest / 5).rev() {
+                let link = LinkSettings::delayed(millis(15 + 5 * left));
+                world.set_link(watcher, link);
+                world.run_for(millis(5));
+            }
+        }
+        let made = (world.now() - begun).as_secs_f64() * 30.0 * cameras.len() as f64;
+        let seen = (frames(&world) - before) as f64 / made;
+        assert!(seen > 0.95, "seed {seed}: {seen:.3} of the pictures");
+    }
+}
+
 #[test]
 fn pictures_that_give_way_in_the_queue_begin_anew_at_once() {
     let seeds = 330..338;

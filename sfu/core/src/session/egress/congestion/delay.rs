@@ -2,7 +2,7 @@
 //! (additive increase, multiplicative decrease; after draft-ietf-rmcat-gcc-02 section 5.5). A queue that
 //! stands is taken away, unless others keep it up. Must not look at packets or loss.
 
-use super::trend::Usage;
+use super::{Congestion, trend::Usage};
 
 /// What is known at a report.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,8 @@ struct Trial {
     share: Option<f64>,
     queue: f64,
     begun: u64,
+    /// Since when so little of the queue is left that it may be none.
+    left: Option<u64>,
 }
 
 impl DelayBased {
@@ -202,13 +204,16 @@ impl DelayBased {
         let trial = *trial;
         let within = Self::FALLS_WITHIN.max((signals.response * 3e6) as u64);
         if signals.queue < trial.queue * Self::FELL {
-            // What is left may be no queue: the way has become longer, and nothing else would end the waiting.
+            // What is left may be no queue: the way has become longer, or wavers, and nothing else would end the
+            // waiting.
             let is_left = self.is_draining && signals.queue <= self.tolerance;
+            let left = trial.left.unwrap_or(signals.now);
             self.trial = is_left.then_some(Trial {
                 estimate: self.estimate,
                 share: self.share,
                 queue: signals.queue,
-                begun: signals.now + Self::LEFT_LONGER,
+                begun: left + Self::LEFT_LONGER,
+                left: Some(left),
             });
         } else if signals.now.saturating_sub(trial.begun) > within {
             self.trial = None;
@@ -233,12 +238,14 @@ impl DelayBased {
             return;
         };
         self.lowered = Some(signals.now);
-        self.trial.get_or_insert(Trial {
+        let trial = self.trial.get_or_insert(Trial {
             estimate: self.estimate,
             share: self.share,
             queue: signals.queue,
             begun: signals.now,
+            left: None,
         });
+        trial.left = None;
         let taken = Self::TAKEN - Self::TAKEN_PER_QUEUE * signals.queue / 1e3;
         let mut lowered = delivered * taken.max(self.manners().0);
         if signals.is_app_limited {
@@ -250,7 +257,7 @@ impl DelayBased {
             self.learnt = signals.now;
         }
         self.is_draining = true;
-        self.estimate = self.estimate.min(lowered);
+        self.estimate = self.estimate.min(lowered.max(Congestion::FLOOR));
     }
 
     fn increase(&mut self, signals: &Signals, span: f64) {
@@ -368,6 +375,36 @@ mod tests {
         let before = delay.estimate();
         play(&mut delay, 58, 30, longer);
         assert!(delay.estimate() > before * 1.05);
+    }
+
+    #[test]
+    fn what_wavers_is_no_queue_to_be_waited_out() {
+        let mut delay = DelayBased::new(1e6);
+        play(&mut delay, 0, 3, |_| Signals {
+            usage: Usage::Over,
+            queue: 120.0,
+            ..delivering(0.5e6)
+        });
+        for tenth in 3..43 {
+            let queue = if tenth % 3 == 0 { 30.0 } else { 14.0 };
+            play(&mut delay, tenth, 1, |rate| Signals {
+                queue,
+                ..delivering(rate)
+            });
+        }
+        assert!(!delay.is_draining());
+        assert!(delay.estimate() > 0.45e6, "{}", delay.estimate());
+    }
+
+    #[test]
+    fn nothing_that_arrives_lowers_it_no_further_than_to_where_probes_can_begin() {
+        let mut delay = DelayBased::new(1e6);
+        play(&mut delay, 0, 20, |_| Signals {
+            usage: Usage::Over,
+            queue: 50.0,
+            ..delivering(0.0)
+        });
+        assert_eq!(delay.estimate(), Congestion::FLOOR);
     }
 
     #[test]

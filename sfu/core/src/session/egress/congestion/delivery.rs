@@ -1,6 +1,8 @@
 //! What arrives: how many bits per second, and how much longer packets are under way than at best, which
 //! is the queue on the link. Must not choose a rate.
 
+use std::cmp::Ordering;
+
 /// The newest arrivals, on the client's clock in microseconds.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -12,8 +14,10 @@ pub(super) struct Delivery {
     newest_under_way: i64,
     /// When a packet last came that had hardly queued, and the bytes that came since.
     busy: (i64, u64),
-    /// The least time under way, with an offset of the two clocks that nobody knows: of the span that
-    /// fills and of the one before.
+    /// When nothing came for a while of late: the last arrival before, and what has come since.
+    stall: Option<(i64, u64)>,
+    /// The least time under way, with an offset of the two clocks that nobody knows: of the newest two spans in
+    /// which something arrived, the older first.
     recent: [(i64, i64); 2],
     /// The same of a long time.
     base: [(i64, i64); Self::BASES],
@@ -33,7 +37,12 @@ impl Delivery {
     /// A rate of less than that would be a guess, in microseconds.
     const LEAST: i64 = 100_000;
 
+    /// Who stands still for so long takes what came meanwhile at once: that says nothing of a moment's rate.
+    const STALL: i64 = 4 * Self::SPAN;
+
     const RECENT: i64 = 100_000;
+    /// What was so long ago says nothing of the queue of now.
+    const BYGONE: i64 = 1_000_000 / Self::RECENT;
     /// What was the least time under way is forgotten after a minute: routes and clocks change.
     const BASES: usize = 6;
     const BASE: i64 = 10_000_000;
@@ -45,6 +54,7 @@ impl Delivery {
             newest: i64::MIN,
             newest_under_way: i64::MAX,
             busy: (i64::MIN, 0),
+            stall: None,
             recent: [(i64::MIN, i64::MAX); 2],
             base: [(i64::MIN, i64::MAX); Self::BASES],
             least: i64::MAX,
@@ -55,6 +65,7 @@ impl Delivery {
     pub(super) fn on_arrival(&mut self, sent: u64, arrival: i64, bytes: u16) {
         self.begun.get_or_insert(arrival);
         let under_way = arrival - i64::try_from(sent).unwrap_or(i64::MAX);
+        self.note_stall(arrival, bytes);
         if arrival >= self.newest {
             (self.newest, self.newest_under_way) = (arrival, under_way);
         }
@@ -62,13 +73,12 @@ impl Delivery {
         let index = span.rem_euclid(Self::SPANS as i64) as usize;
         if let Some(place) = self.bytes.get_mut(index) {
             match span.cmp(&place.0) {
-                std::cmp::Ordering::Greater => *place = (span, bytes.into()),
-                std::cmp::Ordering::Equal => place.1 += u32::from(bytes),
-                std::cmp::Ordering::Less => {}
+                Ordering::Greater => *place = (span, bytes.into()),
+                Ordering::Equal => place.1 += u32::from(bytes),
+                Ordering::Less => {}
             }
         }
-        let recent = arrival.div_euclid(Self::RECENT);
-        keep_least(&mut self.recent, recent, under_way);
+        self.note_recent(arrival.div_euclid(Self::RECENT), under_way);
         if keep_least(&mut self.base, arrival.div_euclid(Self::BASE), under_way) {
             let kept = self.base.iter().map(|(_, least)| *least);
             self.least = kept.min().unwrap_or(i64::MAX);
@@ -80,6 +90,29 @@ impl Delivery {
         }
     }
 
+    /// To be told of an arrival before it counts as the newest.
+    fn note_stall(&mut self, arrival: i64, bytes: u16) {
+        let before = self.newest;
+        if before != i64::MIN && arrival - before >= Self::STALL {
+            self.stall = Some((before, bytes.into()));
+        } else if let Some((since, came)) = &mut self.stall {
+            *came += u64::from(bytes);
+            if arrival - *since > Self::RATE * Self::SPAN + Self::STALL {
+                self.stall = None;
+            }
+        }
+    }
+
+    fn note_recent(&mut self, span: i64, under_way: i64) {
+        let [before, newest] = &mut self.recent;
+        match span.cmp(&newest.0) {
+            Ordering::Greater => (*before, *newest) = (*newest, (span, under_way)),
+            Ordering::Equal => newest.1 = newest.1.min(under_way),
+            Ordering::Less if span == before.0 => before.1 = before.1.min(under_way),
+            Ordering::Less => {}
+        }
+    }
+
     /// Bits per second that arrive; `None` while too little is known.
     pub(super) fn rate(&self) -> Option<f64> {
         let known = self.newest - self.begun?;
@@ -87,12 +120,21 @@ impl Delivery {
             return None;
         }
         let time = (Self::RATE * Self::SPAN).min(known);
-        Some(self.bits_in(Self::RATE) * 1e6 / time as f64)
+        Some(self.rate_in(Self::RATE, time))
     }
 
     /// The same in the last tenth of a second, which wavers more.
     pub(super) fn rate_of_late(&self) -> f64 {
-        self.bits_in(Self::LATE) * 1e6 / (Self::LATE * Self::SPAN) as f64
+        self.rate_in(Self::LATE, Self::LATE * Self::SPAN)
+    }
+
+    /// Of the newest spans, which make up so much time; or since the client stood still, where that shows more.
+    fn rate_in(&self, spans: i64, time: i64) -> f64 {
+        let rate = self.bits_in(spans) * 1e6 / time as f64;
+        let stalled = self.stall.map_or(0.0, |(since, bytes)| {
+            bytes as f64 * 8e6 / (self.newest - since).max(Self::STALL) as f64
+        });
+        rate.max(stalled)
     }
 
     /// What arrived in the newest spans, without the one that fills: that says too little.
@@ -107,17 +149,14 @@ impl Delivery {
         f64::from(bytes) * 8.0
     }
 
-    /// How much longer than at best packets were under way at least in the last fifth of a second, in
-    /// milliseconds: the queue that did not go away meanwhile.
+    /// How much longer than at best packets were under way at least in the last fifth of a second in which any came,
+    /// in milliseconds: the queue that did not go away meanwhile.
     pub(super) fn queue(&self) -> f64 {
         let newest = self.newest.div_euclid(Self::RECENT);
-        let recent = self
-            .recent
-            .iter()
-            .filter(|(span, _)| *span >= newest - 1)
-            .map(|(_, least)| *least)
-            .min();
-        self.above_base(recent.unwrap_or(i64::MAX))
+        let recent = self.recent.iter();
+        let recent = recent.filter(|(span, _)| *span >= newest - Self::BYGONE);
+        let least = recent.map(|(_, least)| *least).min();
+        self.above_base(least.unwrap_or(i64::MAX))
     }
 
     /// The same of the newest arrival alone.
@@ -180,6 +219,28 @@ mod tests {
         assert!((0.95e6..1.05e6).contains(&rate), "{rate}");
         let rate = arrive(1_050_000, 30, 20_000).unwrap();
         assert!((0.45e6..0.55e6).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn what_comes_at_once_after_a_standstill_is_neither_a_queue_nor_no_rate() {
+        let mut delivery = Delivery::new();
+        // 1 Mbit/s, on a way of 7 s of another clock.
+        let mut arrive = |sent: i64, at: i64| {
+            delivery.on_arrival(sent as u64, at + 7_000_000, 1_250);
+            (delivery.queue(), delivery.rate(), delivery.rate_of_late())
+        };
+        for number in 0..100 {
+            arrive(number * 10_000, number * 10_000);
+        }
+        // All that was sent in a quarter of a second.
+        for number in 100..125 {
+            let (queue, ..) = arrive(number * 10_000, 1_250_000 + number * 10);
+            assert!(queue < 1.0, "{queue}");
+        }
+        let (_, rate, late) = arrive(1_250_000, 1_255_000);
+        let rate = rate.unwrap();
+        assert!((0.9e6..1.1e6).contains(&rate), "{rate}");
+        assert!((0.9e6..1.1e6).contains(&late), "{late}");
     }
 
     #[test]
