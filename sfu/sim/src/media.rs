@@ -39,6 +39,8 @@ pub struct VideoSettings {
     pub bitrates: Vec<u32>,
     /// How pictures are packed.
     pub codec: VideoCodec,
+    /// The media type that is announced where it is not that of the codec.
+    pub announced: Option<&'static str>,
 }
 
 impl VideoSettings {
@@ -80,6 +82,7 @@ impl Default for VideoSettings {
             temporal_layers: true,
             bitrates: Vec::new(),
             codec: VideoCodec::Vp8,
+            announced: None,
         }
     }
 }

@@ -118,8 +118,9 @@ impl Session {
         let (offer, pending) = api.apply()?;
         transport.pending = Some(pending);
         self.offer_id += 1;
-        let text =
-            sdp::with_credentials(&offer_text(&offer), engines.as_ref().zip(restart.as_ref()));
+        let config = transport.engine_ref().codec_config();
+        let text = egress.with_formats(&offer_text(&offer), config);
+        let text = sdp::with_credentials(&text, engines.as_ref().zip(restart.as_ref()));
         let sdp = sdp::with_stream_names(&text, |mid| self.egress.name_of(mid));
         self.offered_credentials = restart;
         let offer = Offer {

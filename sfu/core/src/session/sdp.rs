@@ -323,6 +323,32 @@ pub(crate) fn with_stream_names(offer: &str, name_of: impl Fn(&str) -> StreamNam
     })
 }
 
+/// An offer with no other formats than `types_of` says, by mid; with all where it says nothing.
+pub(crate) fn with_payload_types(
+    offer: &str,
+    mut types_of: impl FnMut(&str) -> Option<Vec<u8>>,
+) -> String {
+    const OF_FORMAT: [&str; 3] = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"];
+    let mut kept: Option<Vec<u8>> = None;
+    map_section_lines(offer, |mid, line, out| {
+        let is_section = line.starts_with("m=");
+        if is_section {
+            kept = mid.and_then(&mut types_of);
+        }
+        let Some(kept) = &kept else {
+            return push(out, line);
+        };
+        let is_kept = |word: &str| word.parse().is_ok_and(|pt| kept.contains(&pt));
+        if is_section {
+            return push(out, &only(line, is_kept));
+        }
+        let of_format = OF_FORMAT.iter().find_map(|name| line.strip_prefix(name));
+        if of_format.is_none_or(|rest| rest.split(' ').next().is_some_and(is_kept)) {
+            push(out, line);
+        }
+    })
+}
+
 /// How a publisher is to encode Opus (RFC 7587), by section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpusOptions {
@@ -407,6 +433,14 @@ fn first(line: &str, payload_types: &[&str]) -> String {
         .copied()
         .partition(|word| payload_types.contains(word));
     [head, &front, &rest].concat().join(" ")
+}
+
+/// An `m=` line without other payload types.
+fn only(line: &str, is_kept: impl Fn(&str) -> bool) -> String {
+    let (at, words) = (0.., line.split(' '));
+    let kept = at.zip(words).filter(|(at, word)| *at < 3 || is_kept(word));
+    let kept: Vec<&str> = kept.map(|(_, word)| word).collect();
+    kept.join(" ")
 }
 
 /// Rewrites line by line.
@@ -682,6 +716,25 @@ mod tests {
         let second = "a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;stereo=1;sprop-stereo=1\r\n";
         assert!(asked.contains(first), "{asked}");
         assert!(asked.contains(second), "{asked}");
+    }
+
+    #[test]
+    fn a_section_has_the_formats_it_is_to_have() {
+        let section = |mid: &str, types: &str| {
+            format!("m=video 9 UDP/TLS/RTP/SAVPF{types}\r\na=mid:{mid}\r\na=extmap:9 urn:x\r\n")
+        };
+        let (vp8, repair) = (
+            "a=rtpmap:9 VP8/90000\r\na=rtcp-fb:9 nack\r\n",
+            "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=9\r\n",
+        );
+        let vp9 = "a=rtpmap:98 VP9/90000\r\na=rtcp-fb:98 nack\r\na=fmtp:98 profile-id=0\r\n";
+        let whole = [&section("1", " 98 9 97"), vp9, vp8, repair].concat();
+        let other = [&section("2", " 98 9 97"), vp9, vp8, repair].concat();
+        let narrow = [&section("1", " 9 97"), vp8, repair].concat();
+        let told = with_payload_types(&format!("v=0\r\n{whole}{other}"), |mid| {
+            (mid == "1").then(|| vec![9, 97])
+        });
+        assert_eq!(told, format!("v=0\r\n{narrow}{other}"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) struct Pending {
 pub(super) struct Outcome {
     /// Encodings of which somebody waits for a keyframe, as bits.
     wanted: u8,
-    /// Somebody without the codec, who was not told yet.
+    /// Somebody without the codec, who was not told yet; others come with the next packets.
     unsupported: Option<SubscriptionKey>,
 }
 
@@ -67,7 +67,9 @@ impl Shard {
                 continue;
             };
             let track = first.stream.track;
-            if let Some(key) = outcome.unsupported {
+            if let Some(key) = outcome.unsupported
+                && !self.widen(now, key)
+            {
                 self.tell_unsupported(key);
             }
             for encoding in 0..ENCODINGS_MAX as u8 {
@@ -157,7 +159,6 @@ impl Shard {
                 let Some(mut payload_type) = payload_type else {
                     stats.drop(DropReason::CodecUnsupported);
                     if !subscription.told_unsupported {
-                        subscription.told_unsupported = true;
                         outcome.unsupported = Some(*key);
                     }
                     continue;
@@ -225,9 +226,11 @@ impl Shard {
 
     fn tell_unsupported(&mut self, key: SubscriptionKey) {
         use plenum_proto::node::{SubscriptionError, SubscriptionFailed, session_event::Kind};
-        let Some(subscription) = self.subscriptions.get(key) else {
+        let Some(subscription) = self.subscriptions.get_mut(key) else {
             return;
         };
+        subscription.told_unsupported = true;
+        let subscriber = subscription.subscriber;
         let Some(track) = self.tracks.get(subscription.track) else {
             return;
         };
@@ -235,6 +238,6 @@ impl Shard {
             track_id: (&track.id).into(),
             error: SubscriptionError::CodecUnsupported.into(),
         };
-        self.tell(subscription.subscriber, Kind::SubscriptionFailed(told));
+        self.tell(subscriber, Kind::SubscriptionFailed(told));
     }
 }

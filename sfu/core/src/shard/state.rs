@@ -15,7 +15,7 @@ use crate::{
     relay::{Export, Origin, Outlets},
     room::{Member, speaker::SpeakerDetector},
     rtp::{Codec, Packet, PayloadParams, Pt, Rid},
-    session::{Session, SlotIndex},
+    session::{Formats, Session, SlotIndex},
     subscription::{Choices, Forwarder, KeyframeThrottle, LayerView, Limit, Wish, views},
     track::{
         DemandTracker, Encoding, EncodingInfo, Layer, LayerSet, PacketCache, PublisherClock,
@@ -187,6 +187,19 @@ pub(super) struct Subscription {
 }
 
 impl Track {
+    /// What a section has to offer that carries it: the codecs that came, and those that were announced. Sound of
+    /// which nothing is known is what browsers send.
+    pub(super) fn formats_to_offer(&self) -> Formats {
+        let announced = self.info.codecs.iter().map(|c| Codec::from_mime(&c.mime));
+        let seen = self.formats.iter().map(|format| Some(format.codec));
+        match Formats::of(announced.chain(seen)) {
+            Formats::All if self.formats.is_empty() && !self.is_video() => {
+                Formats::of([Codec::from_mime(&self.info.mime)])
+            }
+            formats => formats,
+        }
+    }
+
     /// A track nothing was received of yet.
     pub(super) fn new(
         now: Instant,

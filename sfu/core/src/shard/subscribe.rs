@@ -11,10 +11,11 @@ use rand::Rng as _;
 
 use super::{
     Shard,
-    state::{Subscription, Track},
+    state::{Participant, Subscription, Track},
 };
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
+    session::Formats,
     subscription::{Choices, Forwarder, Wish, select},
     track::{Layer, plausible_size, wanted_qualities, with_stand_ins},
 };
@@ -237,9 +238,8 @@ impl Shard {
         let Some(publisher) = self.participants.get(track.owner) else {
             return;
         };
-        let track_id = String::from(&track.id);
-        let stream = format!("{}|{track_id}", publisher.member.id);
-        let is_video = track.is_video();
+        let (stream, track_id) = names(track, publisher);
+        let (is_video, formats) = (track.is_video(), track.formats_to_offer());
         let Some(subscriber) = self.participants.get_mut(session) else {
             return;
         };
@@ -260,7 +260,7 @@ impl Shard {
         let fresh = Forwarder::new(self.rng.random_range(0..16_384), self.rng.random());
         let subscription = self.subscriptions.insert_with_key(|subscription| {
             let egress = &mut subscriber.session.egress;
-            let slot = egress.open(subscription, is_video, stream, track_id);
+            let slot = egress.open(subscription, is_video, formats, stream, track_id);
             Subscription {
                 subscriber: session,
                 track: key,
@@ -285,6 +285,35 @@ impl Shard {
         }
         self.tell_first_subscriber(key);
         self.retarget(now, subscription);
+    }
+
+    /// Media came that the section of a subscription has no format for: it moves to one that offers whatever we have.
+    /// False where that is so already, and the client takes no such media.
+    pub(super) fn widen(&mut self, now: Instant, key: SubscriptionKey) -> bool {
+        let Some(subscription) = self.subscriptions.get_mut(key) else {
+            return false;
+        };
+        let Some(track) = self.tracks.get(subscription.track) else {
+            return false;
+        };
+        let Some(publisher) = self.participants.get(track.owner) else {
+            return false;
+        };
+        let ((stream, track_id), is_video) = (names(track, publisher), track.is_video());
+        let session = subscription.subscriber;
+        let Some(subscriber) = self.participants.get_mut(session) else {
+            return false;
+        };
+        let egress = &mut subscriber.session.egress;
+        if egress.offers_all(subscription.slot) {
+            return false;
+        }
+        egress.close(key);
+        subscription.slot = egress.open(key, is_video, Formats::All, stream, track_id);
+        subscription.is_live = egress.is_serving(subscription.slot);
+        self.retarget(now, key);
+        self.offer(session);
+        true
     }
 
     /// Somebody takes a track: its publisher learns of the first one.
@@ -545,4 +574,10 @@ impl Shard {
         let owner = track.owner;
         self.tell(owner, Told::SubscribedQuality(told));
     }
+}
+
+/// What a track is called in a section that carries it: stream and track.
+fn names(track: &Track, publisher: &Participant) -> (String, String) {
+    let track = String::from(&track.id);
+    (format!("{}|{track}", publisher.member.id), track)
 }

@@ -8,6 +8,7 @@ mod data;
 mod demand;
 mod direct;
 mod explain;
+mod formats;
 mod forwarded;
 mod imports;
 mod layers;

@@ -86,7 +86,9 @@ impl Source {
             SourceKind::Video => (
                 TrackKind::Video,
                 TrackSource::Camera,
-                self.settings.codec.mime(),
+                self.settings
+                    .announced
+                    .unwrap_or(self.settings.codec.mime()),
             ),
         };
         let sizes = [
@@ -114,6 +116,15 @@ impl Source {
             simulcast: self.encoders.len() > 1,
             layers: if is_video {
                 layers.collect()
+            } else {
+                Vec::new()
+            },
+            codecs: if is_video {
+                vec![v1::TrackCodec {
+                    mime: mime.into(),
+                    cid: self.cid.clone(),
+                    ..v1::TrackCodec::default()
+                }]
             } else {
                 Vec::new()
             },

@@ -5,6 +5,7 @@
 mod backlog;
 mod congestion;
 mod feedback;
+mod formats;
 mod header;
 mod history;
 mod lane;
@@ -21,11 +22,12 @@ use std::{
 
 use str0m::{
     change::{SdpApi, SdpOffer},
-    format::PayloadParams,
+    format::{CodecConfig, PayloadParams},
     media::Direction,
 };
 
 pub(crate) use feedback::Feedback;
+pub(crate) use formats::Formats;
 pub(crate) use lane::{Lane, Media, Repeated};
 pub(crate) use stream::{PayloadType, PlainRoutes};
 
@@ -60,6 +62,8 @@ struct Slot {
     mid: Option<Mid>,
     /// Whom it is to serve.
     wish: Option<Tenant>,
+    /// What it offers, from the first time on.
+    formats: Formats,
     /// Tracks it has carried.
     history: Vec<String>,
     /// Whom the newest offer gave it to.
@@ -233,16 +237,24 @@ impl Egress {
         &mut self,
         subscription: SubscriptionKey,
         is_video: bool,
+        formats: Formats,
         stream: String,
         track: String,
     ) -> SlotIndex {
-        let is_free = |slot: &Slot| slot.is_video == is_video && slot.is_free();
+        let free = self.slots.iter().filter(|slot| slot.is_video == is_video);
+        let free = free.filter(|slot| slot.is_free()).count();
+        // Too many that do not fit: the next fits whatever comes.
+        let formats = if free >= FREE_MAX && !self.has_free(is_video, formats) {
+            Formats::All
+        } else {
+            formats
+        };
+        let is_free = |slot: &Slot| slot.is_free_for(is_video, formats);
         // SDKs on native WebRTC announce a track once per section: the same track needs another one.
         let fresh = self
             .slots
             .iter()
             .position(|s| is_free(s) && !s.history.contains(&track));
-        let free = self.slots.iter().filter(|slot| is_free(slot)).count();
         let index = self
             .vacant(is_video)
             .filter(|_| self.is_fixed)
@@ -254,7 +266,10 @@ impl Egress {
                     .filter(|_| free >= FREE_MAX)
             })
             .unwrap_or_else(|| {
-                self.slots.push(Slot::new(is_video));
+                self.slots.push(Slot {
+                    formats,
+                    ..Slot::new(is_video)
+                });
                 self.slots.len() - 1
             });
         if let Some(slot) = self.slots.get_mut(index) {
@@ -275,6 +290,17 @@ impl Egress {
             });
         }
         SlotIndex(index)
+    }
+
+    fn has_free(&self, is_video: bool, formats: Formats) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| slot.is_free_for(is_video, formats))
+    }
+
+    /// Whether a section leaves nothing out that we could offer.
+    pub(crate) fn offers_all(&self, slot: SlotIndex) -> bool {
+        let slot = self.slots.get(slot.0);
+        slot.is_none_or(|slot| slot.formats == Formats::All)
     }
 
     /// Gives a section back.
@@ -383,6 +409,15 @@ impl Egress {
             begun.extend(slot.offered);
         }
         begun
+    }
+
+    /// An offer of the engine, with no more formats than the sections are to have.
+    pub(super) fn with_formats(&self, offer: &str, config: &CodecConfig) -> String {
+        formats::with_formats(offer, config, |mid| {
+            let of_mid = |slot: &&Slot| slot.mid.as_deref() == Some(mid);
+            let slot = self.slots.iter().find(of_mid);
+            slot.map_or(Formats::All, |slot| slot.formats)
+        })
     }
 
     /// What a section is called in an offer.
@@ -684,6 +719,7 @@ impl Slot {
             is_fixed: false,
             mid: None,
             wish: None,
+            formats: Formats::All,
             history: Vec::new(),
             offered: None,
             is_answered: true,
@@ -694,6 +730,10 @@ impl Slot {
 
     fn is_free(&self) -> bool {
         self.wish.is_none() && self.offered.is_none() && self.is_answered
+    }
+
+    fn is_free_for(&self, is_video: bool, formats: Formats) -> bool {
+        self.is_video == is_video && self.is_free() && self.formats.serve(formats)
     }
 
     fn is_changed(&self) -> bool {

@@ -49,6 +49,7 @@ fn serve(egress: &mut Egress, tenant: u64, is_video: bool) -> SlotIndex {
     let slot = egress.open(
         subscription(tenant),
         is_video,
+        Formats::All,
         "S".into(),
         tenant.to_string(),
     );
@@ -233,7 +234,7 @@ fn a_section_of_the_client_serves_one_track_after_another_under_one_name() {
     egress.is_fixed = true;
     let open = |egress: &mut Egress, tenant: u64| {
         let (stream, track) = ("S".to_owned(), tenant.to_string());
-        let slot = egress.open(subscription(tenant), true, stream, track);
+        let slot = egress.open(subscription(tenant), true, Formats::All, stream, track);
         egress.slots[slot.0].payload_types = vec![Some(Some(PAYLOAD_TYPE))];
         slot
     };

@@ -1,0 +1,77 @@
+//! What the sections offer that the node offers to subscribers.
+
+use plenum_proto::node::session_event::Kind as Told;
+use sfu_sim::{ClientKey, VideoSettings, World, seconds};
+
+/// The formats of each section that carries media in the newest offer of the node, by name, in order.
+fn offered(world: &World, key: ClientKey) -> Vec<Vec<String>> {
+    let mut told = world.client(key).told();
+    let offer = told.rfind(|told| matches!(told, Told::Description(d) if d.is_offer));
+    let Some(Told::Description(offer)) = offer else {
+        return Vec::new();
+    };
+    let sections = offer.sdp.split("\r\nm=").skip(1);
+    let media = sections.filter(|section| !section.starts_with("application"));
+    let formats = media.map(|section| {
+        let maps = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=rtpmap:"));
+        let names = maps.filter_map(|map| map.split([' ', '/']).nth(1).map(str::to_owned));
+        names.collect()
+    });
+    formats.collect()
+}
+
+#[test]
+fn a_section_offers_what_its_track_needs() {
+    let mut world = World::new(26);
+    let ann = world.enter("room", "ann");
+    world.publish_audio(ann);
+    let simple = world.publish_video(ann);
+    let layered = world.publish_video_as(ann, VideoSettings::av1("L1T3"));
+    world.run_for(seconds(2));
+    let bob = world.enter("room", "bob");
+    world.run_for(seconds(2));
+    let universal = ["VP8", "rtx", "H264", "rtx"];
+    let av1 = [&universal[..], &["AV1", "rtx"]].concat();
+    let expected = [vec!["opus", "red"], universal.to_vec(), av1.clone()];
+    assert_eq!(offered(&world, bob), expected);
+    let mid = |world: &World, source| world.client(bob).stream(source).map(|s| s.mid());
+    let [of_simple, of_layered] = [mid(&world, simple), mid(&world, layered)];
+    assert!(of_simple.is_some() && of_layered.is_some());
+    // A section that lacks a codec is not given to a track that needs it, and one that has more serves as well.
+    world.unpublish(ann, simple);
+    world.run_for(seconds(1));
+    let another = world.publish_video_as(ann, VideoSettings::av1("L1T3"));
+    world.run_for(seconds(2));
+    assert!(world.frames_per_second(bob, another) >= 25);
+    assert_ne!(mid(&world, another), of_simple);
+    world.unpublish(ann, layered);
+    world.run_for(seconds(1));
+    let simple = world.publish_video(ann);
+    let simple_too = world.publish_video(ann);
+    world.run_for(seconds(2));
+    let served = [mid(&world, simple), mid(&world, simple_too)];
+    assert!(served.contains(&of_simple) && served.contains(&of_layered));
+}
+
+#[test]
+fn a_codec_that_was_not_announced_is_offered_when_it_comes() {
+    let mut world = World::new(27);
+    let ann = world.enter("room", "ann");
+    let viewers = ["bob", "cid", "dan"].map(|name| world.enter("room", name));
+    let camera = world.publish_video_as(
+        ann,
+        VideoSettings {
+            announced: Some("video/VP8"),
+            ..VideoSettings::av1("L1T3")
+        },
+    );
+    world.run_for(seconds(3));
+    for viewer in viewers {
+        assert!(world.frames_per_second(viewer, camera) >= 25);
+        let told = world.client(viewer).told();
+        let failed = |told: &&Told| matches!(told, Told::SubscriptionFailed(_));
+        assert_eq!(told.filter(failed).count(), 0);
+    }
+}
