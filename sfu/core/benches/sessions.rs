@@ -1,7 +1,7 @@
 //! What sessions cost that send nothing: joins, idle connections, and their memory. Measures, and
 //! judges nothing.
 //!
-//! `cargo bench -p sfu-core --bench sessions -- [--full] [--idle N] [--joins N]`
+//! `cargo bench -p sfu-core --bench sessions -- [--full] [--idle N] [--joins N] [--meeting N]`
 
 #![expect(
     clippy::disallowed_methods,
@@ -40,6 +40,7 @@ fn main() {
         given.unwrap_or(if is_full { full } else { quick })
     };
     join(count("--joins", 200, 3_000));
+    meeting(count("--meeting", 10, 30));
     idle(count("--idle", 400, 10_000), if is_full { 30 } else { 10 });
 }
 
@@ -101,6 +102,31 @@ fn join(sessions: u32) {
         limit.into(),
     ];
     report::print(&head, &[row]);
+}
+
+/// All of a meeting join at once, each with a camera and a microphone.
+fn meeting(people: u32) {
+    let mut stage = Stage::new(1);
+    for _ in 0..people {
+        stage.join(Plan {
+            room: "meeting".into(),
+            publishes: vec![Media::MutedAudio, Media::Video],
+            ..plan(0, 1)
+        });
+    }
+    stage.connect();
+    stage.rest(seconds(2), millis(5));
+    let costs = stage.costs;
+    let each = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3 / f64::from(people));
+    println!("\nmeeting: {people} people join at once, with camera and microphone");
+    let head = ["ms each", "requests", "ICE+DTLS", "timers, offers"];
+    let row = [
+        costs.time(),
+        costs.commands.time,
+        costs.feedback.time,
+        costs.timers.time,
+    ];
+    report::print(&head, &[row.map(each).to_vec()]);
 }
 
 fn idle(sessions: u32, span: u64) {

@@ -314,6 +314,11 @@ fn announcement(index: usize, media: Media) -> v1::Track {
             kind: TrackKind::Video.into(),
             source: TrackSource::Camera.into(),
             mime: "video/VP8".into(),
+            codecs: vec![v1::TrackCodec {
+                mime: "video/VP8".into(),
+                cid: index.to_string(),
+                ..v1::TrackCodec::default()
+            }],
             width: 1280,
             height: 720,
             layers: vec![VideoLayer {

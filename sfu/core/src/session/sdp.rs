@@ -294,13 +294,17 @@ pub(crate) enum StreamName {
 /// the first name of a section for ever, while we use a section for one track after another, and knows
 /// none of our streams.
 pub(crate) fn with_stream_names(offer: &str, name_of: impl Fn(&str) -> StreamName) -> String {
+    let mut name = StreamName::Unknown;
     map_section_lines(offer, |mid, line, out| {
+        if line.starts_with("m=") {
+            name = mid.map_or(StreamName::Unknown, &name_of);
+        }
         let is_name = line.starts_with("a=msid:");
         let is_ssrc = line.starts_with("a=ssrc:") || line.starts_with("a=ssrc-group:");
         if !is_ssrc && !is_name {
             return push(out, line);
         }
-        match mid.map_or(StreamName::Unknown, &name_of) {
+        match &name {
             StreamName::Unknown => push(out, line),
             StreamName::Is {
                 stream,
@@ -343,7 +347,8 @@ pub(crate) fn with_payload_types(
             return push(out, &only(line, is_kept));
         }
         let of_format = OF_FORMAT.iter().find_map(|name| line.strip_prefix(name));
-        if of_format.is_none_or(|rest| rest.split(' ').next().is_some_and(is_kept)) {
+        let payload_type = of_format.and_then(|rest| rest.split_once(' '));
+        if payload_type.is_none_or(|(word, _)| is_kept(word)) {
             push(out, line);
         }
     })

@@ -14,6 +14,7 @@ mod forward;
 mod join;
 mod link;
 mod notify;
+mod offers;
 mod plain;
 mod publish;
 mod relay;
@@ -38,6 +39,7 @@ use slotmap::SlotMap;
 
 use self::awake::Awake;
 use self::fanout::Pending;
+use self::offers::OwedOffers;
 use self::state::{Participant, Subscription, Track};
 use crate::{
     ClockAnchor, Command, CommandError, ControlId, CoreConfig, Datagram, DropReason, Event,
@@ -81,6 +83,8 @@ pub struct Shard {
     awake: Awake,
     /// Who has sections to give back, and when it is told at the latest.
     vacated: BTreeMap<SessionKey, Instant>,
+    /// Who is to be made an offer, in order, and since when somebody is.
+    owed: OwedOffers,
     /// The latest time this shard was told.
     now: Instant,
     /// What came in this turn and is to be handed on, numbered.
@@ -121,6 +125,7 @@ impl Shard {
             next_tick: None,
             awake: Awake::default(),
             vacated: BTreeMap::new(),
+            owed: OwedOffers::default(),
             dirty: Vec::new(),
             outbox: Outbox::new(RUN_SEGMENTS),
             relay: Relay::default(),
@@ -371,6 +376,7 @@ impl Shard {
         if self.next_tick.is_some_and(|at| at <= now) {
             self.tick(now);
         }
+        self.make_owed_offers(now);
         self.settle(now);
     }
 
@@ -391,7 +397,9 @@ impl Shard {
     /// When [`Shard::handle_timeout`] is wanted next; changes with every `handle_…`.
     #[must_use]
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        self.timers.next().into_iter().chain(self.next_tick).min()
+        let owed = self.owed.since();
+        let timers = [self.timers.next(), self.next_tick, owed].into_iter();
+        timers.flatten().min()
     }
 
     /// Counters up to now.

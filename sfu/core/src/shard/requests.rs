@@ -1,10 +1,7 @@
 //! Requests on a control connection: sorts them, and answers what is wrong with them. Must not end a
 //! session for a bad request; only a flood does that.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use plenum_proto::{
     node::{
@@ -19,17 +16,11 @@ use crate::{
     Answer, ControlId,
     key::SessionKey,
     room::SubscriptionRule,
-    session::{Offer, Shape, ice_credentials},
+    session::{Shape, ice_credentials},
 };
 
 /// What a request is told that needs the transports of one who is in a direct call.
 const NO_TRANSPORTS: &str = "this participant has no transports: it is in a direct call";
-
-/// How long a section may wait to be given back.
-const VACANCY: Duration = Duration::from_millis(500);
-
-/// Sections in offers that give some back, in one tick: an offer takes about a tenth of a millisecond for each.
-const VACATED_SECTIONS: usize = 128;
 
 impl Shard {
     /// Takes an answer of an open control connection that has been read already.
@@ -215,57 +206,6 @@ impl Shard {
             let message = format!("limit of candidates is {cap}");
             self.refuse(session, 0, RequestReason::Limit, &message);
         }
-    }
-
-    /// Makes an offer on the subscribe transport if one is due.
-    pub(super) fn offer(&mut self, session: SessionKey) {
-        let Some(participant) = self.participants.get_mut(session) else {
-            return;
-        };
-        if let Some(offer) = participant.session.make_offer() {
-            self.send_offer(session, offer);
-        }
-    }
-
-    /// A section of a subscriber is of no use any more: it is given back with the next offer, or by one of its own when
-    /// nothing else is to be offered for a while. Who leaves often comes back, and one offer is then enough for both.
-    pub(super) fn offer_soon(&mut self, now: Instant, session: SessionKey) {
-        self.vacated.entry(session).or_insert(now + VACANCY);
-    }
-
-    /// Gives sections back whose time has come, of a few sessions at a time: many come when a node is lost, and media
-    /// must not wait for all of them.
-    pub(super) fn offer_vacated(&mut self, now: Instant) {
-        let is_due = |(_, at): &(&SessionKey, &Instant)| **at <= now;
-        let due: Vec<_> = self
-            .vacated
-            .iter()
-            .filter(is_due)
-            .map(|(key, _)| *key)
-            .collect();
-        let mut sections = 0;
-        for session in due {
-            if sections >= VACATED_SECTIONS {
-                break;
-            }
-            let participant = self.participants.get(session);
-            sections += participant.map_or(0, |p| p.session.egress.sections());
-            self.vacated.remove(&session);
-            self.offer(session);
-        }
-    }
-
-    pub(super) fn send_offer(&mut self, session: SessionKey, offer: Offer) {
-        self.register_usernames(session);
-        let description = node::Description {
-            role: TransportRole::Subscribe.into(),
-            is_offer: true,
-            sdp: offer.sdp,
-            id: offer.id,
-            track_by_mid: offer.tracks.into_iter().collect(),
-        };
-        self.tell(session, Told::Description(description));
-        self.touch(session);
     }
 
     /// Answers a request that can't be carried out.

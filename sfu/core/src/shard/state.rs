@@ -60,6 +60,8 @@ pub(super) struct Participant {
     pub(super) doubles: Vec<SessionKey>,
     /// It is looked at with every tick.
     pub(super) is_awake: bool,
+    /// It waits for an offer.
+    pub(super) is_owed: bool,
 }
 
 /// A participant's part in a direct call.
@@ -372,6 +374,7 @@ impl Participant {
             double_of: None,
             doubles: Vec::new(),
             is_awake: false,
+            is_owed: false,
         }
     }
 

@@ -117,7 +117,7 @@ impl Shard {
             .unwrap_or_default();
         for member in members {
             self.reconcile_subscription(now, member, track);
-            self.offer(member);
+            self.owe_offer(now, member);
         }
     }
 

@@ -106,3 +106,17 @@ fn the_quality_of_a_connection_is_told_to_whom_it_concerns() {
         );
     }
 }
+
+#[test]
+fn many_are_offered_a_track_in_turns_and_all_get_it() {
+    let (mut world, crowd) = crowd(97, 1);
+    let ann = world.enter("room", "ann");
+    world.run_for(seconds(1));
+    world.take_most_offers();
+    let microphone = world.publish_audio(ann);
+    for key in &crowd {
+        world.wait_for(*key, microphone, seconds(2));
+    }
+    let most = world.take_most_offers();
+    assert!((1..CROWD).contains(&most), "{most} offers in one call");
+}

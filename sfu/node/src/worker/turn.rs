@@ -48,6 +48,10 @@ const PLAIN_BATCH: usize = 256;
 /// Calls of the core's timers in one turn.
 const TIMER_CALLS: usize = 16;
 
+/// How long a turn may go on calling them: a core that has much to offer wants to be called again at once, and media
+/// has its turn in between.
+const TIMERS: Duration = Duration::from_millis(2);
+
 /// Calls of the core's timers without a rest, over turns, before it has to wait.
 const MAX_RESTLESS: usize = 1024;
 
@@ -367,6 +371,9 @@ impl Worker {
             self.shard.handle_timeout(self.now);
             self.drain();
             self.now += STEP;
+            if self.clock() >= now + TIMERS {
+                return;
+            }
         }
         // Other inputs have their turn first; what is due stays due.
         self.restless += TIMER_CALLS;

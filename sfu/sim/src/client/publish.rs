@@ -88,7 +88,7 @@ impl Source {
                 TrackSource::Camera,
                 self.settings
                     .announced
-                    .unwrap_or(self.settings.codec.mime()),
+                    .unwrap_or_else(|| self.settings.codec.mime()),
             ),
         };
         let sizes = [

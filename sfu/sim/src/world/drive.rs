@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use plenum_proto::node::session_event::Kind as Told;
 use sfu_core::{Command, Datagram, Event, Protocol, Shard};
 
 use super::{ClientKey, Tapped, World, laws};
@@ -195,9 +196,14 @@ impl World {
                 network.send(clock.now, &link, letter, false);
             }
         }
+        let mut offers = 0;
         while let Some(event) = self.shard_mut(index).poll_event() {
             match event {
                 Event::Session { control, event } => {
+                    let is_offer =
+                        matches!(&event.kind, Some(Told::Description(told)) if told.is_offer);
+                    offers += usize::from(is_offer);
+                    self.most_offers = self.most_offers.max(offers);
                     let Some(client) = self.by_control.get(&control).copied() else {
                         if let Some(kind) = event.kind {
                             self.answers.entry(control).or_insert(kind);

@@ -114,6 +114,8 @@ pub struct World {
     told: Vec<Event>,
     /// Destinations of datagrams that no client has.
     stray: Vec<SocketAddr>,
+    /// The most offers that a shard had to tell of at once.
+    most_offers: usize,
     /// The same with what was in them, where somebody looks.
     sink: Option<(std::net::IpAddr, Vec<Tapped>)>,
     tap: Option<Vec<Tapped>>,
@@ -205,6 +207,7 @@ impl World {
             next_judgement: Duration::ZERO,
             told: Vec::new(),
             stray: Vec::new(),
+            most_offers: 0,
             sink: None,
             tap: None,
             counts: laws::Counts::default(),
@@ -358,6 +361,11 @@ impl World {
     pub fn sunk(&self) -> impl Iterator<Item = (u16, &[u8])> {
         let kept = self.sink.iter().flat_map(|(_, kept)| kept);
         kept.map(|tapped| (tapped.source.port(), tapped.bytes.as_slice()))
+    }
+
+    /// The most offers that a shard made in one call, since this was last asked.
+    pub fn take_most_offers(&mut self) -> usize {
+        std::mem::take(&mut self.most_offers)
     }
 
     /// Where datagrams went that no client is at.
