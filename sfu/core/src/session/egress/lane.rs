@@ -267,17 +267,17 @@ impl Lane {
             rate,
             media.payload.len(),
         );
-        let wanted = if is_first {
-            Self::FIRST_REPORT
-        } else {
-            Self::REPORT_INTERVAL
+        let wanted = match (is_first, self.report_at) {
+            (false, Some(_)) => return false,
+            (false, None) => Self::REPORT_INTERVAL,
+            (true, _) => Self::FIRST_REPORT,
         };
         let at = now + wanted;
-        if self.report_at.is_none_or(|set| is_first && at < set) {
+        let is_sooner = self.report_at.is_none_or(|set| at < set);
+        if is_sooner {
             self.report_at = Some(at);
-            return true;
         }
-        false
+        is_sooner
     }
 
     /// Sends what waited and has its turn now.
@@ -400,8 +400,8 @@ impl Lane {
     }
 
     /// Milliseconds since the lane was made.
-    pub(super) fn clock(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.origin).as_millis() as u64
+    pub(super) fn clock(&mut self, now: Instant) -> u64 {
+        self.congestion.note_moment(now) / 1_000
     }
 
     /// Writes, protects and queues a packet. Returns its bytes on the wire, 0 when it was not sent.

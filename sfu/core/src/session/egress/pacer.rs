@@ -77,14 +77,19 @@ impl<T> Pacer<T> {
 
     fn has_turn(&self, now: Instant) -> bool {
         let is_held = self.held.is_some_and(|held| held > now);
-        !is_held && self.free.is_none_or(|free| free < now + self.ahead)
+        // Mostly it has passed already, which is told without a sum.
+        let is_free = |free: Instant| free <= now || free < now + self.ahead;
+        !is_held && self.free.is_none_or(is_free)
     }
 
     /// A packet went out, whether it waited or not.
     pub(super) fn on_sent(&mut self, now: Instant, bytes: usize) {
-        let begin = self.free.map_or(now, |free| free.max(now));
-        let free = begin + Duration::from_nanos(bytes as u64 * self.nanos_per_byte);
-        self.free = Some(free.min(now + self.ahead + Self::DEBT));
+        let takes = Duration::from_nanos(bytes as u64 * self.nanos_per_byte);
+        let most = self.ahead + Self::DEBT;
+        self.free = Some(match self.free.filter(|free| *free > now) {
+            Some(free) => (free + takes).min(now + most),
+            None => now + takes.min(most),
+        });
     }
 
     /// Lets a packet wait.

@@ -31,12 +31,16 @@ impl Egress {
         timed: &mut Timed,
     ) {
         let mut turn = 0;
+        let mut place = None;
         while self.lane.congestion.probe_due(now).is_some() {
             if let Some(queued) = self.lane.pacer.pop_any() {
                 self.send_queued(now, outbox, queued, find, timed);
                 continue;
             }
-            if !self.pad(now, outbox, find, turn) {
+            // Nothing that is sent meanwhile makes another one better.
+            place = place.or_else(|| self.padding_slot());
+            let is_padded = place.is_some_and(|place| self.pad(now, outbox, find, (place, turn)));
+            if !is_padded {
                 self.lane.congestion.abort_probe(now);
                 return;
             }
@@ -45,11 +49,14 @@ impl Egress {
         }
     }
 
-    /// Sends a packet of padding; false where there is no stream for it.
-    fn pad(&mut self, now: Instant, outbox: &mut Outbox, find: Find<'_>, turn: u64) -> bool {
-        let Some(index) = self.padding_slot() else {
-            return false;
-        };
+    /// Sends a packet of padding on a section; false where there is no stream for it.
+    fn pad(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+        find: Find<'_>,
+        (index, turn): (usize, u64),
+    ) -> bool {
         let Self { slots, lane, .. } = self;
         let Some(slot) = slots.get_mut(index) else {
             return false;
@@ -81,11 +88,11 @@ impl Egress {
     fn padding_slot(&self) -> Option<usize> {
         let slots = self.slots.iter().enumerate();
         slots
-            .filter(|(_, slot)| slot.is_serving() && slot.repair_types().next().is_some())
             .filter_map(|(index, slot)| {
                 let stream = slot.stream.as_ref()?;
                 stream.repair_ssrc?;
-                Some((stream.captured(), index))
+                let is_able = slot.is_serving() && slot.has_repair_type();
+                is_able.then(|| (stream.captured(), index))
             })
             .max()
             .map(|(_, index)| index)
@@ -93,6 +100,11 @@ impl Egress {
 }
 
 impl Slot {
+    fn has_repair_type(&self) -> bool {
+        let mut types = self.payload_types.iter().flatten().flatten();
+        types.any(|known| known.repair.is_some())
+    }
+
     /// Payload types of media, each with that of its retransmission.
     fn repair_types(&self) -> impl Iterator<Item = (u8, u8)> + Clone + 'static {
         let known: [Option<(u8, u8)>; 8] = {

@@ -34,6 +34,8 @@ use crate::rtcp::{Ccfb, Twcc};
 #[derive(Debug)]
 pub(crate) struct Congestion {
     origin: Instant,
+    /// The latest moment that was noted, and in microseconds.
+    moment: (Instant, u64),
     register: Register,
     groups: Groups,
     trend: Trend,
@@ -121,6 +123,7 @@ impl Congestion {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             origin: now,
+            moment: (now, 0),
             register: Register::default(),
             groups: Groups::default(),
             trend: Trend::new(),
@@ -145,6 +148,12 @@ impl Congestion {
             before_silence: None,
             sent: SentRate::default(),
         }
+    }
+
+    /// Microseconds since this was made; remembered, for it is asked several times with each packet.
+    pub(super) fn note_moment(&mut self, now: Instant) -> u64 {
+        self.moment = (now, self.micros(now));
+        self.moment.1
     }
 
     /// A packet goes out, `bytes` long with its header.
@@ -432,7 +441,11 @@ impl Congestion {
     }
 
     fn micros(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
+        if now == self.moment.0 {
+            return self.moment.1;
+        }
+        let since = now.saturating_duration_since(self.origin);
+        since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
     }
 
     /// A report came that tells of packets sent up to `newest`.
