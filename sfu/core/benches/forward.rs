@@ -134,6 +134,7 @@ fn streams(floor: &mut Floor, is_full: bool, rounds: u32) {
         };
         let room = plan.room(cast, millis(480));
         plan.rooms[room].play(Flow::PACKET, seconds(2));
+        plan.rooms[room].stage.batch_max = 1;
         let name = format!("{count} streams, one sends");
         plan.add(&name, room, Flow::PACKET, None);
     }
@@ -144,6 +145,19 @@ fn streams(floor: &mut Floor, is_full: bool, rounds: u32) {
         let ratio = report::median(scenario.ratios.iter().copied()) / one;
         let verdict = report::verdict(ratio, Some(1.2));
         println!("{}: {ratio:.2} times one stream, {verdict}", scenario.name);
+    }
+    let mut again = vec![Vec::new(); plan.rooms.len()];
+    for _ in 0..rounds {
+        for (room, nanos) in plan.rooms.iter_mut().zip(&mut again) {
+            let sample = room.measure(Flow::PAIR, seconds(1));
+            let time = sample.costs.more_media.time;
+            nanos.push(time.as_nanos() as f64 * 2.0 / sample.forwarded as f64);
+        }
+    }
+    // Between turns the clients use the caches, the more the more streams they have.
+    println!("\nthe same right after another packet, media alone");
+    for (scenario, nanos) in plan.scenarios.iter().zip(again) {
+        println!("{}: {:.0} ns", scenario.name, report::median(nanos));
     }
 }
 

@@ -58,7 +58,13 @@ impl Flow {
         active: 1,
     };
 
-    /// The same, six at a time.
+    /// Twice as many, two at a time.
+    pub(crate) const PAIR: Self = Self {
+        packets: 2,
+        ..Self::PACKET
+    };
+
+    /// The same as one by one, six at a time.
     pub(crate) const FRAME: Self = Self {
         packets: 6,
         interval: millis(24),

@@ -46,6 +46,8 @@ impl Cost {
 pub(crate) struct Costs {
     /// RTP of publishers.
     pub(crate) media: Cost,
+    /// The same of what comes in a turn right after the first batch of [`Stage::batch_max`].
+    pub(crate) more_media: Cost,
     /// All other datagrams: connectivity checks, DTLS, RTCP.
     pub(crate) feedback: Cost,
     pub(crate) timers: Cost,
@@ -54,13 +56,18 @@ pub(crate) struct Costs {
 
 impl Costs {
     pub(crate) fn time(&self) -> Duration {
-        self.media.time + self.feedback.time + self.timers.time + self.commands.time
+        self.media.time
+            + self.more_media.time
+            + self.feedback.time
+            + self.timers.time
+            + self.commands.time
     }
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Media,
+    MoreMedia,
     Feedback,
     Timers,
     Commands,
@@ -82,6 +89,8 @@ pub(crate) struct Stage {
     pub(crate) expected: u64,
     pub(crate) tally: Tally,
     pub(crate) loss_one_in: u64,
+    /// Datagrams of media that the shard takes before it hands them on.
+    pub(crate) batch_max: usize,
     pub(crate) costs: Costs,
     clock: Clock,
     /// Allocations of this process up to now.
@@ -135,6 +144,7 @@ impl Stage {
             expected: 0,
             tally: Tally::default(),
             loss_one_in: 0,
+            batch_max: usize::MAX,
             costs: Costs::default(),
             clock,
             probe,
@@ -206,7 +216,7 @@ impl Stage {
         self.take(Kind::Commands);
     }
 
-    /// Hands the datagrams of a kind to the shard, as one batch.
+    /// Hands the datagrams of a kind to the shard, those of media in batches, others as one.
     fn hand_over(&mut self, mail: &Mail, kind: Kind) {
         let is_wanted = |source: SocketAddr, bytes: &[u8]| {
             let is_publisher = number_of(source).is_some_and(|number| number.is_multiple_of(2));
@@ -222,16 +232,22 @@ impl Stage {
                 bytes: letter.bytes,
             })
             .collect();
-        if batch.is_empty() {
-            return;
-        }
-        let now = self.now;
-        self.measure(kind, batch.len() as u64, |shard| {
-            for datagram in &batch {
-                marks::measured_datagram(shard, now, *datagram);
+        let (now, mut kind) = (self.now, kind);
+        let batch_max = match kind {
+            Kind::Media => self.batch_max,
+            _ => usize::MAX,
+        };
+        for batch in batch.chunks(batch_max) {
+            self.measure(kind, batch.len() as u64, |shard| {
+                for datagram in batch {
+                    marks::measured_datagram(shard, now, *datagram);
+                }
+            });
+            self.take(kind);
+            if matches!(kind, Kind::Media) {
+                kind = Kind::MoreMedia;
             }
-        });
-        self.take(kind);
+        }
     }
 
     /// Takes all the shard has to say. Carrying it away is not measured.
@@ -310,6 +326,7 @@ impl Stage {
 fn cost_of(costs: &mut Costs, kind: Kind) -> &mut Cost {
     match kind {
         Kind::Media => &mut costs.media,
+        Kind::MoreMedia => &mut costs.more_media,
         Kind::Feedback => &mut costs.feedback,
         Kind::Timers => &mut costs.timers,
         Kind::Commands => &mut costs.commands,

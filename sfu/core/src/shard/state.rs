@@ -113,6 +113,8 @@ pub(super) struct Track {
     pub(super) demand: DemandTracker,
     /// Encodings nobody asks for that are to be sent because those asked for do not come, as bits.
     pub(super) stand_ins: u8,
+    /// What they were last chosen by: which encodings were owed, as bits, of how many.
+    pub(super) stood_in_for: (u8, usize),
     pub(super) speaker: SpeakerDetector,
     pub(super) told_first_subscriber: bool,
     /// Which encodings flowed when targets were last chosen.
@@ -221,6 +223,7 @@ impl Track {
             subscriptions: Vec::new(),
             demand: DemandTracker::new(now),
             stand_ins: 0,
+            stood_in_for: (0, 0),
             speaker: SpeakerDetector::default(),
             told_first_subscriber: false,
             flowing: 0,

@@ -517,6 +517,7 @@ impl Shard {
         });
         let count = u8::try_from(infos.len()).unwrap_or(u8::MAX);
         track.stand_ins = with_stand_ins(asked, silent, count) & !asked;
+        track.stood_in_for = (silent, infos.len());
         let all = requested
             .into_iter()
             .map(Some)
@@ -527,10 +528,15 @@ impl Shard {
     }
 
     /// What a publisher was asked to send and does not, because its own link or processor is not enough, must not
-    /// leave those without a picture who asked for it: others of its encodings are switched on.
+    /// leave those without a picture who asked for it: others of its encodings are switched on. Time alone changes
+    /// what does not come; who asks for what is not looked at again for that.
     pub(super) fn stand_in(&mut self, now: Instant, key: TrackKey) {
-        let stands_in = |track: &Track| track.stand_ins != 0;
-        if self.tracks.get(key).is_some_and(stands_in) || self.silent(now, key) != 0 {
+        let silent = self.silent(now, key);
+        let Some(track) = self.tracks.get(key) else {
+            return;
+        };
+        let is_other = track.stood_in_for != (silent, track.encodings.len());
+        if is_other && (track.stand_ins != 0 || silent != 0) {
             self.update_demand(now, key);
         }
     }
