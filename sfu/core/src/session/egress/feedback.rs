@@ -33,6 +33,19 @@ pub(crate) struct BadFeedback;
 /// Missing packets of one datagram that are looked at: what a client may ask for at once.
 const MISSING_MAX: usize = 512;
 
+impl Feedback {
+    /// What of a datagram is served first, whatever order the client tells it in: what is missing stream by
+    /// stream, for where less is sent again than is missing, a whole picture is worth more than parts of many.
+    fn turn(&self) -> (usize, SubscriptionKey, SlotIndex, u16) {
+        let (any, slot) = (SubscriptionKey::default(), SlotIndex(0));
+        match *self {
+            Self::Report(_) => (0, any, slot, 0),
+            Self::KeyframeRequest(subscription) => (1, subscription, slot, 0),
+            Self::Missing { slot, sequence } => (2, any, slot, sequence),
+        }
+    }
+}
+
 impl Egress {
     /// Takes a protected compound packet, which is overwritten. What it wants is added to `told`.
     pub(crate) fn handle_rtcp(
@@ -94,6 +107,7 @@ impl Egress {
                 Part::Sdes(_) | Part::Bye(_) | Part::ExtendedReport(_) => {}
             }
         }
+        told.sort_unstable_by_key(Feedback::turn);
     }
 
     fn on_blocks(

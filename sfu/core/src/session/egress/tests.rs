@@ -145,6 +145,40 @@ fn a_missing_packet_is_sent_again_on_the_stream_that_repairs() {
 }
 
 #[test]
+fn what_a_client_misses_is_told_stream_by_stream_whatever_its_order() {
+    let now = Instant::now();
+    let anchor = ClockAnchor::new(now, std::time::SystemTime::UNIX_EPOCH);
+    let mut egress = connected(now, 100);
+    let slots = [1, 2].map(|tenant| serve(&mut egress, tenant, true));
+    let ssrcs = slots.map(|slot| egress.stream_mut(slot).unwrap().ssrc);
+    let mut report = Vec::new();
+    for (stream, sequences) in [(1, [8, 9]), (0, [5, 6]), (1, [3, 4])] {
+        crate::rtcp::write_nack(&mut report, 1, ssrcs[stream], sequences);
+    }
+    let pli = crate::rtcp::Pli {
+        sender: 1,
+        media: ssrcs[1],
+    };
+    crate::rtcp::write_pli(&mut report, pli);
+    let mut told = Vec::new();
+    egress.take_reports(now, &anchor, &report, &mut told);
+    let missing = |slot: usize, sequence| Feedback::Missing {
+        slot: slots[slot],
+        sequence,
+    };
+    let expected = [
+        Feedback::KeyframeRequest(subscription(2)),
+        missing(0, 5),
+        missing(0, 6),
+        missing(1, 3),
+        missing(1, 4),
+        missing(1, 8),
+        missing(1, 9),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_large_picture_is_spread_and_sound_does_not_wait_behind_it() {
     let now = Instant::now();
     let mut outbox = Outbox::new(64);
