@@ -65,6 +65,10 @@ pub struct CoreConfig {
     pub relay_copies: usize,
     /// A panic inside one session ends that session; off, it passes on (tests and simulation).
     pub contain_faults: bool,
+    /// What handshakes draw is the same in each run, as for when they try again: for a simulated world alone, where
+    /// it makes a run repeat. On, their randoms can be foreseen, so that the node never sets it; keys cannot either
+    /// way.
+    pub repeats_handshakes: bool,
 }
 
 impl CoreConfig {
@@ -92,6 +96,7 @@ impl CoreConfig {
             node: 0,
             relay_copies: 4,
             contain_faults: true,
+            repeats_handshakes: false,
         }
     }
 }

@@ -45,6 +45,7 @@ impl Connection {
                 DescriptorExtension::ID,
                 Extension::with_serializer(DescriptorExtension::URI, DescriptorExtension),
             )
+            .set_crypto_provider(crate::dtls::provider())
             .build(now);
         if let Ok(candidate) = Candidate::host(address, "udp") {
             rtc.add_local_candidate(candidate);

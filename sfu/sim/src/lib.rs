@@ -10,6 +10,7 @@
 mod bottleneck;
 mod client;
 mod connection;
+mod dtls;
 mod line;
 mod live;
 mod media;

@@ -29,16 +29,21 @@ use zeroize::Zeroizing;
 
 use crate::srtp::{self, Profile, SrtcpReceiver, SrtpSender};
 
-/// Builds an engine, and the place where the keys of its handshake will appear.
+/// Builds an engine, and the place where the keys of its handshake will appear. `repeats` is
+/// [`CoreConfig::repeats_handshakes`](crate::CoreConfig::repeats_handshakes).
 ///
 /// # Panics
 ///
 /// Where the crypto library fails its test of itself.
-pub(super) fn build(config: RtcConfig, now: Instant) -> (Rtc, KeySlot) {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    let provider = PROVIDER.get_or_init(|| {
+pub(super) fn build(config: RtcConfig, now: Instant, repeats: bool) -> (Rtc, KeySlot) {
+    static PROVIDERS: [OnceLock<Arc<CryptoProvider>>; 2] = [const { OnceLock::new() }; 2];
+    let (place, dtls_provider): (_, &dyn DtlsProvider) = match repeats {
+        false => (&PROVIDERS[0], &SharedConfig { repeats: false }),
+        true => (&PROVIDERS[1], &SharedConfig { repeats: true }),
+    };
+    let provider = place.get_or_init(|| {
         Arc::new(CryptoProvider {
-            dtls_provider: &SharedConfig,
+            dtls_provider,
             ..crypto::from_feature_flags()
         })
     });
@@ -106,7 +111,9 @@ fn profile(negotiated: SrtpProfile) -> Option<Profile> {
 
 /// Makes DTLS instances that share their configuration.
 #[derive(Debug)]
-struct SharedConfig;
+struct SharedConfig {
+    repeats: bool,
+}
 
 impl DtlsProvider for SharedConfig {
     fn generate_certificate(&self) -> Option<DtlsCert> {
@@ -127,6 +134,7 @@ impl DtlsProvider for SharedConfig {
             now,
             version: dtls_version,
             mtu,
+            repeats: self.repeats,
         };
         Ok(Box::new(Tapped {
             dtls: recipe.make(Role::Server)?,
@@ -151,11 +159,13 @@ struct Recipe {
     now: Instant,
     version: DtlsVersion,
     mtu: Option<usize>,
+    repeats: bool,
 }
 
 impl Recipe {
     fn make(&self, role: Role) -> Result<Dtls, CryptoError> {
-        let (config, cert) = (shared_config(self.mtu, role)?, self.cert.clone());
+        let config = shared_config(self.mtu, role, self.repeats)?;
+        let cert = self.cert.clone();
         Ok(match self.version {
             DtlsVersion::Dtls12 => Dtls::new_12(config, cert, self.now),
             DtlsVersion::Dtls13 => Dtls::new_13(config, cert, self.now),
@@ -178,25 +188,34 @@ const RETRIES: usize = 8;
 /// settings.
 const CONFIGS: usize = 8;
 
+/// What a handshake that repeats draws from.
+const SEED: u64 = 1;
+
 /// Room for a server's first flight, so that each of its messages is in one piece.
 const MTU_MIN: usize = 900;
 
 /// The configuration for a role and a size of datagrams; only the first call for both is slow.
-fn shared_config(mtu: Option<usize>, role: Role) -> Result<Arc<Config>, CryptoError> {
-    type Kept = (Option<usize>, Role, Result<Arc<Config>, String>);
+fn shared_config(
+    mtu: Option<usize>,
+    role: Role,
+    repeats: bool,
+) -> Result<Arc<Config>, CryptoError> {
+    type Kept = ((Option<usize>, Role, bool), Result<Arc<Config>, String>);
     static KEPT: [OnceLock<Kept>; CONFIGS] = [const { OnceLock::new() }; CONFIGS];
+    let wanted = (mtu, role, repeats);
+    let make = || new_config(mtu, role, repeats);
     let kept = KEPT
         .iter()
-        .map(|place| place.get_or_init(|| (mtu, role, new_config(mtu, role))))
-        .find(|(its_mtu, its_role, _)| (*its_mtu, *its_role) == (mtu, role));
+        .map(|place| place.get_or_init(|| (wanted, make())))
+        .find(|(its, _)| *its == wanted);
     match kept {
-        Some((.., config)) => config.clone(),
-        None => new_config(mtu, role),
+        Some((_, config)) => config.clone(),
+        None => make(),
     }
     .map_err(CryptoError::Other)
 }
 
-fn new_config(mtu: Option<usize>, role: Role) -> Result<Arc<Config>, String> {
+fn new_config(mtu: Option<usize>, role: Role, repeats: bool) -> Result<Arc<Config>, String> {
     // ICE has shown that whoever shakes hands owns the address, so no cookie has to.
     let mut builder = Config::builder()
         .use_server_cookie(false)
@@ -206,6 +225,9 @@ fn new_config(mtu: Option<usize>, role: Role) -> Result<Arc<Config>, String> {
         Role::Server => builder.with_crypto_provider(rsa::provider()),
         Role::Client => builder.with_crypto_provider(key::provider()),
     };
+    if repeats {
+        builder = builder.dangerously_set_rng_seed(SEED);
+    }
     if let Some(mtu) = mtu {
         if mtu < MTU_MIN {
             return Err(format!(

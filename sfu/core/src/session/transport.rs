@@ -154,7 +154,7 @@ impl Transport {
             .enable_pcmu(true, false)
             .enable_pcma(true, false)
             .enable_g722(true, false);
-        let (mut rtc, keys) = dtls::build(engine, now);
+        let (mut rtc, keys) = dtls::build(engine, now, config.repeats_handshakes);
         let mut addresses = Vec::with_capacity(config.candidates.len());
         for address in &config.candidates {
             addresses.push((address.protocol, address.local, address.advertised));

@@ -67,33 +67,41 @@ fn reordering_is_undone() {
 
 #[test]
 fn layers_change_on_a_lossy_link() {
-    let mut world = World::new(93);
-    let link = LinkSettings {
-        jitter: millis(10),
-        reordering: 0.01,
-        ..LinkSettings::lossy(0.03)
-    };
-    let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
-    let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
-    let camera = world.publish_video(ann);
-    let track = world.track_of(ann, camera);
-    for round in 0..12 {
-        world.settings(bob, &track, |settings| {
-            settings.quality = [0, 2, 1][round % 3]
-        });
-        world.run_for(seconds(2));
+    // How much is lost differs from seed to seed by more than the bound.
+    let (mut lost, mut packets) = (0, 0);
+    for seed in 93..101 {
+        let mut world = World::new(seed);
+        let link = LinkSettings {
+            jitter: millis(10),
+            reordering: 0.01,
+            ..LinkSettings::lossy(0.03)
+        };
+        let ann = world.enter_as(ClientOptions::new("room", "ann").over(link));
+        let bob = world.enter_as(ClientOptions::new("room", "bob").over(link));
+        let camera = world.publish_video(ann);
+        let track = world.track_of(ann, camera);
+        for round in 0..12 {
+            world.settings(bob, &track, |settings| {
+                settings.quality = [0, 2, 1][round % 3]
+            });
+            world.run_for(seconds(2));
+        }
+        let picture = world.client(bob).report(camera);
+        assert!(picture.switches >= 9, "seed {seed}: {picture:?}");
+        lost += picture.lost;
+        packets += picture.packets;
+        for round in 0..12 {
+            world.settings(bob, &track, |settings| settings.fps = [15, 0][round % 2]);
+            world.run_for(seconds(2));
+        }
+        // A packet of a frame left out that comes late finds its number taken out of nothing: a gap.
+        let picture = world.client(bob).report(camera);
+        let is_whole = picture.undecodable * 50 <= picture.frames;
+        assert!(is_whole, "seed {seed}: {picture:?}");
+        let gap = picture.longest_gap;
+        assert!(gap < millis(1_500), "seed {seed}: {picture:?}");
     }
-    let picture = world.client(bob).report(camera);
-    assert!(picture.switches >= 9, "{picture:?}");
-    assert!(picture.lost * 200 <= picture.packets, "{picture:?}");
-    for round in 0..12 {
-        world.settings(bob, &track, |settings| settings.fps = [15, 0][round % 2]);
-        world.run_for(seconds(2));
-    }
-    // A packet of a frame left out that comes late finds its number taken out of nothing: a gap.
-    let picture = world.client(bob).report(camera);
-    assert!(picture.undecodable * 50 <= picture.frames, "{picture:?}");
-    assert!(picture.longest_gap < millis(1_500), "{picture:?}");
+    assert!(lost * 200 <= packets, "{lost} of {packets}");
 }
 
 #[test]

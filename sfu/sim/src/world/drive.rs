@@ -1,13 +1,16 @@
 //! How time passes: from one moment at which anything happens to the next, and whose turn it is then.
 //! Must not add events of its own.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use plenum_proto::node::session_event::Kind as Told;
 use sfu_core::{Command, Datagram, Event, Protocol, Shard};
 
 use super::{ClientKey, Tapped, World, laws};
-use crate::network::{Cargo, Letter};
+use crate::{
+    connection::Outgoing,
+    network::{Cargo, Letter},
+};
 
 impl World {
     /// Lets time pass. Panics with the seed if a law was broken.
@@ -236,7 +239,7 @@ impl World {
             self.network
                 .deliver_at(self.clock.now + link.delay, command);
         }
-        for datagram in out {
+        for datagram in in_turn(out) {
             self.counts.on_sent_by_client(&datagram.bytes);
             let letter = Letter {
                 source: self
@@ -249,5 +252,32 @@ impl World {
             };
             self.network.send(self.clock.now, &link, letter, true);
         }
+    }
+}
+
+/// What is sent in one moment, the streams by turns: the engine goes through them in another order in each run.
+fn in_turn(out: Vec<Outgoing>) -> impl Iterator<Item = Outgoing> {
+    let mut counts = BTreeMap::<_, usize>::new();
+    let mut turns: Vec<_> = out
+        .into_iter()
+        .map(|datagram| {
+            let turn = stream_of(&datagram.bytes).map(|ssrc| {
+                let count = counts.entry(ssrc).or_default();
+                *count += 1;
+                (*count, ssrc)
+            });
+            (turn, datagram)
+        })
+        .collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, datagram)| datagram)
+}
+
+/// The SSRC of a media packet; none of anything else.
+fn stream_of(bytes: &[u8]) -> Option<[u8; 4]> {
+    match bytes {
+        [128..=191, 192..=223, ..] => None,
+        [128..=191, _, _, _, _, _, _, _, ssrc @ ..] => ssrc.first_chunk().copied(),
+        _ => None,
     }
 }

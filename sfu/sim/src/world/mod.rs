@@ -174,6 +174,7 @@ impl World {
             };
             let mut config = CoreConfig::new(vec![candidate], node.clone());
             config.contain_faults = false;
+            config.repeats_handshakes = true;
             change(&mut config);
             Shard::new(config, anchor, seed ^ index as u64)
         });

@@ -189,7 +189,7 @@ fn scripted_material(profile: SrtpProfile) -> Vec<u8> {
 
 impl DtlsProvider for Script {
     fn generate_certificate(&self) -> Option<DtlsCert> {
-        SharedConfig.generate_certificate()
+        SharedConfig { repeats: false }.generate_certificate()
     }
 
     fn new_dtls(
@@ -336,11 +336,11 @@ fn an_engine_refuses_what_was_changed_on_the_way() {
 fn a_handshake_hands_both_ends_the_same_keys() {
     for version in [DtlsVersion::Dtls12, DtlsVersion::Dtls13, DtlsVersion::Auto] {
         let now = Instant::now();
-        let (client, mut of_client) = build(config().set_dtls_version(version), now);
+        let (client, mut of_client) = build(config().set_dtls_version(version), now, false);
         let ours = config()
             .set_ice_lite(true)
             .set_dtls_version(DtlsVersion::Auto);
-        let (server, mut of_server) = build(ours, now);
+        let (server, mut of_server) = build(ours, now, false);
         let mut pair = Pair::new(now, client, server);
         assert!(of_client.take().is_none() && of_server.take().is_none());
         pair.run(Duration::from_secs(2));
@@ -374,7 +374,7 @@ fn a_handshake_hands_both_ends_the_same_keys() {
 #[test]
 fn the_shared_configuration_speaks_with_others() {
     let now = Instant::now();
-    let (server, mut keys) = build(config().set_ice_lite(true), now);
+    let (server, mut keys) = build(config().set_ice_lite(true), now, false);
     let mut pair = Pair::new(now, config().build(now), server);
     pair.run(Duration::from_secs(2));
     let (sender, _) = keys.take().expect("keys").contexts().expect("contexts");
@@ -383,7 +383,7 @@ fn the_shared_configuration_speaks_with_others() {
     assert_eq!(pair.received(), [(5, b"through".to_vec(), None)]);
 
     for version in [DtlsVersion::Dtls12, DtlsVersion::Dtls13] {
-        let (client, mut keys) = build(config().set_dtls_version(DtlsVersion::Auto), now);
+        let (client, mut keys) = build(config().set_dtls_version(DtlsVersion::Auto), now, false);
         let server = config()
             .set_ice_lite(true)
             .set_dtls_version(version)
@@ -396,7 +396,7 @@ fn the_shared_configuration_speaks_with_others() {
 #[test]
 fn each_engine_has_its_own_slot() {
     let now = Instant::now();
-    let build = |is_lite| build(config().set_ice_lite(is_lite), now);
+    let build = |is_lite| build(config().set_ice_lite(is_lite), now, false);
     let ((server, mut first), (_idle, mut second), (client, _)) =
         (build(true), build(true), build(false));
     Pair::new(now, client, server).run(Duration::from_secs(2));
@@ -406,7 +406,7 @@ fn each_engine_has_its_own_slot() {
 
 #[test]
 fn a_configuration_is_made_once_per_size_and_role() {
-    let config = |mtu, role| shared_config(mtu, role).expect("valid");
+    let config = |mtu, role| shared_config(mtu, role, false).expect("valid");
     for role in [Role::Server, Role::Client] {
         let same = |a, b| Arc::ptr_eq(&config(a, role), &config(b, role));
         assert!(same(None, None));
@@ -418,7 +418,7 @@ fn a_configuration_is_made_once_per_size_and_role() {
         for mtu in 1_300..1_305 {
             assert_eq!(config(Some(mtu), role).mtu() + request::GROWTH, mtu);
         }
-        let too_small = shared_config(Some(500), role).expect_err("a flight is more");
+        let too_small = shared_config(Some(500), role, false).expect_err("a flight is more");
         assert!(too_small.to_string().contains("500"), "{too_small}");
     }
 }

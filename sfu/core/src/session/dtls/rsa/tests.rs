@@ -96,8 +96,9 @@ fn shake(identity: &Identity, key: &KeyPair, mtu: usize) -> Result<(Got, Vec<u8>
         .connect(now, server, Arc::new(config), None)
         .expect("a hello");
 
-    let ours = SharedConfig.generate_certificate().expect("a certificate");
-    let mut ours = SharedConfig
+    let shared = SharedConfig { repeats: false };
+    let ours = shared.generate_certificate().expect("a certificate");
+    let mut ours = shared
         .new_dtls(&ours, now, DtlsVersion::Auto, None)
         .expect("an instance");
     ours.set_active(false);
