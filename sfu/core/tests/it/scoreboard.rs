@@ -108,8 +108,8 @@ const SPAN: u64 = 36;
 /// What is measured begins when the call has settled.
 const SETTLED: u64 = 5;
 
-fn play(scenario: &Scenario) -> Score {
-    let mut call = Call::new(400);
+fn play(scenario: &Scenario, seed: u64) -> Score {
+    let mut call = Call::new(seed);
     for track in call.tracks.clone() {
         // Whether pictures flow is what is measured here.
         call.world.waive(&track);
@@ -165,6 +165,20 @@ impl Score {
         "recovery, s",
     ];
 
+    /// The mean of several runs.
+    fn mean(runs: &[Self]) -> Self {
+        let of =
+            |figure: fn(&Self) -> f64| runs.iter().map(figure).sum::<f64>() / runs.len() as f64;
+        Self {
+            frozen: of(|run| run.frozen),
+            shown: of(|run| run.shown),
+            used: of(|run| run.used),
+            queue: of(|run| run.queue),
+            switches: of(|run| run.switches),
+            recovery: of(|run| run.recovery),
+        }
+    }
+
     fn values(&self) -> [f64; 6] {
         [
             self.frozen,
@@ -198,12 +212,26 @@ impl Score {
     }
 }
 
-/// The scenarios that come out much the same from run to run: the engine's own draws (SSRCs, keys) change what is
-/// lost, and where the link itself varies by much, one run says little.
-const KEPT: [&str; 4] = ["3 Mbit/s", "wifi", "5 % lost", "bursts lost"];
+/// These come out much the same with any seed. Of the others, where a moment decides whether a keyframe comes
+/// through, several runs are taken together.
+const CALM: [&str; 3] = ["3 Mbit/s", "wifi", "5 % lost"];
+const SEEDS: std::ops::Range<u64> = 400..403;
 
-/// The line that says by how much each figure may be worse: more than runs with other seeds differ by is a change.
+/// Of these the mean still wavers by what else changes, which shifts all moments a little: more is allowed.
+const WILD: [&str; 3] = ["3 to 0.5 and back", "4G", "crowded wifi"];
+
+fn judge(scenario: &Scenario) -> Score {
+    let mut seeds = SEEDS;
+    if CALM.contains(&scenario.name) {
+        seeds.end = seeds.start + 1;
+    }
+    let runs: Vec<_> = seeds.map(|seed| play(scenario, seed)).collect();
+    Score::mean(&runs)
+}
+
+/// The lines that say by how much each figure may be worse.
 const ALLOWED: &str = "may be worse by";
+const ALLOWED_WILD: &str = "the wild ones by";
 
 /// The figures of a line of the file.
 fn line_of(file: &str, name: &str) -> Option<Vec<f64>> {
@@ -224,33 +252,42 @@ fn write_line(out: &mut String, name: &str, figures: &[f64]) {
 }
 
 #[test]
-#[ignore = "prints all scenarios, with those that differ from run to run"]
-fn the_whole_scoreboard() {
-    let mut written = String::new();
-    for scenario in scenarios() {
-        write_line(&mut written, scenario.name, &play(&scenario).values());
-    }
-    println!("{written}");
+fn a_run_repeats_from_its_seed() {
+    let all = scenarios();
+    let wild = all.iter().find(|scenario| scenario.name == "crowded wifi");
+    let wild = wild.expect("it is one of them");
+    assert_eq!(play(wild, 500), play(wild, 500));
 }
 
 #[test]
 fn no_line_of_the_scoreboard_gets_worse() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scoreboard.txt");
     let before = std::fs::read_to_string(&path).expect("the scoreboard is kept");
-    let allowed = line_of(&before, ALLOWED).expect("it says what may be worse");
+    let tolerances = [ALLOWED, ALLOWED_WILD].map(|name| {
+        (
+            name,
+            line_of(&before, name).expect("it says what may be worse"),
+        )
+    });
     let mut written = format!("{:20}", "");
     for name in Score::NAMES {
         let _ = write!(written, "{name:>16}");
     }
     written.push('\n');
-    write_line(&mut written, ALLOWED, &allowed);
+    for (name, allowed) in &tolerances {
+        write_line(&mut written, name, allowed);
+    }
     let mut worse = Vec::new();
-    let kept = |scenario: &Scenario| KEPT.contains(&scenario.name);
-    for scenario in scenarios().into_iter().filter(kept) {
-        let score = play(&scenario);
+    for scenario in scenarios() {
+        let score = judge(&scenario);
         write_line(&mut written, scenario.name, &score.values());
+        let [(_, allowed), (_, allowed_wild)] = &tolerances;
+        let allowed = match WILD.contains(&scenario.name) {
+            true => allowed_wild,
+            false => allowed,
+        };
         let found = match line_of(&before, scenario.name) {
-            Some(kept) => score.worse_than(&kept, &allowed),
+            Some(kept) => score.worse_than(&kept, allowed),
             None => vec!["no line is kept".to_owned()],
         };
         let found = found
