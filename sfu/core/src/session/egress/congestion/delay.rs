@@ -39,6 +39,8 @@ pub(super) struct DelayBased {
     tolerance: f64,
     /// How it was before the estimate was lowered, while it shows whether that takes the queue away.
     trial: Option<Trial>,
+    /// What was left of a queue stayed whatever was sent.
+    is_longer: bool,
 }
 
 /// An attempt to take a queue away by sending less.
@@ -96,7 +98,13 @@ impl DelayBased {
             is_draining: false,
             tolerance: Self::TOLERANCE,
             trial: None,
+            is_longer: false,
         }
+    }
+
+    /// Whether what is left of a queue was found to be none, since this was last asked: the way is longer than it was.
+    pub(super) fn take_longer_way(&mut self) -> bool {
+        std::mem::take(&mut self.is_longer)
     }
 
     /// Bits per second.
@@ -196,6 +204,10 @@ impl DelayBased {
 
     /// A queue that our sending less does not take away is that of others: from then on it is borne.
     fn judge_trial(&mut self, signals: &Signals) {
+        let is_left = self.is_draining && signals.queue <= self.tolerance;
+        if self.trial.is_none() && is_left {
+            self.trial = Some(self.wait_for_rest(signals, signals.now));
+        }
         let Some(trial) = &mut self.trial else {
             return;
         };
@@ -204,20 +216,12 @@ impl DelayBased {
         let trial = *trial;
         let within = Self::FALLS_WITHIN.max((signals.response * 3e6) as u64);
         if signals.queue < trial.queue * Self::FELL {
-            // What is left may be no queue: the way has become longer, or wavers, and nothing else would end the
-            // waiting.
-            let is_left = self.is_draining && signals.queue <= self.tolerance;
-            let left = trial.left.unwrap_or(signals.now);
-            self.trial = is_left.then_some(Trial {
-                estimate: self.estimate,
-                share: self.share,
-                queue: signals.queue,
-                begun: left + Self::LEFT_LONGER,
-                left: Some(left),
-            });
+            let since = trial.left.unwrap_or(signals.now);
+            self.trial = is_left.then(|| self.wait_for_rest(signals, since));
         } else if signals.now.saturating_sub(trial.begun) > within {
             self.trial = None;
             self.is_draining = false;
+            self.is_longer = trial.left.is_some();
             self.tolerance = (signals.queue * 1.3).clamp(self.tolerance, Self::TOLERANCE_MAX);
             let delivered = signals.delivered.unwrap_or(0.0) * Self::REGAINED;
             self.estimate = self.estimate.max(trial.estimate.min(delivered));
@@ -226,6 +230,18 @@ impl DelayBased {
                 .share
                 .zip(trial.share)
                 .map(|(share, before)| share.max(before));
+        }
+    }
+
+    /// What is left of a queue may be none: the way has become longer, or wavers, and nothing else would end the
+    /// waiting.
+    fn wait_for_rest(&self, signals: &Signals, since: u64) -> Trial {
+        Trial {
+            estimate: self.estimate,
+            share: self.share,
+            queue: signals.queue,
+            begun: since + Self::LEFT_LONGER,
+            left: Some(since),
         }
     }
 
@@ -372,9 +388,33 @@ mod tests {
         assert!(delay.is_draining());
         play(&mut delay, 33, 25, longer);
         assert!(!delay.is_draining(), "it is as long as before");
+        assert!(delay.take_longer_way() && !delay.take_longer_way());
         let before = delay.estimate();
         play(&mut delay, 58, 30, longer);
         assert!(delay.estimate() > before * 1.05);
+    }
+
+    #[test]
+    fn what_falls_too_little_and_is_borne_then_is_not_waited_for_for_ever_either() {
+        let mut delay = DelayBased::new(1e6);
+        let queued = |queue| {
+            move |rate| Signals {
+                usage: Usage::Normal,
+                queue,
+                ..delivering(rate)
+            }
+        };
+        play(&mut delay, 0, 1, |_| Signals {
+            usage: Usage::Over,
+            queue: 90.0,
+            ..delivering(0.5e6)
+        });
+        play(&mut delay, 1, 1, |rate| Signals {
+            usage: Usage::Under,
+            ..queued(50.0)(rate)
+        });
+        play(&mut delay, 2, 30, queued(38.0));
+        assert!(!delay.is_draining() && delay.take_longer_way());
     }
 
     #[test]

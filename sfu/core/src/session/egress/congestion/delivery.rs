@@ -182,6 +182,16 @@ impl Delivery {
         under_way.saturating_sub(self.least).max(0) as f64 / 1e3
     }
 
+    /// What packets are under way now is the least: the way has become longer. A shorter one shows by itself.
+    pub(super) fn settle(&mut self) {
+        let recent = self.recent.map(|(_, least)| least);
+        let least = recent[0].min(recent[1]);
+        for (_, kept) in &mut self.base {
+            *kept = (*kept).max(least);
+        }
+        self.least = least;
+    }
+
     /// Forgets how long packets are under way: the route is another one.
     pub(super) fn clear(&mut self) {
         *self = Self::new();
@@ -264,5 +274,21 @@ mod tests {
         let longer = |number: i64| jitter(number) + 30_000;
         assert!(play(2_000_000, 1_000, &longer) > 29.0);
         assert!(play(3_000_000, 70_000, &longer) < 1.0);
+    }
+    #[test]
+    fn a_way_that_was_found_to_be_longer_has_no_queue_and_one_that_is_shorter_again_shows() {
+        let mut delivery = Delivery::new();
+        let arrive = |delivery: &mut Delivery, at: i64, under_way: i64| {
+            for sent in (at..at + 400_000).step_by(10_000) {
+                delivery.on_arrival(sent as u64, sent + under_way, 500);
+            }
+            delivery.queue()
+        };
+        assert!(arrive(&mut delivery, 0, 20_000) < 1.0);
+        assert!(arrive(&mut delivery, 400_000, 50_000) > 29.0);
+        delivery.settle();
+        assert!(arrive(&mut delivery, 800_000, 50_000) < 1.0);
+        assert!(arrive(&mut delivery, 1_200_000, 20_000) < 1.0);
+        assert!(arrive(&mut delivery, 1_600_000, 50_000) > 29.0);
     }
 }

@@ -503,6 +503,9 @@ impl Congestion {
             is_app_limited,
             has_fallen,
         });
+        if self.delay.take_longer_way() {
+            self.delivery.settle();
+        }
         self.loss.update(self.delay.estimate(), delivered);
         if let Some(shown) = self.prober.result(now, estimate) {
             self.delay.raise(shown);
