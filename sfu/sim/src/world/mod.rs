@@ -114,11 +114,11 @@ pub struct World {
     told: Vec<Event>,
     /// Destinations of datagrams that no client has.
     stray: Vec<SocketAddr>,
-    /// The most offers that a shard had to tell of at once.
-    most_offers: usize,
     /// The same with what was in them, where somebody looks.
     sink: Option<(std::net::IpAddr, Vec<Tapped>)>,
     tap: Option<Vec<Tapped>>,
+    /// The most offers that a shard had to tell of at once.
+    most_offers: usize,
     counts: laws::Counts,
     /// See [`World::bear`].
     liveness: Duration,

@@ -261,6 +261,7 @@ impl DelayBased {
             begun: signals.now,
             left: None,
         });
+        // There is a queue again: what is left of it is still to show.
         trial.left = None;
         let taken = Self::TAKEN - Self::TAKEN_PER_QUEUE * signals.queue / 1e3;
         let mut lowered = delivered * taken.max(self.manners().0);

@@ -275,6 +275,7 @@ mod tests {
         assert!(play(2_000_000, 1_000, &longer) > 29.0);
         assert!(play(3_000_000, 70_000, &longer) < 1.0);
     }
+
     #[test]
     fn a_way_that_was_found_to_be_longer_has_no_queue_and_one_that_is_shorter_again_shows() {
         let mut delivery = Delivery::new();
