@@ -172,12 +172,11 @@ fn drop_and_return(seed: u64) -> Drop {
     }
 }
 
-/// The issue asks for 100 ms, which the link does not grant: the first report that shows a fall comes 30 to 80 ms after
-/// it (a round trip, and a report each 50 ms), the first that is surely no chance up to 50 ms later. Until then all goes
-/// on, 2.2 Mbit/s with its headers, of which the link takes 0.5: two packets of sound sent 20 ms apart arrive 88 ms apart
-/// on average, and 150 where a frame of each camera goes out between them. By then the queue of 300 ms may be full,
-/// and where it drops a packet of sound, those beside it arrive twice 88 ms apart.
-const SILENCE_MAX: Duration = millis(180);
+/// The issue asks for 100 ms, which the link nearly grants: the first report that shows a fall comes 30 to 80 ms after
+/// it (a round trip, and a report each 50 ms). Until then all goes on, 2.2 Mbit/s with its headers, of which the link
+/// takes 0.5: two packets of sound sent 20 ms apart arrive 88 ms apart where as much video as ever goes out between
+/// them, and each packet more of it makes that 19 ms longer.
+const SILENCE_MAX: Duration = millis(120);
 
 fn assert_good(seed: u64, drop: &Drop) {
     assert!(drop.silence < SILENCE_MAX, "seed {seed}: {drop:?}");
@@ -325,6 +324,27 @@ fn a_picture_that_was_stopped_returns_with_the_link() {
             "seed {seed}: {frames} in 2 s, {:?}",
             lone.report()
         );
+    }
+}
+
+#[test]
+fn a_moment_in_which_next_to_nothing_comes_through_is_over_soon() {
+    for seed in [350, 351, 352] {
+        let mut call = Call::new(seed);
+        let link = |rate| LinkSettings {
+            delay: millis(50),
+            jitter: millis(15),
+            ..LinkSettings::limited(rate, millis(500))
+        };
+        call.limit(link(4_000_000));
+        call.world.run_for(seconds(12));
+        call.limit(link(200_000));
+        call.world.run_for(millis(800));
+        call.limit(link(5_000_000));
+        let (before, _) = call.frames();
+        call.world.run_for(seconds(3));
+        let (frames, _) = call.frames();
+        assert!(frames > before + 100, "seed {seed}: {}", frames - before);
     }
 }
 

@@ -228,7 +228,7 @@ impl Lane {
 
     /// What the controller says of the link holds for what is sent from now on.
     pub(super) fn follow(&mut self) {
-        self.pacer.set_rate(self.congestion.pace());
+        self.pacer.set_pace(self.congestion.pace());
         self.pacer.hold(self.congestion.held());
     }
 

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::congestion::Pace;
+
 /// Lets a bounded number of bytes through at a time, and keeps what comes beyond them in order.
 #[derive(Debug)]
 pub(super) struct Pacer<T> {
@@ -21,7 +23,10 @@ pub(super) struct Pacer<T> {
     free: Option<Instant>,
     /// Nothing has its turn before.
     held: Option<Instant>,
+    /// At the least rate, at the one that brings away what waits in time, and at the highest.
+    slowest: u64,
     nanos_per_byte: u64,
+    fastest: u64,
     /// Sent ahead of the rate: what goes out at once, and becomes a run.
     ahead: Duration,
 }
@@ -31,6 +36,11 @@ impl<T> Pacer<T> {
     /// stay runs.
     const AHEAD: Duration = Duration::from_millis(10);
     const AHEAD_BYTES: u64 = 20_000;
+    /// The same where what waits is brought away slowly: a run would be a burst there.
+    const AHEAD_EVEN: Duration = Duration::from_millis(3);
+
+    /// In so long what waits is brought away, in nanoseconds: before the next picture comes.
+    const AWAY: u64 = 33_000_000;
 
     /// What goes out without a turn, sound and probes, holds back what waits for no longer than this: more than
     /// the link takes, it would else keep video away long after the link is well again.
@@ -51,18 +61,37 @@ impl<T> Pacer<T> {
             bytes: 0,
             free: None,
             held: None,
+            slowest: 0,
             nanos_per_byte: 0,
+            fastest: 0,
             ahead: Self::AHEAD,
         };
-        pacer.set_rate(None);
+        pacer.set_pace(None);
         pacer
     }
 
-    /// Bits per second from now on; `None` where nothing is known of the link.
-    pub(super) fn set_rate(&mut self, rate: Option<f64>) {
-        self.nanos_per_byte = (8e9 / rate.unwrap_or(Self::RATE).min(Self::RATE)) as u64;
+    /// The pace from now on; `None` where nothing is known of the link.
+    pub(super) fn set_pace(&mut self, pace: Option<Pace>) {
+        let pace = pace.unwrap_or_else(|| Pace::of(Self::RATE));
+        let nanos = |rate: f64| (8e9 / rate.min(Self::RATE)) as u64;
+        (self.slowest, self.fastest) = (nanos(pace.least), nanos(pace.most));
+        self.choose_rate();
+    }
+
+    /// As slowly as brings away in time what waits.
+    fn choose_rate(&mut self) {
+        if self.nanos_per_byte == self.slowest && self.slowest == self.fastest {
+            return;
+        }
+        let in_time = Self::AWAY / (self.bytes as u64).max(1);
+        self.nanos_per_byte = in_time.min(self.slowest).max(self.fastest);
         let ahead = Duration::from_nanos(self.nanos_per_byte * Self::AHEAD_BYTES);
-        self.ahead = ahead.min(Self::AHEAD);
+        let is_even = self.slowest != self.fastest;
+        self.ahead = ahead.min(if is_even {
+            Self::AHEAD_EVEN
+        } else {
+            Self::AHEAD
+        });
     }
 
     /// What waits does so until then at least.
@@ -96,6 +125,7 @@ impl<T> Pacer<T> {
     pub(super) fn push(&mut self, packet: T, bytes: usize) {
         self.bytes += bytes;
         self.waiting.push_back((packet, bytes));
+        self.choose_rate();
     }
 
     /// What waits in order, with its bytes.
@@ -110,6 +140,7 @@ impl<T> Pacer<T> {
         }
         self.bytes += bytes;
         self.first.push_back((packet, bytes));
+        self.choose_rate();
         Ok(())
     }
 
@@ -125,6 +156,7 @@ impl<T> Pacer<T> {
                 !is_dropped
             });
         }
+        self.choose_rate();
     }
 
     /// The next packet whose turn has come.
@@ -147,6 +179,7 @@ impl<T> Pacer<T> {
         };
         let (packet, bytes) = queue.pop_front()?;
         self.bytes -= bytes;
+        self.choose_rate();
         if self.is_empty() && self.waiting.capacity() > 64 {
             self.waiting = VecDeque::new();
         }
@@ -162,9 +195,9 @@ impl<T> Pacer<T> {
         free.max(self.held)
     }
 
-    /// How long it takes to send what waits.
+    /// How long it takes at least to send what waits.
     pub(super) fn backlog(&self) -> Duration {
-        Duration::from_nanos(self.bytes as u64 * self.nanos_per_byte)
+        Duration::from_nanos(self.bytes as u64 * self.fastest)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -195,7 +228,7 @@ mod tests {
         let start = Instant::now();
         let mut pacer = Pacer::new();
         // 1,000 bytes are a millisecond.
-        pacer.set_rate(Some(8e6));
+        pacer.set_pace(Some(Pace::of(8e6)));
         let mut sent = Vec::new();
         for packet in 0..30 {
             if pacer.admits(start) {
@@ -223,10 +256,48 @@ mod tests {
     }
 
     #[test]
+    fn what_need_not_be_gone_at_once_is_spread_until_the_next_picture() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new();
+        // A millisecond for 1,000 bytes at most, and four.
+        pacer.set_pace(Some(Pace {
+            least: 2e6,
+            most: 8e6,
+        }));
+        let picture = |pacer: &mut Pacer<u64>, now: Instant, packets: u64| {
+            pacer.on_sent(now, 1_000);
+            for packet in 0..packets {
+                pacer.push(packet, 1_000);
+            }
+            let mut sent = Vec::new();
+            let mut longest = 0;
+            let mut due = now;
+            while !pacer.is_empty() {
+                due = pacer.deadline().unwrap().max(due);
+                let mut run = 0;
+                while pacer.pop(due).is_some() {
+                    pacer.on_sent(due, 1_000);
+                    run += 1;
+                }
+                longest = longest.max(run);
+                sent.push(due.duration_since(now));
+            }
+            (sent.last().unwrap().as_millis(), longest)
+        };
+        let (last, longest) = picture(&mut pacer, start, 5);
+        assert!((12..=20).contains(&last), "{last} ms");
+        assert_eq!(longest, 1, "no two at once");
+        // A large one is sent faster, so that the next one does not wait long.
+        let later = at(start, 100_000);
+        let (last, _) = picture(&mut pacer, later, 30);
+        assert!((40..=80).contains(&last), "{last} ms of 120");
+    }
+
+    #[test]
     fn what_is_held_back_goes_when_that_ends() {
         let start = Instant::now();
         let mut pacer = Pacer::new();
-        pacer.set_rate(Some(8e6));
+        pacer.set_pace(Some(Pace::of(8e6)));
         let until = at(start, 30_000);
         pacer.hold(Some(until));
         assert!(!pacer.admits(start));
@@ -241,7 +312,7 @@ mod tests {
     fn what_was_missed_takes_turns_and_what_is_not_needed_goes_not_at_all() {
         let start = Instant::now();
         let mut pacer = Pacer::new();
-        pacer.set_rate(Some(8e6));
+        pacer.set_pace(Some(Pace::of(8e6)));
         pacer.on_sent(start, 20_000);
         for packet in [1, 2, 3, 4] {
             pacer.push(packet, 1_000);
@@ -261,13 +332,13 @@ mod tests {
     fn sound_that_is_more_than_the_link_takes_holds_video_back_for_a_moment_only() {
         let start = Instant::now();
         let mut pacer = Pacer::new();
-        pacer.set_rate(Some(75_000.0));
+        pacer.set_pace(Some(Pace::of(75_000.0)));
         for millis in (0..60_000).step_by(20) {
             pacer.on_sent(start + Duration::from_millis(millis), 342);
         }
         let now = start + Duration::from_secs(60);
         pacer.push(1, 1_000);
-        pacer.set_rate(Some(3e6));
+        pacer.set_pace(Some(Pace::of(3e6)));
         assert!(pacer.deadline().unwrap() < now + Duration::from_millis(300));
     }
 
@@ -280,7 +351,7 @@ mod tests {
         assert!(pacer.is_full());
         assert_eq!(pacer.push_first(7, 1_000), Err(7));
         let mut slow = Pacer::new();
-        slow.set_rate(Some(800_000.0));
+        slow.set_pace(Some(Pace::of(800_000.0)));
         for packet in 0..100 {
             slow.push(packet, 1_000);
         }

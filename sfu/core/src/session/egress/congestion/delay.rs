@@ -83,8 +83,9 @@ impl DelayBased {
     /// What was given away for it is taken back, up to this much of what is delivered.
     const REGAINED: f64 = 1.5;
     const FALLS_WITHIN: u64 = 1_000_000;
-    /// What is left of it when it fell is waited for so much longer.
-    const LEFT_LONGER: u64 = 1_000_000;
+    /// The same of what is left of it when it fell, which is waited for so much longer.
+    const RESTS_WITHIN: u64 = 500_000;
+    const LEFT_LONGER: u64 = 300_000;
     /// A queue is not due to us when we send much less than we might: one step at a time.
     const BYSTANDER: f64 = 0.7;
 
@@ -214,7 +215,10 @@ impl DelayBased {
         // What was under way before still makes it longer.
         trial.queue = trial.queue.max(signals.queue);
         let trial = *trial;
-        let within = Self::FALLS_WITHIN.max((signals.response * 3e6) as u64);
+        let least = trial
+            .left
+            .map_or(Self::FALLS_WITHIN, |_| Self::RESTS_WITHIN);
+        let within = least.max((signals.response * 3e6) as u64);
         if signals.queue < trial.queue * Self::FELL {
             let since = trial.left.unwrap_or(signals.now);
             self.trial = is_left.then(|| self.wait_for_rest(signals, since));

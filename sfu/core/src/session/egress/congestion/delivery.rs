@@ -10,8 +10,11 @@ pub(super) struct Delivery {
     bytes: [(i64, u32); Self::SPANS],
     begun: Option<i64>,
     newest: i64,
-    /// How long the newest arrival was under way, with the same offset as the others.
+    /// When the newest arrival was sent, and how long it was under way, with the same offset as the others.
+    newest_sent: i64,
     newest_under_way: i64,
+    /// The same of one that was sent some time before, and of one twice that before.
+    marks: [(i64, i64); 2],
     /// When a packet last came that had hardly queued, and the bytes that came since.
     busy: (i64, u64),
     /// When nothing came for a while of late: the last arrival before, and what has come since.
@@ -40,6 +43,10 @@ impl Delivery {
     /// Who stands still for so long takes what came meanwhile at once: that says nothing of a moment's rate.
     const STALL: i64 = 4 * Self::SPAN;
 
+    /// Microseconds of sending that growth is seen in at least, and the share of them by which the way is longer then.
+    const MARK: i64 = 50_000;
+    const GROWS: f64 = 0.3;
+
     const RECENT: i64 = 100_000;
     /// What was so long ago says nothing of the queue of now.
     const BYGONE: i64 = 1_000_000 / Self::RECENT;
@@ -52,7 +59,9 @@ impl Delivery {
             bytes: [(i64::MIN, 0); Self::SPANS],
             begun: None,
             newest: i64::MIN,
+            newest_sent: i64::MIN,
             newest_under_way: i64::MAX,
+            marks: [(i64::MIN, i64::MAX); 2],
             busy: (i64::MIN, 0),
             stall: None,
             recent: [(i64::MIN, i64::MAX); 2],
@@ -64,10 +73,15 @@ impl Delivery {
     /// A packet arrived.
     pub(super) fn on_arrival(&mut self, sent: u64, arrival: i64, bytes: u16) {
         self.begun.get_or_insert(arrival);
-        let under_way = arrival - i64::try_from(sent).unwrap_or(i64::MAX);
+        let sent = i64::try_from(sent).unwrap_or(i64::MAX);
+        let under_way = arrival - sent;
         self.note_stall(arrival, bytes);
         if arrival >= self.newest {
             (self.newest, self.newest_under_way) = (arrival, under_way);
+            self.newest_sent = sent;
+            if sent.saturating_sub(self.marks[1].0) >= Self::MARK {
+                self.marks = [self.marks[1], (sent, under_way)];
+            }
         }
         let span = arrival.div_euclid(Self::SPAN);
         let index = span.rem_euclid(Self::SPANS as i64) as usize;
@@ -162,6 +176,13 @@ impl Delivery {
     /// The same of the newest arrival alone.
     pub(super) fn newest_queue(&self) -> f64 {
         self.above_base(self.newest_under_way)
+    }
+
+    /// Whether packets arrive so much more slowly than they were sent that the queue grows.
+    pub(super) fn grows(&self) -> bool {
+        let (sent, under_way) = self.marks[0];
+        let more = self.newest_under_way.saturating_sub(under_way);
+        sent != i64::MIN && more as f64 > (self.newest_sent - sent) as f64 * Self::GROWS
     }
 
     /// Bits per second that arrive since packets queue, or in the last tenth of a second when that is longer.
@@ -291,5 +312,23 @@ mod tests {
         assert!(arrive(&mut delivery, 800_000, 50_000) < 1.0);
         assert!(arrive(&mut delivery, 1_200_000, 20_000) < 1.0);
         assert!(arrive(&mut delivery, 1_600_000, 50_000) > 29.0);
+    }
+
+    #[test]
+    fn a_queue_grows_while_packets_come_more_slowly_than_they_were_sent() {
+        let mut delivery = Delivery::new();
+        let mut under_way = 20_000;
+        let mut play = |from: i64, millis: i64, longer: i64| {
+            for sent in (from..from + millis * 1_000).step_by(10_000) {
+                delivery.on_arrival(sent as u64, sent + under_way, 1_250);
+                under_way += longer;
+            }
+            delivery.grows()
+        };
+        assert!(!play(0, 500, 0));
+        // Of 10 ms sent 14 arrive in.
+        assert!(play(500_000, 150, 4_000));
+        assert!(!play(650_000, 150, 0), "a queue that stands");
+        assert!(!play(800_000, 100, -3_000), "one that goes");
     }
 }

@@ -5,6 +5,7 @@
 
 mod delay;
 mod delivery;
+mod dispersion;
 mod groups;
 mod loss;
 mod names;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use self::{
     delay::{DelayBased, Signals},
     delivery::Delivery,
+    dispersion::Dispersion,
     groups::Groups,
     loss::LossBased,
     names::Names,
@@ -40,6 +42,7 @@ pub(crate) struct Congestion {
     groups: Groups,
     trend: Trend,
     delivery: Delivery,
+    dispersion: Dispersion,
     surge: Surge,
     /// Until when video is held back.
     held: Option<Instant>,
@@ -87,6 +90,13 @@ enum Told {
     Arrived(Option<i64>),
 }
 
+/// At which rate what waits is sent, in bits per second: as slowly as brings it away in time, within these.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Pace {
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
 /// How much is sent, probes left out.
 #[derive(Debug, Default)]
 struct SentRate {
@@ -105,9 +115,16 @@ impl Congestion {
     const FLOOR: f64 = 50_000.0;
     /// How long a REMB holds; clients repeat it every second.
     const REMB_LIFE: Duration = Duration::from_secs(10);
-    /// Of the estimate: how fast what waits is sent, and while a queue is waited out.
+    /// Of the estimate: how fast what waits is sent at most, and while a queue is waited out.
     const PACE: f64 = 1.5;
     const PACE_DRAINING: f64 = 0.9;
+    /// Of what is sent: how fast a picture is sent at least, so that it is gone when the next one comes.
+    const PACE_EVEN: f64 = 1.04;
+    /// A link that passes so many times the estimate is quick: a picture makes no queue there. It is sent as fast
+    /// as this share of what the link passes, in bits per second at most.
+    const QUICK: f64 = 4.0;
+    const PACE_QUICK: f64 = 0.8;
+    const PACE_QUICK_MAX: f64 = 30_000_000.0;
     /// Who sends less than this share of the estimate does not show what the link takes.
     const APP_LIMITED: f64 = 0.65;
     /// Bits per second from which on sound may be repeated as often as rows of losses ask for.
@@ -128,6 +145,7 @@ impl Congestion {
             groups: Groups::default(),
             trend: Trend::new(),
             delivery: Delivery::new(),
+            dispersion: Dispersion::new(),
             surge: Surge::new(),
             held: None,
             delay: DelayBased::new(Self::START),
@@ -221,6 +239,7 @@ impl Congestion {
             self.groups.clear();
             self.trend.clear();
             self.delivery.clear();
+            self.dispersion.clear();
         }
         let micros = self.micros(now);
         names.forget(|number| self.register.awaits(micros, number));
@@ -245,6 +264,7 @@ impl Congestion {
         let at = now;
         let now = self.micros(now);
         let before = self.delivery.queue();
+        let estimate = self.estimate();
         let mut newest = None;
         for (sequence, told) in all {
             let has_arrived = matches!(told, Told::Arrived(_));
@@ -273,6 +293,8 @@ impl Congestion {
             }
             if let Some(arrival) = arrival {
                 self.delivery.on_arrival(sent.at, arrival, sent.bytes);
+                self.dispersion
+                    .on_arrival(sent.at, arrival, sent.bytes, estimate);
                 if sent.probe != 0 {
                     self.prober.on_arrival(sent.probe, arrival, sent.bytes);
                 }
@@ -290,6 +312,9 @@ impl Congestion {
                 estimate: self.estimate(),
                 is_shared: self.delay.is_beside_others(),
             });
+            if self.surge.is_on() {
+                self.dispersion.clear();
+            }
             self.held = (hold > 0.0).then(|| at + Duration::from_micros((hold * 1e3) as u64));
             self.conclude(now);
         }
@@ -342,14 +367,38 @@ impl Congestion {
         [remb, own].into_iter().flatten().min()
     }
 
-    /// Bits per second at which what waits is sent; `None` where nothing is known.
-    pub(super) fn pace(&self) -> Option<f64> {
-        let pace = match (self.is_heard, self.delay.is_draining()) {
-            (false, _) => Self::START_PACE,
-            (true, false) => self.estimate() * Self::PACE,
-            (true, true) => self.estimate() * Self::PACE_DRAINING,
+    /// At which rate what waits is sent; `None` where nothing is known.
+    pub(super) fn pace(&self) -> Option<Pace> {
+        let pace = if !self.is_heard {
+            Pace::of(Self::START_PACE)
+        } else if self.delay.is_draining() {
+            Pace::of(self.estimate() * Self::PACE_DRAINING)
+        } else {
+            self.pace_of_calm()
         };
         self.is_transport_wide.then_some(pace)
+    }
+
+    /// The same where no queue is being waited out.
+    fn pace_of_calm(&self) -> Pace {
+        let estimate = self.estimate();
+        let most = estimate * Self::PACE;
+        let Some(passes) = self.dispersion.rate() else {
+            return Pace::of(most);
+        };
+        if passes > estimate * Self::QUICK {
+            let quick = (passes * Self::PACE_QUICK).min(Self::PACE_QUICK_MAX);
+            return Pace::of(quick.max(most));
+        }
+        // Who sends evenly beside those who do not gets less than they.
+        if self.delay.is_beside_others() {
+            return Pace::of(most);
+        }
+        let sent = self.sent.rate.unwrap_or(most);
+        Pace {
+            least: (sent * Self::PACE_EVEN).min(most),
+            most,
+        }
     }
 
     /// Whether a queue of ours is being waited out.
@@ -368,6 +417,7 @@ impl Congestion {
         self.groups.clear();
         self.trend.clear();
         self.delivery.clear();
+        self.dispersion.clear();
         self.surge.clear();
         self.prober.hurry(self.micros(now));
     }
@@ -401,10 +451,15 @@ impl Congestion {
         let is_blocked = !is_idle
             && (self.before_silence.is_some()
                 || self.is_draining()
-                || self.delay.knows_share(now)
+                || self.knows_share(now)
                 || self.trend.usage() != Usage::Normal);
         let estimate = self.estimate();
         self.prober.handle_timeout(now, estimate, is_blocked);
+    }
+
+    /// Whether a probe would only show what is known.
+    fn knows_share(&self, now: u64) -> bool {
+        self.delay.knows_share(now) && !self.prober.is_nothing(self.estimate())
     }
 
     /// Bytes of a probe that are to be sent now.
@@ -487,7 +542,8 @@ impl Congestion {
             .is_none_or(|rate| rate < estimate * Self::APP_LIMITED);
         let mut delivered = self.delivery.rate();
         let (mut usage, mut queue) = (self.trend.usage(), self.delivery.queue());
-        let has_fallen = self.surge.is_confirmed();
+        // What comes as it was sent, if little and late, shows no less than the link takes.
+        let has_fallen = self.surge.is_confirmed() && self.delivery.grows();
         if has_fallen {
             // What the last quarter of a second held was mostly before it.
             let late = self.delivery.rate_of_late();
@@ -527,6 +583,16 @@ impl ClientClock {
         };
         self.reference = self.reference.max(Some(unwrapped));
         (unwrapped as f64 * unit) as i64
+    }
+}
+
+impl Pace {
+    /// No other rate than this one.
+    pub(super) fn of(rate: f64) -> Self {
+        Self {
+            least: rate,
+            most: rate,
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Prober {
     can_pad: bool,
     /// When the next may begin.
     next: u64,
+    /// When the last one ended that showed nothing.
+    asked: u64,
     /// Probes in a row that showed nothing.
     fruitless: u32,
     /// When a probe last raised the estimate.
@@ -68,6 +70,9 @@ impl Prober {
     const PAUSE_MAX: u64 = 4_000_000;
     /// The same where what was raised did not hold for [`Prober::HOLDS`].
     const RELAPSE_PAUSE_MAX: u64 = 5_000_000;
+    /// The same where next to nothing is left, and how many times more is wanted then.
+    const NOTHING_PAUSE_MAX: u64 = 1_500_000;
+    const NOTHING: f64 = 12.0;
     const HOLDS: u64 = 8_000_000;
     /// What has not arrived after so long never will, in microseconds.
     const AWAITED: u64 = 1_000_000;
@@ -82,6 +87,7 @@ impl Prober {
             wanted: 0.0,
             can_pad: false,
             next: 0,
+            asked: 0,
             fruitless: 0,
             raised: None,
             relapses: 0,
@@ -91,6 +97,21 @@ impl Prober {
     /// What all that is wanted would need, in bits per second; 0 for nothing.
     pub(super) fn set_wanted(&mut self, wanted: f64) {
         self.wanted = wanted;
+    }
+
+    /// Whether the estimate is next to nothing beside what is wanted. A moment in which so little came through says
+    /// little of the moments after it.
+    pub(super) fn is_nothing(&self, estimate: f64) -> bool {
+        self.wanted > estimate * Self::NOTHING
+    }
+
+    /// When the next may begin.
+    fn next(&self, estimate: f64) -> u64 {
+        if self.is_nothing(estimate) {
+            self.next.min(self.asked + Self::NOTHING_PAUSE_MAX)
+        } else {
+            self.next
+        }
     }
 
     /// Whether there is a stream to send padding on.
@@ -112,11 +133,11 @@ impl Prober {
             self.on_fruitless(now);
         }
         let is_busy = self.burst.is_some() || self.awaited.is_some();
-        if is_busy || now < self.next || !self.is_wanted(estimate) {
+        if is_busy || now < self.next(estimate) || !self.is_wanted(estimate) {
             return;
         }
         if is_blocked {
-            self.next = now + Self::AGAIN;
+            (self.next, self.asked) = (now + Self::AGAIN, now);
             return;
         }
         let rate = (estimate * Self::STEP).min(self.wanted * Self::ENOUGH);
@@ -152,7 +173,7 @@ impl Prober {
         if let Some(awaited) = self.awaited {
             return Some(awaited.last_sent + Self::AWAITED + 1);
         }
-        self.is_wanted(estimate).then_some(self.next)
+        self.is_wanted(estimate).then(|| self.next(estimate))
     }
 
     /// A packet goes out; returns the probe that it belongs to, 0 for none.
@@ -241,6 +262,7 @@ impl Prober {
 
     fn on_fruitless(&mut self, now: u64) {
         self.fruitless = (self.fruitless + 1).min(8);
+        self.asked = now;
         self.next = now + self.pause();
     }
 
@@ -353,6 +375,21 @@ mod tests {
             now = prober.next;
         }
         assert_eq!(pauses, [1_000, 2_000, 4_000, 4_000, 4_000]);
+    }
+
+    #[test]
+    fn where_next_to_nothing_is_left_it_is_asked_again_soon() {
+        for (estimate, pause) in [(1e6, 4_000_000), (0.2e6, 1_500_000)] {
+            let mut prober = ready(3e6);
+            for _ in 0..6 {
+                prober.on_fruitless(0);
+            }
+            assert_eq!(prober.deadline(estimate), Some(pause));
+            prober.handle_timeout(pause - 1, estimate, false);
+            assert_eq!(prober.due(pause - 1), None);
+            prober.handle_timeout(pause, estimate, false);
+            assert!(prober.due(pause).is_some());
+        }
     }
 
     #[test]

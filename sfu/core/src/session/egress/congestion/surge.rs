@@ -38,7 +38,7 @@ pub(super) struct Surge {
 
 impl Surge {
     /// A rise of so many milliseconds is one, and of so many times the usual.
-    const LEAST: f64 = 25.0;
+    const LEAST: f64 = 20.0;
     const USUAL_TIMES: f64 = 4.0;
     const WEIGHT: f64 = 1.0 / 16.0;
     /// It is over when so little is left of the rise, and after so many microseconds: by then the trend tells.
