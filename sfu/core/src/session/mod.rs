@@ -182,6 +182,14 @@ impl Session {
         }
     }
 
+    /// A stream that the participant sends has come to rest, or comes again.
+    pub(crate) fn set_at_rest(&mut self, stream: Stream, is_at_rest: bool) {
+        let ssrc = self.ingress.ssrc_of(stream);
+        if let (Some(ssrc), Some(transport)) = (ssrc, self.transport_mut(Role::Publish)) {
+            transport.set_at_rest(ssrc, is_at_rest);
+        }
+    }
+
     /// What sends media, with the transport it sends on; plain RTP has none.
     pub(crate) fn sending_media(&mut self) -> Option<(&mut Egress, Option<&Transport>)> {
         let transport = self.transports.subscribe.as_deref();

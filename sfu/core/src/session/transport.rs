@@ -459,6 +459,16 @@ impl Transport {
         }
     }
 
+    /// A stream of the publisher has come to rest, or comes again. Of one at rest nothing is missing; the engine
+    /// would look for that through all that it knows of it, with each packet of any other.
+    pub(super) fn set_at_rest(&mut self, ssrc: Ssrc, is_at_rest: bool) {
+        let mut api = self.rtc.direct_api();
+        // Of others the engine asks for nothing anyway.
+        if let Some(stream) = api.stream_rx(&ssrc).filter(|s| s.rtx().is_some()) {
+            stream.suppress_nack(is_at_rest);
+        }
+    }
+
     /// Closes DTLS politely.
     pub(crate) fn close(&mut self) {
         self.needs_drain = true;

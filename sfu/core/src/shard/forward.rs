@@ -255,8 +255,18 @@ impl Shard {
         if track.flowing == flowing {
             return;
         }
+        let changed = track.flowing ^ flowing;
         track.flowing = flowing;
         let owner = track.owner;
+        if let Some(publisher) = self.participants.get_mut(owner) {
+            for encoding in (0..u8::BITS as u8).filter(|n| changed >> n & 1 != 0) {
+                let is_at_rest = flowing >> encoding & 1 == 0;
+                let track = key;
+                publisher
+                    .session
+                    .set_at_rest(Stream { track, encoding }, is_at_rest);
+            }
+        }
         self.wake_track(key);
         if let Some(room) = self.participants.get(owner).map(|owner| owner.room) {
             self.wake_room(room);
