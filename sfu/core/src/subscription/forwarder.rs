@@ -157,6 +157,17 @@ impl Forwarder {
         }
     }
 
+    /// Reads all that a next packet will touch; what comes of it means nothing.
+    pub(crate) fn touch(&self) -> u64 {
+        let filter = match &self.filter {
+            Filter::Temporal(filter) => filter.touch(),
+            Filter::Targets(_) => 0,
+        };
+        let newest = self.newest.first().copied().flatten().unwrap_or(0);
+        let target = self.target.map_or(0, |target| target.encoding);
+        self.rewriter.touch() ^ filter ^ newest ^ u64::from(target ^ self.too_old)
+    }
+
     /// What is to be forwarded.
     pub(crate) fn target(&self) -> Option<Layer> {
         self.target

@@ -54,6 +54,12 @@ impl FrameOffsets {
         offsets
     }
 
+    /// Reads all that a next packet will touch; what comes of it means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let pictures = self.pictures.as_ref();
+        u64::from(self.picture_id) ^ pictures.map_or(0, Numbering::touch)
+    }
+
     /// The numbers of a packet's frame as they are sent; keeps the newest.
     pub(super) fn apply(&mut self, packet: &Packet, sent: &mut FrameNumbers) -> Patch {
         let mut patch = match &packet.descriptor {

@@ -84,6 +84,12 @@ impl<const WORDS: usize> Numbering<WORDS> {
         self.forward(input).ok()
     }
 
+    /// Reads all that a next input will touch; what comes of it means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let next = self.highest.wrapping_add(1);
+        self.next ^ word(&self.seen, next) ^ word(&self.dropped, next)
+    }
+
     /// The newest input.
     pub(super) fn highest(&self) -> u64 {
         self.highest

@@ -69,6 +69,14 @@ impl Rewriter {
             .map(|segment| (segment.encoding, segment.codec))
     }
 
+    /// Reads all that a next packet will touch; what comes of it means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let segment = self.segment.as_ref();
+        let touched = segment.map_or(0, |s| s.sequences.touch() ^ s.frames.touch());
+        let latest = self.latest.map_or(0, |latest| latest.output);
+        self.next_sequence ^ u64::from(latest) ^ touched
+    }
+
     /// Whether nothing was numbered yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.latest.is_none()

@@ -134,6 +134,12 @@ impl TemporalFilter {
         self.next = (self.next + 1) % Self::RECENT;
     }
 
+    /// Reads all that a next frame will touch; what comes of it means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let past = self.recent.get(self.next).copied().flatten();
+        u64::from(self.open) ^ past.map_or(0, |past| past.timestamp.into())
+    }
+
     /// The highest layer forwarded now.
     pub(super) fn current(&self) -> u8 {
         // Layer 0 is always open.

@@ -120,6 +120,13 @@ impl History {
         true
     }
 
+    /// Reads all that a next packet will touch; what comes of it means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let next = self.highest.map_or(0, |highest| highest.wrapping_add(1));
+        let place = self.ring.get(place(next));
+        self.seen ^ place.map_or(0, |sent| sent.sequence.into())
+    }
+
     /// Nothing that was sent until now is sent again; its numbers stay used.
     pub(super) fn forget(&mut self) {
         for sent in &mut self.ring {

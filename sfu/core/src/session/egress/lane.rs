@@ -197,6 +197,15 @@ impl Lane {
         self.keys.is_some() && self.route.is_some()
     }
 
+    /// Reads all that a next packet will touch; what comes of it means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let is_due = self.is_ready() ^ self.pacer.is_empty() ^ self.report_at.is_some();
+        self.congestion.touch(self.transport_sequence)
+            ^ self.share.touch()
+            ^ u64::from(self.spare)
+            ^ u64::from(is_due)
+    }
+
     /// How many packets of sound are repeated beside each one now.
     pub(crate) fn repetitions(&self) -> usize {
         let has_room = self.congestion.has_room_for_repetition();

@@ -522,6 +522,16 @@ impl Egress {
         found
     }
 
+    /// Reads all that a next packet will touch; what comes of it means nothing.
+    pub(crate) fn touch(&self, slot: SlotIndex) -> u64 {
+        let Some(slot) = self.slots.get(slot.0) else {
+            return 0;
+        };
+        let stream = slot.stream.as_ref().map_or(0, Stream::touch);
+        let types = slot.payload_types.first().is_some_and(Option::is_some);
+        self.lane.touch() ^ stream ^ u64::from(types ^ slot.is_serving())
+    }
+
     /// Sends a packet, or lets it wait for its turn. True when the deadline changed by it.
     pub(crate) fn write(
         &mut self,

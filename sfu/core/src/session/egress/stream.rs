@@ -91,6 +91,12 @@ impl Stream {
         self.history.admit(&media.rewritten, &origin, clock)
     }
 
+    /// Reads all that a next packet will touch; what comes of it means nothing.
+    pub(super) fn touch(&self) -> u64 {
+        let numbers = self.ssrc ^ self.packets ^ self.timestamp();
+        u64::from(numbers) ^ self.history.touch() ^ u64::from(self.mid.is_some())
+    }
+
     /// Counts a packet that is sent now.
     pub(super) fn on_sent(
         &mut self,

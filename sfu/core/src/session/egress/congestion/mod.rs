@@ -174,6 +174,16 @@ impl Congestion {
         self.moment.1
     }
 
+    /// Reads all that a packet with this number will touch; what comes of it means nothing.
+    pub(super) fn touch(&self, next: u16) -> u64 {
+        self.moment.1
+            ^ self.last_sent
+            ^ self.unheard.unwrap_or(0)
+            ^ self.sent.bytes
+            ^ self.register.touch(next)
+            ^ u64::from(self.prober.is_sending() ^ self.names.is_some())
+    }
+
     /// A packet goes out, `bytes` long with its header.
     pub(super) fn on_sent(&mut self, now: Instant, transport_sequence: Option<u16>, bytes: usize) {
         let Some(sequence) = transport_sequence else {

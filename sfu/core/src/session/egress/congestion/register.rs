@@ -73,7 +73,7 @@ impl Register {
             self.ring = vec![Kept::default(); Self::FIRST];
         }
         let length = self.ring.len();
-        let Some(place) = self.ring.get_mut(usize::from(sequence) % length) else {
+        let Some(place) = self.ring.get_mut(place(sequence, length)) else {
             return;
         };
         let is_awaited =
@@ -94,6 +94,12 @@ impl Register {
         };
     }
 
+    /// Reads all that a packet with this number will touch; what comes of it means nothing.
+    pub(super) fn touch(&self, next: u16) -> u64 {
+        let place = self.ring.get(place(next, self.ring.len()));
+        self.total ^ place.map_or(0, |kept| kept.at.into())
+    }
+
     /// Bytes sent up to now.
     pub(super) fn total(&self) -> u64 {
         self.total
@@ -101,8 +107,7 @@ impl Register {
 
     /// Whether something may still be said of a packet.
     pub(super) fn awaits(&self, now: u64, sequence: u16) -> bool {
-        let index = usize::from(sequence).checked_rem(self.ring.len());
-        let kept = index.and_then(|index| self.ring.get(index));
+        let kept = self.ring.get(place(sequence, self.ring.len()));
         kept.is_some_and(|kept| {
             kept.sequence == sequence
                 && matches!(kept.state, State::Open | State::Missing)
@@ -112,7 +117,7 @@ impl Register {
 
     /// What is said of a packet; `None` when that is no news, or the packet is not known.
     pub(super) fn tell(&mut self, sequence: u16, has_arrived: bool) -> Option<(Sent, News)> {
-        let index = usize::from(sequence).checked_rem(self.ring.len())?;
+        let index = place(sequence, self.ring.len());
         let kept = self
             .ring
             .get_mut(index)
@@ -141,7 +146,7 @@ impl Register {
         let length = self.ring.len() * 2;
         let held = std::mem::replace(&mut self.ring, vec![Kept::default(); length]);
         for kept in held {
-            let index = usize::from(kept.sequence) % length;
+            let index = place(kept.sequence, length);
             if let Some(place) = self.ring.get_mut(index)
                 && kept.state != State::Empty
             {
@@ -149,6 +154,11 @@ impl Register {
             }
         }
     }
+}
+
+/// Where a packet is in a ring of so many places, a power of two: a division would take longer than all else.
+fn place(sequence: u16, length: usize) -> usize {
+    usize::from(sequence) & length.wrapping_sub(1)
 }
 
 /// The last number up to `now` that ends in these bits.
