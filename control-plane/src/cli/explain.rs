@@ -70,9 +70,13 @@ fn text(answer: &v1::ExplainSubscriptionsResponse) -> String {
             report.track_id, report.identity, source
         );
         let asked = report.asked.as_ref().filter(|asked| !asked.disabled);
+        let pinned = match asked.map_or(0, |asked| asked.priority) {
+            0 => String::new(),
+            priority => format!("; pinned, place {priority} of its kind"),
+        };
         let asked = brief(asked.and_then(|asked| asked.step.as_ref()));
         let (granted, flowing) = (report.granted.as_ref(), report.flowing.as_ref());
-        let _ = writeln!(text, "  asked    {asked}");
+        let _ = writeln!(text, "  asked    {asked}{pinned}");
         let _ = writeln!(text, "  granted  {}", brief(granted));
         let _ = writeln!(text, "  flowing  {}", brief(flowing));
         let _ = writeln!(text, "  upload   {}", link(report.uplink.as_ref()));

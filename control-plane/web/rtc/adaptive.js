@@ -1,8 +1,12 @@
 // Owns telling the room what we look at: the displayed size of every subscribed video in device
-// pixels, and which are not visible at all. Debounced, and silent about small changes.
+// pixels, which are not visible at all, and which one goes first because the person pinned it. Debounced, and silent
+// about small changes.
 
 const DEBOUNCE_MS = 200;
 const SLACK = 0.1;
+// livekit.UpdateTrackSettings.priority
+const FIRST = 1;
+const NOT_GIVEN = 0;
 
 export class Adaptive {
   #send;
@@ -22,7 +26,7 @@ export class Adaptive {
     clearTimeout(this.#timer);
   }
 
-  /** `sizes`: Map from track sid to `{width, height}` in device pixels, or undefined when out of view. */
+  /** `sizes`: Map from track sid to `{width, height, isPinned}` in device pixels, or undefined when out of view. */
   update(sizes) {
     this.#wanted = sizes;
     this.#schedule();
@@ -51,8 +55,9 @@ export class Adaptive {
       const told = this.#told.get(sid);
       if (told && isAlike(told, next)) continue;
       this.#told.set(sid, next);
-      const { disabled, width = 0, height = 0 } = next;
-      this.#send(disabled ? { trackSids: [sid], disabled } : { trackSids: [sid], disabled, width, height, fps: 0 });
+      const { disabled, width = 0, height = 0, isPinned } = next;
+      const priority = isPinned ? FIRST : NOT_GIVEN;
+      this.#send(disabled ? { trackSids: [sid], disabled } : { trackSids: [sid], disabled, width, height, fps: 0, priority });
     }
   }
 }
@@ -60,5 +65,5 @@ export class Adaptive {
 function isAlike(a, b) {
   if (a.disabled || b.disabled) return a.disabled === b.disabled;
   const near = (x, y) => Math.abs(x - y) <= SLACK * Math.max(x, y);
-  return near(a.width, b.width) && near(a.height, b.height);
+  return near(a.width, b.width) && near(a.height, b.height) && a.isPinned === b.isPinned;
 }

@@ -184,7 +184,8 @@ export class Stage {
       if (isMe || !trackSid) continue;
       const box = placed.get(key);
       const scale = window.devicePixelRatio || 1;
-      sizes.set(trackSid, box && { width: Math.round(box.width * scale), height: Math.round(box.height * scale) });
+      const isPinned = key === this.#pinned;
+      sizes.set(trackSid, box && { width: Math.round(box.width * scale), height: Math.round(box.height * scale), isPinned });
     }
     this.#conference.adaptive.update(sizes);
   }

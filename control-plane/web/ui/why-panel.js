@@ -61,7 +61,7 @@ export class WhyPanel {
   }
 }
 
-function contentOf({ link, estimate, cap, wanted }, { asked, granted, flowing, published, findings, uplink, missing_percent: missing, history }) {
+function contentOf({ link, estimate, cap, wanted }, { asked, is_pinned: isPinned, granted, flowing, published, findings, uplink, missing_percent: missing, history }) {
   const sent = published.filter((step) => step.is_sent);
   return [
     verdict(findings),
@@ -69,7 +69,7 @@ function contentOf({ link, estimate, cap, wanted }, { asked, granted, flowing, p
       'dl',
       { class: 'why-steps' },
       step('Sent by them', sent.at(-1)?.step ?? 'nothing', 'published'),
-      step('Asked by you', asked, 'asked'),
+      step(isPinned ? 'Pinned by you' : 'Asked by you', asked, 'asked'),
       step('Granted', granted, 'granted'),
       step('Flowing', flowing, 'flowing'),
     ),

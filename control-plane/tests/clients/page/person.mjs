@@ -76,11 +76,12 @@ export class Person {
     return this.page.locator(`[data-testid=tile][data-identity="${tile.identity}"][data-kind=${kind}]`);
   }
 
-  async pin(other) {
+  // With `isLarge` false the pin is taken away.
+  async pin(other, isLarge = true) {
     const element = await this.tileElement(other);
     await element.hover();
     await element.getByTestId('pin-button').click();
-    await until(`${other.name} is large`, async () => (await this.tile(other)).isLarge);
+    await until(`${other.name} is large: ${isLarge}`, async () => (await this.tile(other)).isLarge === isLarge);
   }
 
   sees(other, source = 'CAMERA', deadlineMs) {

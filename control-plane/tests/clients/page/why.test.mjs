@@ -19,6 +19,11 @@ test('a tile tells whose side its picture is on', async () => {
     // A sender begins with little, and it is told so until more comes.
     await until('nobody is at fault', async () => (await verdict(ada)).side === 'NOBODY');
 
+    await ada.pin(ben);
+    await until('a pin is told', async () => /^Pinned by you/.test(await ada.get('why-asked').innerText()));
+    await ada.pin(ben, false);
+    await until('its end is told', async () => /^Asked by you/.test(await ada.get('why-asked').innerText()));
+
     await ada.simulate('narrow');
     await told(ada, 'CLIENT_CAP');
     assert.equal((await verdict(ada)).side, 'RECEIVER');

@@ -2,7 +2,7 @@
 //! crate keeps to itself: a bench takes it in as source. Must not touch a shard.
 
 use crate::{
-    allocator::{self, Demand, Grant, Kind, Previous},
+    allocator::{self, Demand, Grant, Kind, Previous, Standing},
     track::Layer,
 };
 
@@ -25,8 +25,7 @@ pub(crate) fn demands(count: u32) -> Vec<Demand<u32>> {
         Demand {
             key,
             kind,
-            priority: key % 3,
-            is_pinned: key == 5,
+            standing: Standing::new(u32::from(key == 5), key == 7),
             area: 0,
             wanted: Layer::whole(top),
             ladder: ladder(rates),

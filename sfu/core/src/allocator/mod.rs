@@ -17,6 +17,28 @@ pub(crate) enum Kind {
     Camera,
 }
 
+/// How a demand stands among those of its kind, the most important first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// The subscriber pinned it; in its own order, where 1 goes first.
+    Pinned(u32),
+    /// It shows who speaks.
+    Speaker,
+    /// Neither.
+    Other,
+}
+
+impl Standing {
+    /// Of a subscriber's `priority`, 0 where it has given none.
+    pub(crate) fn new(priority: u32, speaks: bool) -> Self {
+        match (priority, speaks) {
+            (0, true) => Self::Speaker,
+            (0, false) => Self::Other,
+            (priority, _) => Self::Pinned(priority),
+        }
+    }
+}
+
 /// What one subscription demands.
 #[derive(Debug, Clone)]
 pub(crate) struct Demand<K> {
@@ -24,10 +46,8 @@ pub(crate) struct Demand<K> {
     pub key: K,
     /// What kind of media it is.
     pub kind: Kind,
-    /// The subscriber's own order within the kind, higher first.
-    pub priority: u32,
-    /// Pinned by the subscriber, or the active speaker.
-    pub is_pinned: bool,
+    /// How it stands among those.
+    pub standing: Standing,
     /// Pixels it is shown on; 0 when not told.
     pub area: u64,
     /// What it would take without a limit.
@@ -76,11 +96,11 @@ pub(crate) struct Grant<K> {
 /// Shares `budget` (bits per second; `None` for no limit) among the demands. The grants come in the
 /// order of the demands.
 ///
-/// Audio is granted first and always. Then every screen, then every camera gets its lowest step, by
-/// priority, the pinned ones first, the larger before the smaller. What is left raises screens, then pinned
-/// cameras, then the others: step by step whoever has the fewest bits for the pixels it is shown on, so that
-/// equals get the same. To be raised above what it had before, a demand must leave a reserve, so that an
-/// estimate that wavers does not toggle it; to be paused, it must lack more than a little.
+/// Audio is granted first and always. Then every screen, then every camera gets its lowest step: those that the
+/// subscriber pinned first, in its own order, then who speaks, the larger before the smaller. What is left raises
+/// screens, then cameras, group by group in the same order: step by step whoever has the fewest bits for the pixels
+/// it is shown on, so that equals get the same. To be raised above what it had before, a demand must leave a
+/// reserve, so that an estimate that wavers does not toggle it; to be paused, it must lack more than a little.
 pub(crate) fn allocate<K: Copy>(budget: Option<u64>, demands: &[Demand<K>]) -> Vec<Grant<K>> {
     let mut candidates: Vec<Candidate<'_>> = demands.iter().map(Candidate::new).collect();
     match budget {
@@ -118,15 +138,17 @@ struct Candidate<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     kind: Kind,
-    unpinned: bool,
-    priority: Reverse<u32>,
+    standing: Standing,
     area: Reverse<u64>,
 }
 
 impl Rank {
-    fn group(self) -> (Kind, bool) {
-        // Screens are few and raised together.
-        (self.kind, self.unpinned && self.kind == Kind::Camera)
+    fn group(self) -> (Kind, Standing) {
+        match (self.kind, self.standing) {
+            // Screens are few: those that nobody pinned are raised together.
+            (Kind::Screen, Standing::Speaker) => (Kind::Screen, Standing::Other),
+            group => group,
+        }
     }
 }
 
@@ -145,8 +167,7 @@ impl<'a> Candidate<'a> {
         };
         let rank = Rank {
             kind: demand.kind,
-            unpinned: !demand.is_pinned,
-            priority: Reverse(demand.priority),
+            standing: demand.standing,
             area: Reverse(demand.area),
         };
         Self {

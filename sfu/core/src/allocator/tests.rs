@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    Standing::{Other, Pinned},
+    *,
+};
 
 const fn layer(encoding: u8, temporal: u8) -> Layer {
     let spatial = Layer::ALL_SPATIAL;
@@ -27,8 +30,7 @@ fn demand(key: char, kind: Kind, ladder: &[(Layer, u64)]) -> Demand<char> {
     Demand {
         key,
         kind,
-        priority: 0,
-        is_pinned: false,
+        standing: Other,
         area: 0,
         wanted,
         ladder: ladder.to_vec(),
@@ -48,11 +50,12 @@ fn microphone(key: char) -> Demand<char> {
     demand(key, Kind::Audio, MICROPHONE)
 }
 
+fn standing(standing: Standing, demand: Demand<char>) -> Demand<char> {
+    Demand { standing, ..demand }
+}
+
 fn pinned(demand: Demand<char>) -> Demand<char> {
-    Demand {
-        is_pinned: true,
-        ..demand
-    }
+    standing(Pinned(1), demand)
 }
 
 /// What is granted, one word for each demand: "-" for paused, else encoding and temporal layer.
@@ -97,13 +100,7 @@ fn budgets_are_shared_by_importance() {
         microphone('m'),
         pinned(camera('p')),
     ];
-    let preferred = [
-        camera('a'),
-        Demand {
-            priority: 5,
-            ..camera('b')
-        },
-    ];
+    let preferred = [camera('a'), standing(Pinned(5), camera('b'))];
     let unknown = [demand('u', Kind::Camera, &[]), camera('a')];
     let high_only = [Demand {
         wanted: layer(0, 0),
@@ -151,6 +148,75 @@ fn budgets_are_shared_by_importance() {
     ] {
         assert_eq!(words(&allocate(budget, demands)), expected, "{case}");
     }
+}
+
+#[test]
+fn what_the_subscriber_pins_stands_above_others_in_every_step() {
+    let four = [
+        camera('a'),
+        standing(Standing::Speaker, camera('s')),
+        standing(Pinned(2), camera('q')),
+        standing(Pinned(1), camera('p')),
+    ];
+    let screens = [
+        standing(Standing::Speaker, screen('s')),
+        screen('t'),
+        standing(Pinned(1), screen('p')),
+        standing(Pinned(1), camera('c')),
+    ];
+    for (case, budget, demands, expected) in [
+        ("its lowest step comes first", 100, &four[..], "a- s- q- p0"),
+        ("in the subscriber's order", 200, &four, "a- s- q0 p0"),
+        ("then who speaks", 300, &four, "a- s0 q0 p0"),
+        ("then the others", 400, &four, "a0 s0 q0 p0"),
+        ("one step more", 550, &four, "a0 s0 q0 p1.0"),
+        ("all steps of the first", 1_800, &four, "a0 s0 q0 p2"),
+        ("before any of the second", 2_100, &four, "a0 s0 q1 p2"),
+        ("all of the second", 3_200, &four, "a0 s0 q2 p2"),
+        ("then of who speaks", 3_500, &four, "a0 s1 q2 p2"),
+        ("then of the others", 4_900, &four, "a1 s2 q2 p2"),
+        (
+            "a screen stands above a camera",
+            900,
+            &screens,
+            "s0 t0 p0 c-",
+        ),
+        (
+            "the pinned one above the others",
+            2_700,
+            &screens,
+            "s0 t0 p2 c0",
+        ),
+        (
+            "who shares them is all the same",
+            4_400,
+            &screens,
+            "s2 t0 p2 c0",
+        ),
+    ] {
+        assert_eq!(words(&allocate(Some(budget), demands)), expected, "{case}");
+    }
+}
+
+#[test]
+fn who_begins_to_speak_takes_nothing_from_what_is_pinned() {
+    let mut demands = [pinned(camera('p')), camera('a'), camera('b')];
+    for speaker in [0, 1, 2] {
+        for (place, demand) in demands.iter_mut().enumerate().skip(1) {
+            demand.standing = if place == speaker {
+                Standing::Speaker
+            } else {
+                Other
+            };
+        }
+        let grants = allocate(Some(2_000), &demands);
+        assert_eq!(words(&grants), "p2 a1.0 b1.0", "{speaker}");
+        keep(&mut demands, &grants);
+    }
+    // Without the pin it does.
+    demands[0].standing = Other;
+    let grants = allocate(Some(2_000), &demands);
+    assert_eq!(words(&grants), "p1.0 a1.0 b2");
 }
 
 #[test]
@@ -276,6 +342,12 @@ fn rates_that_do_not_ascend_are_taken_as_they_are() {
 }
 
 prop_compose! {
+    fn standings()(priority in 0_u32..3, speaks: bool) -> Standing {
+        Standing::new(priority, speaks)
+    }
+}
+
+prop_compose! {
     fn ladders()(steps in prop::collection::vec(1_u64..1_000, 0..5)) -> Vec<(Layer, u64)> {
         let mut rate = 0;
         (0..)
@@ -295,18 +367,17 @@ proptest! {
     fn grants_keep_to_the_rules(
         budget in 0_u64..8_000,
         wishes in prop::collection::vec(
-            (ladders(), 0_u8..3, 0_u32..3, any::<bool>(), 0_u8..5),
+            (ladders(), 0_u8..3, standings(), 0_u8..5),
             0..8,
         ),
     ) {
         let mut demands: Vec<Demand<usize>> = wishes
             .iter()
             .enumerate()
-            .map(|(key, (ladder, kind, priority, is_pinned, wanted))| Demand {
+            .map(|(key, (ladder, kind, standing, wanted))| Demand {
                 key,
                 kind: [Kind::Audio, Kind::Screen, Kind::Camera][usize::from(*kind)],
-                priority: *priority,
-                is_pinned: *is_pinned,
+                standing: *standing,
                 area: 0,
                 wanted: Layer::whole(*wanted),
                 ladder: ladder.clone(),
@@ -349,13 +420,12 @@ proptest! {
 
 prop_compose! {
     fn cameras()(
-        wishes in prop::collection::vec((ladders(), any::<bool>(), 0_u32..3, 0_u64..4), 1..8),
+        wishes in prop::collection::vec((ladders(), standings(), 0_u64..4), 1..8),
     ) -> Vec<Demand<usize>> {
-        let demand = |(key, (ladder, is_pinned, priority, area)): (usize, (_, _, _, u64))| Demand {
+        let demand = |(key, (ladder, standing, area)): (usize, (_, _, u64))| Demand {
             key,
             kind: Kind::Camera,
-            priority,
-            is_pinned,
+            standing,
             area: area * 57_600,
             wanted: Layer::whole(7),
             ladder,

@@ -12,7 +12,7 @@ use plenum_proto::{
 
 use super::{Shard, state::Track};
 use crate::{
-    allocator::{self, Demand, Grant, Kind, Previous},
+    allocator::{self, Demand, Grant, Kind, Previous, Standing},
     key::{SessionKey, SubscriptionKey},
     subscription::Limit,
     track::Layer,
@@ -185,8 +185,7 @@ impl Shard {
         Some(Demand {
             key,
             kind,
-            priority: subscription.priority,
-            is_pinned: speaks,
+            standing: Standing::new(subscription.priority, speaks),
             area: subscription
                 .wish
                 .size

@@ -8,7 +8,7 @@ use plenum_proto::{
     v1::{
         ExplainSubscriptionsRequest, ExplainSubscriptionsResponse, Side,
         SubscriptionReason::{self as Reason, *},
-        SubscriptionReport,
+        SubscriptionReport, TrackSource,
         VideoQuality::{High, Low, Medium},
     },
 };
@@ -178,6 +178,62 @@ fn what_the_link_would_carry_but_others_get_is_a_matter_of_priority() {
         reasons.iter().any(|r| r.first() == Some(&ReceiverPriority)),
         "{reasons:?} {answer:?}"
     );
+}
+
+#[test]
+fn what_is_pinned_keeps_its_layer_and_the_others_are_told_that_it_goes_first() {
+    let mut world = World::new(908);
+    let bob = world.enter("room", "bob");
+    let people = ["ann", "cat", "dan", "eve"].map(|name| {
+        let mut options = ClientOptions::new("room", name);
+        options.join.auto_subscribe = false;
+        let person = world.enter_as(options);
+        let camera = world.publish_video_as(person, VideoSettings::camera());
+        (person, camera, world.track_of(person, camera))
+    });
+    let voice = world.publish_audio(people[3].0);
+    world.wait_for(bob, voice, seconds(2));
+    world.run_for(seconds(6));
+    let encodings = |world: &World| {
+        let client = world.client(bob);
+        people
+            .each_ref()
+            .map(|(_, camera, _)| client.report(*camera).encoding)
+    };
+    assert_eq!(encodings(&world), [2; 4]);
+    let pinned = &people[1];
+    world.settings(bob, &pinned.2, |s| s.priority = 1);
+    world.set_downlink(bob, LinkSettings::limited(3_200_000, millis(300)));
+    world.run_for(seconds(12));
+    let before = world.client(bob).report(pinned.1);
+    // Somebody else speaks all the time.
+    for _ in 0..20 {
+        world.run_for(seconds(1));
+        let [ann, cat, dan, eve] = encodings(&world);
+        assert_eq!(cat, 2, "the pinned one");
+        assert!(ann < 2 && dan < 2 && eve < 2, "the others give way");
+    }
+    let after = world.client(bob).report(pinned.1);
+    assert_eq!(after.switches, before.switches);
+    assert!(after.frames - before.frames > 590, "{after:?}");
+    let answer = explain(&mut world);
+    for report in &answer.subscriptions {
+        let asked = report.asked.as_ref().expect("a wish");
+        let is_pinned = report.track_id == pinned.2;
+        assert_eq!(asked.priority, u32::from(is_pinned), "{report:?}");
+        let reasons = reasons(report);
+        if is_pinned {
+            assert_eq!(reasons, []);
+        } else if report.source() == TrackSource::Camera {
+            assert_eq!(reasons.first(), Some(&ReceiverPriority), "{report:?}");
+        }
+    }
+    // Who is pinned no longer gives way to who speaks.
+    world.settings(bob, &pinned.2, |s| s.priority = 0);
+    world.run_for(seconds(15));
+    let [ann, cat, dan, eve] = encodings(&world);
+    assert_eq!(eve, 2, "who speaks");
+    assert!(ann < 2 && cat < 2 && dan < 2, "{:?}", encodings(&world));
 }
 
 #[test]
