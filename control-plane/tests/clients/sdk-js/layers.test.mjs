@@ -60,6 +60,32 @@ test(
 );
 
 test(
+  'a picture that there is no room for is told to be paused, and to go on',
+  scene(async ({ join }) => {
+    const [alice, bob] = [await join('alice'), await join('bob')];
+    await alice.publishCamera(CAPTURE);
+    await bob.seesWidth('alice', 960);
+    await bob.run((m) => {
+      m.states = [];
+      m.room.on('trackStreamStateChanged', (publication, state, { identity }) => {
+        m.states.push([identity, publication.source, state]);
+      });
+    });
+    const allow = (m, bits) => m.room.simulateScenario('subscriber-bandwidth', bits);
+    const told = (m) => m.states;
+    await bob.run(allow, 20_000);
+    await bob.until('is told of the pause', (m) => m.states.length >= 1);
+    await bob.run(allow, 0);
+    await bob.until('is told of its end', (m) => m.states.length >= 2);
+    await bob.sees('alice');
+    assert.deepEqual(await bob.run(told), [
+      ['alice', 'camera', 'paused'],
+      ['alice', 'camera', 'active'],
+    ]);
+  }),
+);
+
+test(
   'adaptive stream: the picture follows the size of its element',
   scene(async ({ join }) => {
     const alice = await join('alice');

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use plenum_proto::v1::VideoQuality::{High, Low};
+use plenum_proto::{
+    node::{StreamState, session_event::Kind as Told},
+    v1::VideoQuality::{High, Low},
+};
 use sfu_sim::{
     ClientKey, ClientOptions, LinkSettings, SourceId, StreamReport, VideoSettings, World, millis,
     seconds,
@@ -256,6 +259,7 @@ fn a_fast_link_that_loses_a_little_is_filled_at_once_and_stays_full() {
 struct Lone {
     world: World,
     watcher: ClientKey,
+    person: ClientKey,
     camera: SourceId,
 }
 
@@ -275,6 +279,7 @@ impl Lone {
         Self {
             world,
             watcher,
+            person,
             camera,
         }
     }
@@ -297,6 +302,64 @@ fn a_way_that_becomes_longer_stops_no_picture() {
         lone.world.run_for(seconds(15));
         let report = lone.report();
         assert!(report.longest_gap < millis(500), "{longer} ms: {report:?}");
+    }
+}
+
+#[test]
+fn a_picture_that_the_link_has_no_room_for_is_told_to_be_paused_and_to_go_on() {
+    let fast = LinkSettings::limited(5_000_000, QUEUE);
+    for (seed, slow) in [(327, 300_000), (328, 600_000)] {
+        let mut lone = Lone::new(seed, 1_500_000, fast);
+        let states = |lone: &Lone| {
+            let states = lone.world.client(lone.watcher).told_at();
+            let states = states.filter_map(|(at, told)| match told {
+                Told::StreamStates(states) => Some((*at, states.states.clone())),
+                _ => None,
+            });
+            states.collect::<Vec<_>>()
+        };
+        let person = lone.world.client(lone.person).id().to_owned();
+        let track = lone.world.client(lone.person).track_id(lone.camera);
+        let track = track.expect("published").to_owned();
+        let state = |paused| {
+            vec![StreamState {
+                participant_id: person.clone(),
+                track_id: track.clone(),
+                paused,
+            }]
+        };
+        assert_eq!(states(&lone), [], "{slow}");
+        let fallen = lone.world.now();
+        lone.world
+            .set_downlink(lone.watcher, LinkSettings::limited(slow, QUEUE));
+        lone.world.run_for(seconds(5));
+        let told = states(&lone);
+        let [(paused_at, paused)] = told.as_slice() else {
+            panic!("{slow}: once, {told:?}");
+        };
+        assert_eq!(*paused, state(true), "{slow}");
+        let after = *paused_at - fallen;
+        assert!(after < seconds(2), "{slow}: told after {after:?}");
+        // Nothing comes until its end is told.
+        let before = lone.report().frames;
+        lone.world.run_for(seconds(10));
+        assert_eq!(lone.report().frames, before, "{slow}");
+        assert_eq!(states(&lone).len(), 1, "{slow}");
+        lone.world.set_downlink(lone.watcher, fast);
+        while states(&lone).len() < 2 && lone.world.now() < fallen + seconds(40) {
+            assert_eq!(lone.report().frames, before, "{slow}");
+            lone.world.run_for(millis(100));
+        }
+        let told = states(&lone);
+        assert_eq!(
+            told.last().map(|(_, states)| states.clone()),
+            Some(state(false))
+        );
+        lone.world.run_for(seconds(2));
+        let frames = lone.report().frames - before;
+        assert!(frames > 45, "{slow}: {frames} within 2 s of that");
+        lone.world.run_for(seconds(10));
+        assert_eq!(states(&lone).len(), 2, "{slow}: {:?}", states(&lone));
     }
 }
 
