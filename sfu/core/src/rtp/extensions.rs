@@ -40,6 +40,11 @@ pub(crate) fn extension_map() -> ExtensionMap {
 pub(crate) struct DependencyDescriptor(pub(crate) Arc<[u8]>);
 
 impl DependencyDescriptor {
+    /// Whether it has all that each must have.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.len() >= 3
+    }
+
     /// Whether the template structure is attached to the first packet of a frame: a keyframe
     /// starts.
     pub(crate) fn starts_keyframe(&self) -> bool {

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Codec, DependencyDescriptor, Descriptor, Elements, ExtensionValues, Frame, Vp8, Vp9,
+    Codec, Descriptor, Elements, ExtensionValues, Frame, Vp8, Vp9,
     keyframe::{av1_starts_keyframe, h264_starts_keyframe, h265_starts_keyframe},
 };
 
@@ -35,7 +35,8 @@ pub(crate) struct Packet {
     /// Its frame, for the choice of layers; absent until a [`LayerReader`](super::LayerReader) has read it, and
     /// where nothing tells.
     pub frame: Option<Frame>,
-    /// This packet starts a keyframe, or carries the parameter sets in front of one.
+    /// This packet starts a keyframe, or carries the parameter sets in front of one. Its dependency descriptor
+    /// decides, where there is one; else what its codec says of it.
     pub is_keyframe: bool,
     /// What another shard left out of the stream; absent where all is here.
     pub thinned: Option<Thinned>,
@@ -90,22 +91,18 @@ impl Packet {
             Codec::Vp9 => Vp9::parse(&payload).map_or(Descriptor::Opaque, Descriptor::Vp9),
             _ => Descriptor::Opaque,
         };
-        let by_payload = match (codec, &descriptor) {
-            (Codec::Vp8, Descriptor::Vp8(vp8)) => vp8.raw.starts_keyframe(&payload),
-            (Codec::Vp9, Descriptor::Vp9(vp9)) => vp9.starts_keyframe(),
-            (Codec::H264, _) => h264_starts_keyframe(&payload),
-            (Codec::H265, _) => h265_starts_keyframe(&payload),
-            (Codec::Av1, _) => av1_starts_keyframe(&payload),
+        let dependencies = elements.dependencies.as_ref();
+        let dependencies = dependencies.filter(|told| told.is_whole());
+        let is_keyframe = match (codec, &descriptor, dependencies) {
+            // Of a payload that is encrypted end to end anything may be read: what stands in the clear decides.
+            (_, _, Some(told)) => codec.is_video() && told.starts_keyframe(),
+            (Codec::Vp8, Descriptor::Vp8(vp8), None) => vp8.raw.starts_keyframe(&payload),
+            (Codec::Vp9, Descriptor::Vp9(vp9), None) => vp9.starts_keyframe(),
+            (Codec::H264, _, None) => h264_starts_keyframe(&payload),
+            (Codec::H265, _, None) => h265_starts_keyframe(&payload),
+            (Codec::Av1, _, None) => av1_starts_keyframe(&payload),
             _ => false,
         };
-        let by_dependencies = || {
-            matches!(codec, Codec::Av1 | Codec::H264 | Codec::H265)
-                && elements
-                    .dependencies
-                    .as_ref()
-                    .is_some_and(DependencyDescriptor::starts_keyframe)
-        };
-        let is_keyframe = by_payload || by_dependencies();
         Self {
             sequence,
             timestamp,
@@ -198,7 +195,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rtp::extension_id;
+    use crate::rtp::{DependencyDescriptor, extension_id};
 
     fn packet(codec: Codec, payload: &[u8], extensions: ExtensionValues) -> Packet {
         Packet::parse(
@@ -232,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attached_structure_marks_a_keyframe() {
+    fn an_attached_structure_alone_marks_a_keyframe() {
         let with = |bytes: &[u8]| {
             let mut extensions = ExtensionValues::default();
             extensions
@@ -240,15 +237,30 @@ mod tests {
                 .set(DependencyDescriptor(Arc::from(bytes)));
             extensions
         };
-        for (codec, descriptor, expected) in [
-            (Codec::Av1, &[0x80, 0, 1, 0x80][..], true),
-            (Codec::Av1, &[0x80, 0, 1], false),
-            (Codec::Opus, &[0x80, 0, 1, 0x80], false),
+        let is_keyframe = |codec, payload: &[u8], descriptor: &[u8]| {
+            packet(codec, payload, with(descriptor)).is_keyframe
+        };
+        let (key, delta) = (&[0x80, 0, 1, 0x80][..], &[0x80, 0, 1][..]);
+        assert!(!is_keyframe(Codec::Opus, &[0x10, 1], key));
+        // Payloads that look like a keyframe, and like none: encrypted, they may be either way of either kind.
+        for (codec, like_key, like_delta) in [
+            (Codec::Vp8, &[0x10, 0x00, 1, 2][..], &[0x10, 0x01, 1, 2][..]),
+            (Codec::Vp9, &[0x08, 1], &[0x48, 1]),
+            (Codec::H264, &[0x67, 1], &[0x41, 1]),
+            (Codec::H264, &[0x65, 0x88], &[0x7c, 0x41]),
+            (Codec::H265, &[32 << 1, 1, 0], &[1 << 1, 1, 0]),
+            (Codec::Av1, &[0x18, 1], &[0x10, 1]),
         ] {
-            assert_eq!(
-                packet(codec, &[0x10, 1], with(descriptor)).is_keyframe,
-                expected
-            );
+            for payload in [like_key, like_delta] {
+                assert!(is_keyframe(codec, payload, key), "{codec:?} {payload:x?}");
+                assert!(
+                    !is_keyframe(codec, payload, delta),
+                    "{codec:?} {payload:x?}"
+                );
+            }
+            // One that is cut short says nothing.
+            assert!(is_keyframe(codec, like_key, &[0x80, 0]), "{codec:?}");
+            assert!(!is_keyframe(codec, like_delta, &[0x80, 0]), "{codec:?}");
         }
     }
 
