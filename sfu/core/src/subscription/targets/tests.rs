@@ -9,7 +9,8 @@ use crate::rtp::{Codec, DependencyDescriptor, ExtensionValues, LayerReader};
 /// A stream as a publisher sends it, each frame in two packets.
 struct Source {
     mode: Scalability,
-    by_dependencies: bool,
+    /// All but VP9 have dependency descriptors.
+    codec: Codec,
     reader: LayerReader,
     number: u16,
     picture: u32,
@@ -23,10 +24,10 @@ struct Sent {
 }
 
 impl Source {
-    fn new(name: &str, by_dependencies: bool) -> Self {
+    fn new(name: &str, codec: Codec) -> Self {
         Self {
             mode: Scalability::named(name).unwrap(),
-            by_dependencies,
+            codec,
             reader: LayerReader::default(),
             number: 65_500,
             picture: u32::MAX - 5,
@@ -73,23 +74,21 @@ impl Source {
     ) -> Packet {
         let size = told.then_some((1_280, 720));
         let mut extensions = ExtensionValues::default();
-        let (codec, mut payload) = if self.by_dependencies {
+        let mut payload = if self.codec == Codec::Vp9 {
+            let id = (self.picture & 0x7fff) as u16;
+            self.mode.vp9_descriptor(frame, id, 0, ends, size)
+        } else {
             let bytes = self.mode.descriptor(frame, number, ends, size);
             extensions
                 .user_values
                 .set(DependencyDescriptor(Arc::from(bytes)));
-            (Codec::Av1, vec![0x10])
-        } else {
-            let id = (self.picture & 0x7fff) as u16;
-            (
-                Codec::Vp9,
-                self.mode.vp9_descriptor(frame, id, 0, ends, size),
-            )
+            // What is in the payload does not matter.
+            vec![0x67]
         };
         payload.push(7);
         let (payload, arrival) = (Arc::from(payload), Instant::now());
         let mut packet = Packet::parse(
-            codec,
+            self.codec,
             0,
             self.picture,
             marker,
@@ -98,9 +97,15 @@ impl Source {
             arrival,
         );
         self.reader.read(&mut packet);
+        if self.codec != Codec::Vp9 {
+            assert_eq!(packet.is_keyframe, told, "{:?}", self.codec);
+        }
         packet
     }
 }
+
+/// Codecs whose layers are told, each in its own way or by dependency descriptors.
+const CODECS: [Codec; 4] = [Codec::Av1, Codec::H264, Codec::H265, Codec::Vp9];
 
 /// A receiver that can only decode what it has everything of.
 #[derive(Default)]
@@ -180,8 +185,8 @@ fn layers_follow_the_wish_where_they_can_be_decoded() {
         ("S3T3", "k77 77 77 17 k17 17", "02 2 2 - 01 1"),
         ("S2T1", "k07 07 77 k77 77", "0 0 0 01 1"),
     ] {
-        for by_dependencies in [true, false] {
-            let mut source = Source::new(name, by_dependencies);
+        for codec in CODECS {
+            let mut source = Source::new(name, codec);
             let mut receiver = Receiver::default();
             let mut filter = None;
             let mut layers = Vec::new();
@@ -193,7 +198,7 @@ fn layers_follow_the_wish_where_they_can_be_decoded() {
                 let filter = filter.get_or_insert_with(begin);
                 layers.push(receiver.take(filter, &picture, wish));
             }
-            let case = format!("{name} {wishes}, dependencies {by_dependencies}");
+            let case = format!("{name} {wishes}, {codec:?}");
             assert_eq!(layers.join(" "), expected, "{case}");
         }
     }
@@ -201,7 +206,7 @@ fn layers_follow_the_wish_where_they_can_be_decoded() {
 
 #[test]
 fn a_receiver_is_told_which_targets_are_left() {
-    let mut source = Source::new("L2T2", true);
+    let mut source = Source::new("L2T2", Codec::Av1);
     let mut filter = None;
     let mut told = Vec::new();
     for (is_key, wish) in [
@@ -236,8 +241,8 @@ fn a_receiver_is_told_which_targets_are_left() {
 #[test]
 fn a_picture_that_comes_late_is_judged_by_what_was_wanted_at_its_place() {
     let (whole, lowest) = ((2, 2), (0, 0));
-    for by_dependencies in [true, false] {
-        let mut source = Source::new("L3T3", by_dependencies);
+    for codec in CODECS {
+        let mut source = Source::new("L3T3", codec);
         let pictures: Vec<_> = (0..8).map(|n| source.picture(n == 0)).collect();
         let first = &pictures[0][0].packets[0];
         let mut filter = TargetFilter::new(first);
@@ -255,18 +260,14 @@ fn a_picture_that_comes_late_is_judged_by_what_was_wanted_at_its_place() {
             // What was left out at its place stays so.
             (6, whole, "-"),
         ] {
-            assert_eq!(
-                take(picture, wish),
-                expected,
-                "{picture}, {by_dependencies}"
-            );
+            assert_eq!(take(picture, wish), expected, "{picture}, {codec:?}");
         }
     }
 }
 
 #[test]
 fn a_packet_that_comes_late_shares_the_fate_of_its_frame() {
-    let mut source = Source::new("L2T1", true);
+    let mut source = Source::new("L2T1", Codec::Av1);
     let pictures: Vec<_> = (0..3).map(|n| source.picture(n == 0)).collect();
     let packet =
         |picture: usize, layer: usize, part: usize| &pictures[picture][layer].packets[part];
@@ -306,13 +307,13 @@ proptest! {
             "L1T1", "L1T2", "L1T3", "L2T1", "L2T2_KEY", "L2T3", "L3T1_KEY", "L3T3", "L3T3_KEY",
             "S2T1", "S3T3",
         ][..]),
-        by_dependencies in any::<bool>(),
+        codec in prop::sample::select(&CODECS[..]),
         steps in prop::collection::vec(
             (prop::bool::weighted(0.1), prop::option::weighted(0.2, (0_u8..4, 0_u8..4))),
             1..120,
         ),
     ) {
-        let mut source = Source::new(name, by_dependencies);
+        let mut source = Source::new(name, codec);
         let mut receiver = Receiver::default();
         let mut filter = None;
         let mut wish = (7, 7);
@@ -328,7 +329,7 @@ proptest! {
                 let (spatial, temporal) = filter.current();
                 prop_assert!(!filter.is_stuck());
                 prop_assert_eq!(spatial, wish.0.min(mode.spatial - 1));
-                if by_dependencies {
+                if codec != Codec::Vp9 {
                     prop_assert_eq!(temporal, wish.1.min(mode.temporal - 1));
                 }
             }
