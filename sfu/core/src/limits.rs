@@ -24,7 +24,7 @@ pub struct Limits {
     pub tracks_per_participant: usize,
     /// Other rooms one participant may be forwarded to: a packet of it is handed on in each.
     pub forwards_per_participant: usize,
-    /// Encodings (RTP streams) of one track.
+    /// Encodings (RTP streams) of one track in one codec.
     pub encodings_per_track: usize,
     /// Distinct SSRCs one publisher may show; the packets of more are dropped.
     pub ssrcs_per_participant: usize,

@@ -32,15 +32,22 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(now: Instant, address: SocketAddr, certificate: DtlsCert) -> Self {
+    /// With `is_simple`, of video it takes VP8 alone.
+    pub(crate) fn new(
+        now: Instant,
+        address: SocketAddr,
+        certificate: DtlsCert,
+        is_simple: bool,
+    ) -> Self {
         let mut rtc = RtcConfig::new()
             .set_rtp_mode(true)
             .set_dtls_cert(certificate)
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(true)
-            .enable_vp9(true)
-            .enable_av1(true)
+            .enable_vp9(!is_simple)
+            .enable_av1(!is_simple)
+            .enable_h264(!is_simple)
             .set_extension(
                 DescriptorExtension::ID,
                 Extension::with_serializer(DescriptorExtension::URI, DescriptorExtension),

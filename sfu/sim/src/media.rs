@@ -41,6 +41,8 @@ pub struct VideoSettings {
     pub codec: VideoCodec,
     /// The media type that is announced where it is not that of the codec.
     pub announced: Option<&'static str>,
+    /// VP8 is announced as well, and sent in three encodings once the node asks for it.
+    pub has_backup: bool,
 }
 
 impl VideoSettings {
@@ -60,6 +62,18 @@ impl VideoSettings {
     /// The same of VP9, without dependency descriptors.
     pub fn vp9(mode: &str) -> Self {
         Self::scalable(VideoCodec::Vp9, mode)
+    }
+
+    /// The same of H.264, with dependency descriptors.
+    pub fn h264(mode: &str) -> Self {
+        Self::scalable(VideoCodec::H264, mode)
+    }
+
+    /// The same settings, with VP8 for those who take nothing else.
+    #[must_use]
+    pub fn with_backup(mut self) -> Self {
+        self.has_backup = true;
+        self
     }
 
     fn scalable(codec: fn(crate::Scalability) -> VideoCodec, mode: &str) -> Self {
@@ -83,6 +97,7 @@ impl Default for VideoSettings {
             bitrates: Vec::new(),
             codec: VideoCodec::Vp8,
             announced: None,
+            has_backup: false,
         }
     }
 }
@@ -303,7 +318,7 @@ impl Encoder {
 
     /// The packets of one frame.
     pub(crate) fn video(&mut self, captured: Duration, settings: &VideoSettings) -> Vec<Made> {
-        if let VideoCodec::Vp9(mode) | VideoCodec::Av1(mode) = settings.codec {
+        if let Some(mode) = settings.codec.mode() {
             return self.scalable(captured, settings, mode);
         }
         let is_key = std::mem::take(&mut self.wants_key);

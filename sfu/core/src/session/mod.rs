@@ -23,7 +23,7 @@ pub(crate) use channels::{Channels, Sent};
 pub(crate) use egress::{
     Egress, Feedback, Formats, Media, PlainRoutes, Repair, Repeated, SlotIndex, Unsent,
 };
-pub(crate) use ingress::{Ingress, Stream};
+pub(crate) use ingress::{Carried, Ingress, Stream};
 pub(crate) use negotiate::{NegotiateError, Offer};
 pub(crate) use plain::{BadPacket, FORMATS_MAX, Plain, SECTIONS_MAX, SINKS_MAX};
 pub use plain::{KeyframeFeedback, PlainFormat};

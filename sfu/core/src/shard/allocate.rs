@@ -116,7 +116,7 @@ impl Shard {
             if subscription.is_paused || cap.is_some_and(|cap| cap < wanted) {
                 return None;
             }
-            let steps = ladder(track, now, kind_of(track));
+            let steps = ladder(track, subscription.codec, now, kind_of(track));
             let taken = steps.filter(|(layer, _)| *layer <= wanted);
             sum += taken.map(|(_, rate)| rate).max().unwrap_or(0);
         }
@@ -170,7 +170,7 @@ impl Shard {
         let subscription = self.subscriptions.get(key)?;
         let track = self.tracks.get(subscription.track)?;
         let kind = kind_of(track);
-        let ladder = ladder(track, now, kind).collect();
+        let ladder = ladder(track, subscription.codec, now, kind).collect();
         let room = self
             .participants
             .get(track.owner)
@@ -229,14 +229,19 @@ fn kind_of(track: &Track) -> Kind {
     }
 }
 
-/// The steps of a track with what each takes, ascending. Fewer frames are a step only where they are no
+/// The steps of a track in a codec with what each takes, ascending. Fewer frames are a step only where they are no
 /// slide show: of a screen, where sharpness counts, and of the smallest picture, below which there is nothing.
 /// What nobody takes does not flow; what it would cost must be known before it is granted.
-fn ladder(track: &Track, now: Instant, kind: Kind) -> impl Iterator<Item = (Layer, u64)> {
+fn ladder(
+    track: &Track,
+    codec: u8,
+    now: Instant,
+    kind: Kind,
+) -> impl Iterator<Item = (Layer, u64)> {
     const FPS_MIN: u32 = 10;
     /// As an encoding is expected to have.
     const PER_PIXEL: u64 = 2;
-    let views = track.each_view(now).enumerate();
+    let views = track.each_view(codec, now).enumerate();
     views.flat_map(move |(index, view)| {
         let top = view.temporal_layers - 1;
         let flows = view.rate(top) > 0;

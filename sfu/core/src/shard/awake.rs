@@ -11,7 +11,10 @@ use super::{
     Shard,
     state::{Participant, Track},
 };
-use crate::key::{RoomKey, SessionKey, TrackKey};
+use crate::{
+    key::{RoomKey, SessionKey, TrackKey},
+    track::DemandTracker,
+};
 
 /// How often all are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -145,11 +148,13 @@ impl Track {
     /// Whether a track flows, or its publisher is owed a word, or owes an answer.
     fn is_restless(&self) -> bool {
         let mut encodings = self.encodings.iter();
-        let is_asked_for = || !self.info.muted && self.demand.is_told_any();
+        let is_asked_for =
+            || !self.info.muted && self.demands.iter().any(DemandTracker::is_told_any);
+        let is_settled = || self.demands.iter().all(DemandTracker::is_settled);
         self.flowing != 0
             || self.stand_ins != 0
             || encodings.any(|e| !e.cache.is_empty() || e.throttle.is_pending())
-            || (self.is_video() && (!self.demand.is_settled() || is_asked_for()))
+            || (self.is_video() && (!is_settled() || is_asked_for()))
     }
 }
 

@@ -234,10 +234,12 @@ impl Shard {
         copy.info.id = (&copy.id).into();
         copy.info.muted = muted;
         let is_screen = of.is_screen();
-        let known = copy.encodings.len();
-        for published in of.encodings.iter().skip(known) {
+        for (index, published) in of.encodings.iter().enumerate() {
             let info = published.encoding.info;
-            copy.encodings.push(PublishedEncoding::new(info, is_screen));
+            match copy.encodings.get_mut(index) {
+                Some(known) => known.encoding.info = info,
+                None => copy.encodings.push(PublishedEncoding::new(info, is_screen)),
+            }
         }
         let known = copy.formats.len();
         copy.formats.extend(of.formats.iter().skip(known));

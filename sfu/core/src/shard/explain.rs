@@ -76,7 +76,7 @@ impl Shard {
         let subscription = self.subscriptions.get(key)?;
         let track = self.tracks.get(subscription.track)?;
         let publisher = self.participants.get(track.owner)?;
-        let views = track.views(now);
+        let views = track.views(subscription.codec, now);
         let facts = self.facts(now, key, &views)?;
         let step = |layer: Option<Layer>| step(track, &views, layer?);
         let flowing = subscription.forwarder.current().filter(|current| {

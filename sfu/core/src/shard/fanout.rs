@@ -20,7 +20,7 @@ use crate::{
     track::SenderClock,
 };
 
-/// Encodings whose clocks are looked at; more are never kept (`encodings_per_track`).
+/// Encodings of a track in all its codecs together; more are never kept.
 pub(super) const ENCODINGS_MAX: usize = 8;
 
 /// Packets that wait for the end of the turn.
@@ -94,6 +94,7 @@ impl Shard {
             let track = first.stream.track;
             if let Some(key) = outcome.unsupported
                 && !self.widen(now, key)
+                && !self.take_other_codec(now, key)
             {
                 self.tell_unsupported(key);
             }
@@ -186,6 +187,11 @@ impl Shard {
                         egress.payload_type(transport, slot, format + 1, &spec.params, false);
                 }
                 let Some(mut payload_type) = payload_type else {
+                    if !track.is_of_codec(encoding, subscription.codec) {
+                        // There is another one for it.
+                        stats.drop(DropReason::NotWanted);
+                        continue;
+                    }
                     stats.drop(DropReason::CodecUnsupported);
                     if !subscription.told_unsupported {
                         outcome.unsupported = Some(*key);

@@ -28,7 +28,7 @@ impl Shard {
             Ok(stream) => stream,
             Err(reason) => return self.stats.drop(reason),
         };
-        let Some(format) = self.format_of(session, stream.track, &packet) else {
+        let Some(format) = self.format_of(session, stream, &packet) else {
             return self.stats.drop(DropReason::UnknownStream);
         };
         let IngressPacket {
@@ -103,14 +103,15 @@ impl Shard {
             .session
             .stream_of(packet.ssrc)
             .ok_or(DropReason::UnknownStream)?;
-        let key = participant
+        let carried = participant
             .session
             .ingress
-            .track_of(mid)
+            .carried(mid)
             .ok_or(DropReason::UnknownStream)?;
+        let key = carried.track;
         let track = self.tracks.get_mut(key).ok_or(DropReason::UnknownStream)?;
         let encoding = track
-            .encoding_of(rid, limits.encodings_per_track)
+            .encoding_of(carried.codec, rid, limits.encodings_per_track)
             .ok_or(DropReason::SsrcLimit)?;
         let stream = Stream {
             track: key,
@@ -152,10 +153,11 @@ impl Shard {
     fn format_of(
         &mut self,
         session: SessionKey,
-        key: TrackKey,
+        stream: Stream,
         packet: &IngressPacket,
     ) -> Option<usize> {
         const FORMATS_MAX: usize = 32;
+        let key = stream.track;
         let track = self.tracks.get_mut(key)?;
         let known = track
             .formats
@@ -188,7 +190,7 @@ impl Shard {
         } else {
             codec.mime()
         };
-        if !track.info.mime.eq_ignore_ascii_case(mime) {
+        if track.is_of_codec(stream.encoding, 0) && !track.info.mime.eq_ignore_ascii_case(mime) {
             let differs = !track.info.mime.is_empty() && !track.info.mime.ends_with("/red");
             mime.clone_into(&mut track.info.mime);
             if differs {

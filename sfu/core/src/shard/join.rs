@@ -22,6 +22,7 @@ use crate::{
     },
     rtp::Codec,
     session::{Role, Session, Shape, ice_credentials},
+    track::DemandTracker,
 };
 
 /// Why a join was refused, as the client is told.
@@ -421,7 +422,7 @@ impl Shard {
             .unwrap_or_default();
         for key in tracks {
             if let Some(track) = self.tracks.get_mut(key) {
-                track.demand.forget();
+                track.demands.iter_mut().for_each(DemandTracker::forget);
             }
             self.tell_demand(now, key);
         }

@@ -4,6 +4,7 @@
 mod admin;
 mod allocate;
 mod awake;
+mod codecs;
 mod deliver;
 mod direct;
 mod double;

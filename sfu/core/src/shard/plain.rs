@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use plenum_proto::node::AddTrack;
 
-use super::Shard;
+use super::{Shard, publish::Bound};
 use crate::{
     CommandError, ControlId, DropReason, PlainDatagram, PlainSection, PlainSink, PlainTransmit,
     Protocol,
-    key::{SessionKey, TrackKey},
+    key::SessionKey,
     outbox::Route,
     rtp::Mid,
     session::{BadPacket, FORMATS_MAX, PlainRoutes, Role, SECTIONS_MAX, SINKS_MAX, sdp::Section},
@@ -66,7 +66,7 @@ impl Shard {
     ) -> Result<(), CommandError> {
         let session = self.fresh_plain(control)?;
         check(&sections)?;
-        let mut bound: Vec<(String, TrackKey)> = Vec::new();
+        let mut bound: Vec<Bound> = Vec::new();
         for section in sections {
             let participant = self.participants.get_mut(session);
             let plain = participant.and_then(|participant| participant.session.plain.as_mut());
@@ -159,7 +159,7 @@ impl Shard {
         session: SessionKey,
         mid: Mid,
         section: PlainSection,
-    ) -> Vec<(String, TrackKey)> {
+    ) -> Vec<Bound> {
         let mut track = section.track;
         if let Some(usual) = section.formats.first() {
             track.mime.clone_from(&usual.mime);

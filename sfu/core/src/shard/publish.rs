@@ -5,24 +5,33 @@ use std::time::Instant;
 use plenum_proto::{
     ids::TrackId,
     node::{self, AddTrack, RequestReason, TransportRole, session_event::Kind as Told},
-    v1::{self, TrackKind, VideoQuality, event::Kind as RoomEvent},
+    v1::{self, TrackKind, event::Kind as RoomEvent},
 };
 use rand::Rng as _;
 
 use super::{
     Shard,
-    state::{PublishedEncoding, Track},
+    codecs::CODECS_MAX,
+    state::{Participant, Track},
 };
 use crate::{
     key::{SessionKey, TrackKey},
     room::may_publish_source,
-    rtp::{Codec, Mid, Rid},
+    rtp::{Codec, Mid},
     session::{
-        ice_credentials,
+        Carried, ice_credentials,
         sdp::{self, OpusOptions, Section, SectionWish},
     },
-    track::{EncodingInfo, plausible_size},
 };
+
+/// A section of a publisher, and what it carries.
+#[derive(Debug)]
+pub(super) struct Bound {
+    mid: String,
+    pub(super) carried: Carried,
+    /// Since this offer.
+    pub(super) is_new: bool,
+}
 
 impl Shard {
     /// A participant announces a track; media follows in an offer.
@@ -38,7 +47,7 @@ impl Shard {
         }
         let mut info = add.track.unwrap_or_default();
         if let Some(key) = self.own_track(session, &info.id) {
-            return self.add_codec(session, key, add.cid, info);
+            return self.add_codec(now, session, key, add.cid, info);
         }
         // The same announcement again (after a resume) gets the same answer.
         let known = self.participants.get(session).and_then(|p| {
@@ -124,36 +133,17 @@ impl Shard {
             return Err((RequestReason::Limit, message));
         }
         let cap = limits.tracks_per_participant;
-        if participant.tracks.len() >= cap {
+        let is_known = add
+            .track
+            .as_ref()
+            .is_some_and(|t| self.own_track(session, &t.id).is_some());
+        if participant.tracks.len() >= cap && !is_known {
             return Err((
                 RequestReason::Limit,
                 format!("limit of tracks_per_participant is {cap}"),
             ));
         }
         Ok(())
-    }
-
-    /// Another codec for a track that is there: noted, so that its section is known; it is sent
-    /// only if somebody needs it.
-    fn add_codec(&mut self, session: SessionKey, key: TrackKey, cid: String, info: v1::Track) {
-        let Some(track) = self.tracks.get_mut(key) else {
-            return;
-        };
-        for codec in info.codecs {
-            if !track
-                .info
-                .codecs
-                .iter()
-                .any(|known| known.mime.eq_ignore_ascii_case(&codec.mime))
-            {
-                track.info.codecs.push(codec);
-            }
-        }
-        let published = node::TrackPublished {
-            cid,
-            track: Some(track.info.clone()),
-        };
-        self.tell(session, Told::TrackPublished(published));
     }
 
     /// The publisher's offer: sections are matched with announced tracks, and the rest answered.
@@ -169,10 +159,13 @@ impl Shard {
         }
         let sections = sdp::sections(&offer.sdp);
         let bound = self.bind_sections(session, &sections);
-        let wishes: Vec<SectionWish> = bound
-            .iter()
-            .filter_map(|(mid, key)| Some(section_wish(mid, &self.tracks.get(*key)?.info)))
-            .collect();
+        let wish = |bound: &Bound| {
+            Some(section_wish(
+                bound,
+                &self.tracks.get(bound.carried.track)?.info,
+            ))
+        };
+        let wishes: Vec<SectionWish> = bound.iter().filter_map(wish).collect();
         let fresh = ice_credentials(&self.config, &mut self.rng);
         let Some(participant) = self.participants.get_mut(session) else {
             return;
@@ -185,10 +178,11 @@ impl Shard {
             Err(error) => return self.negotiation_failed(now, session, &error),
         };
         participant.candidates = 0;
-        let tracks: Vec<_> = bound
-            .iter()
-            .filter_map(|(mid, key)| Some((mid.clone(), String::from(&self.tracks.get(*key)?.id))))
-            .collect();
+        let named = |bound: &Bound| {
+            let track = self.tracks.get(bound.carried.track)?;
+            Some((bound.mid.clone(), String::from(&track.id)))
+        };
+        let tracks: Vec<_> = bound.iter().filter_map(named).collect();
         let answer = node::Description {
             role: TransportRole::Publish.into(),
             is_offer: false,
@@ -202,81 +196,109 @@ impl Shard {
         self.touch(session);
     }
 
-    /// Finds the track of each section that sends: the one it carries already, else by the id of the
-    /// media stream track, else by that of one of its codecs, else the first announced of its kind
-    /// (browsers rename media stream tracks).
+    /// Finds what each section that sends carries: what it does already, else the track or the codec of one that was
+    /// announced with the id of its media stream track, else the first of its kind that was announced (browsers
+    /// rename media stream tracks).
     pub(super) fn bind_sections(
         &mut self,
         session: SessionKey,
         sections: &[Section<'_>],
-    ) -> Vec<(String, TrackKey)> {
-        let mut bound: Vec<(String, TrackKey)> = Vec::new();
+    ) -> Vec<Bound> {
+        let mut bound: Vec<Bound> = Vec::new();
         for section in sections.iter().filter(|section| section.sends) {
             let mid = Mid::from(section.mid);
             let Some(participant) = self.participants.get(session) else {
                 continue;
             };
-            let waiting = |shard: &Self, fits: &dyn Fn(&Track) -> bool| {
-                participant.tracks.iter().copied().find(|key| {
-                    let track = shard.tracks.get(*key);
-                    track.is_some_and(|t| !t.is_published && fits(t))
-                        && !bound.iter().any(|(_, taken)| taken == key)
-                })
+            let known = participant.session.ingress.carried(mid);
+            let found = known.or_else(|| self.awaited(participant, &bound, section));
+            let Some(carried) = found else {
+                continue;
             };
-            let is_video = section.kind == "video";
-            let cid = section.track.unwrap_or_default();
-            let key = participant
-                .session
-                .ingress
-                .track_of(mid)
-                .or_else(|| waiting(self, &|t| t.cid == cid && t.is_video() == is_video))
-                .or_else(|| {
-                    waiting(self, &|t| {
-                        t.is_video() == is_video && t.info.codecs.iter().any(|c| c.cid == cid)
-                    })
-                })
-                .or_else(|| waiting(self, &|t| t.is_video() == is_video));
-            let Some(key) = key else { continue };
             if let Some(participant) = self.participants.get_mut(session) {
-                participant.session.ingress.bind(mid, key);
+                participant.session.ingress.bind(mid, carried);
             }
-            if let Some(track) = self.tracks.get_mut(key) {
-                section.mid.clone_into(&mut track.info.mid);
-                announce_encodings(track, &section.rids);
+            if let Some(track) = self.tracks.get_mut(carried.track) {
+                track.set_mid(carried.codec, section.mid.to_owned());
+                if known.is_none() {
+                    track.announce_encodings(carried.codec, &section.rids);
+                }
             }
-            bound.push((section.mid.to_owned(), key));
+            bound.push(Bound {
+                mid: section.mid.to_owned(),
+                carried,
+                is_new: known.is_none(),
+            });
         }
         bound
     }
 
+    /// What was announced and no section carries yet, for a section that is new.
+    fn awaited(
+        &self,
+        participant: &Participant,
+        bound: &[Bound],
+        section: &Section<'_>,
+    ) -> Option<Carried> {
+        let cid = section.track.unwrap_or_default();
+        let is_video = section.kind == "video";
+        let all = (0..CODECS_MAX as u8).flat_map(|codec| {
+            let tracks = participant.tracks.iter();
+            tracks.map(move |track| Carried {
+                track: *track,
+                codec,
+            })
+        });
+        let ranked = all.filter_map(|carried| {
+            let track = self.tracks.get(carried.track)?;
+            let is_taken = if track.is_published {
+                participant.session.ingress.is_bound(carried)
+            } else {
+                bound.iter().any(|bound| bound.carried == carried)
+            };
+            if is_taken || track.is_video() != is_video || carried.codec >= track.codecs() {
+                return None;
+            }
+            let codec = track.info.codecs.get(usize::from(carried.codec));
+            let announced = codec.map_or("", |codec| codec.cid.as_str());
+            let rank = match carried.codec {
+                0 if track.cid == cid => 0,
+                _ if !announced.is_empty() && announced == cid => 1,
+                // Of another codec its publisher says when it comes.
+                codec if codec > 0 && announced.is_empty() => return None,
+                _ => 2,
+            };
+            Some((rank, carried))
+        });
+        let best = ranked.min_by_key(|(rank, _)| *rank);
+        best.map(|(_, carried)| carried)
+    }
+
     /// Publishes what is newly bound, and ends what no section carries any more.
-    pub(super) fn settle_published(
-        &mut self,
-        now: Instant,
-        session: SessionKey,
-        bound: &[(String, TrackKey)],
-    ) {
+    pub(super) fn settle_published(&mut self, now: Instant, session: SessionKey, bound: &[Bound]) {
         let tracks = self
             .participants
             .get(session)
             .map(|p| p.tracks.clone())
             .unwrap_or_default();
+        let mut begun = Vec::new();
         let mut is_changed = false;
         for key in tracks {
-            let is_bound = bound.iter().any(|(_, carried)| *carried == key);
+            let is_bound = bound.iter().any(|bound| bound.carried.track == key);
             let Some(track) = self.tracks.get_mut(key) else {
                 continue;
             };
             match (track.is_published, is_bound) {
                 (false, true) => {
                     track.is_published = true;
-                    is_changed = true;
+                    begun.push(key);
                 }
                 (true, false) => self.remove_track(now, key, true),
-                _ => {}
+                (true, true) => is_changed |= self.settle_codecs(session, key, bound),
+                (false, false) => {}
             }
         }
-        if !is_changed {
+        if begun.is_empty() && !is_changed {
             return;
         }
         // Others must know the track before its media reaches them.
@@ -284,14 +306,14 @@ impl Shard {
         let Some(room) = self.participants.get(session).map(|p| p.room) else {
             return;
         };
-        for (_, key) in bound {
-            if self
-                .tracks
-                .get(*key)
-                .is_some_and(|track| track.subscriptions.is_empty())
-            {
-                self.publish_track_event(now, *key, RoomEvent::TrackPublished);
-                self.reconcile_track(now, room, *key);
+        for key in &begun {
+            self.publish_track_event(now, *key, RoomEvent::TrackPublished);
+            self.reconcile_track(now, room, *key);
+        }
+        let added = bound.iter().filter(|bound| bound.is_new);
+        for track in added.map(|bound| bound.carried.track) {
+            if !begun.contains(&track) {
+                self.retarget_all(now, track);
             }
         }
     }
@@ -386,80 +408,16 @@ impl Shard {
 }
 
 /// How the publisher of a track is to encode it, as it announced.
-fn section_wish(mid: &str, info: &v1::Track) -> SectionWish {
+fn section_wish(bound: &Bound, info: &v1::Track) -> SectionWish {
     let is_audio = info.kind() == TrackKind::Audio;
-    let announced = info.codecs.first().map_or(&info.mime, |codec| &codec.mime);
+    let codec = info.codecs.get(usize::from(bound.carried.codec));
+    let announced = codec.map_or(&info.mime, |codec| &codec.mime);
     SectionWish {
-        mid: mid.to_owned(),
+        mid: bound.mid.clone(),
         opus: is_audio.then_some(OpusOptions {
             dtx: !info.disable_dtx,
             stereo: info.stereo,
         }),
         codec: announced.strip_prefix("video/").map(str::to_owned),
-    }
-}
-
-/// Lays out the encodings of a track by the stream ids of its section, in ascending order of size.
-fn announce_encodings(track: &mut Track, rids: &[&str]) {
-    if !track.encodings.is_empty() {
-        return;
-    }
-    let is_screen = track.is_screen();
-    let layers = track
-        .info
-        .codecs
-        .first()
-        .map(|codec| &codec.layers)
-        .filter(|l| !l.is_empty());
-    let layers = layers.unwrap_or(&track.info.layers).clone();
-    let (width, height) = (track.info.width, track.info.height);
-    let size = |quality: VideoQuality| {
-        let layer = layers.iter().find(|layer| layer.quality() == quality);
-        plausible_size(layer.map_or((width, height), |layer| (layer.width, layer.height)))
-    };
-    let mut infos: Vec<EncodingInfo> = rids
-        .iter()
-        .enumerate()
-        .map(|(index, rid)| {
-            let quality = quality_of(rid, index);
-            let (width, height) = size(quality);
-            EncodingInfo {
-                index: 0,
-                rid: Some(Rid::from(*rid)),
-                quality,
-                width,
-                height,
-            }
-        })
-        .collect();
-    if infos.is_empty() {
-        let quality = VideoQuality::High;
-        infos.push(EncodingInfo {
-            index: 0,
-            rid: None,
-            quality,
-            width,
-            height,
-        });
-    }
-    infos.sort_by_key(|info| info.quality);
-    for (index, mut info) in infos.into_iter().enumerate() {
-        info.index = u8::try_from(index).unwrap_or(u8::MAX);
-        track
-            .encodings
-            .push(PublishedEncoding::new(info, is_screen));
-    }
-}
-
-/// The step that a stream id stands for: "q", "h" and "f" (quarter, half, full) by custom, others by
-/// their place.
-fn quality_of(rid: &str, index: usize) -> VideoQuality {
-    match (rid, index) {
-        ("q", _) => VideoQuality::Low,
-        ("h", _) => VideoQuality::Medium,
-        ("f", _) => VideoQuality::High,
-        (_, 0) => VideoQuality::Low,
-        (_, 1) => VideoQuality::Medium,
-        _ => VideoQuality::High,
     }
 }

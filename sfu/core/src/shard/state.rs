@@ -9,6 +9,7 @@ use std::{
 
 use plenum_proto::{ids::TrackId, v1};
 
+use super::fanout::ENCODINGS_MAX;
 use crate::{
     ControlId, LinkKey,
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
@@ -110,7 +111,8 @@ pub(super) struct Track {
     /// In ascending order of size.
     pub(super) encodings: Vec<PublishedEncoding>,
     pub(super) subscriptions: Vec<SubscriptionKey>,
-    pub(super) demand: DemandTracker,
+    /// What is wanted of it in each of its codecs, the preferred one first.
+    pub(super) demands: Vec<DemandTracker>,
     /// Encodings nobody asks for that are to be sent because those asked for do not come, as bits.
     pub(super) stand_ins: u8,
     /// What they were last chosen by: which encodings were owed, as bits, of how many.
@@ -168,6 +170,8 @@ pub(super) struct Subscription {
     pub(super) subscriber: SessionKey,
     pub(super) track: TrackKey,
     pub(super) slot: SlotIndex,
+    /// The codec it is served, an index among those of its track.
+    pub(super) codec: u8,
     pub(super) wish: Wish,
     pub(super) priority: u32,
     pub(super) forwarder: Forwarder,
@@ -221,7 +225,7 @@ impl Track {
             formats: Vec::new(),
             encodings: Vec::new(),
             subscriptions: Vec::new(),
-            demand: DemandTracker::new(now),
+            demands: vec![DemandTracker::new(now)],
             stand_ins: 0,
             stood_in_for: (0, 0),
             speaker: SpeakerDetector::default(),
@@ -241,18 +245,19 @@ impl Track {
         }
     }
 
-    /// The index of the encoding of a stream id, made when it was not announced. `None` past the cap.
-    pub(super) fn encoding_of(&mut self, rid: Option<Rid>, cap: usize) -> Option<u8> {
-        let known = self
-            .encodings
-            .iter()
-            .position(|e| e.encoding.info.rid == rid);
+    /// The index of the encoding of a stream id, made when it was not announced. `None` past the cap on those of one
+    /// codec.
+    pub(super) fn encoding_of(&mut self, codec: u8, rid: Option<Rid>, cap: usize) -> Option<u8> {
+        let mut infos = self.encodings.iter().map(|e| e.encoding.info);
+        let known = infos.position(|info| info.codec == codec && info.rid == rid);
+        let count = self.encodings_of(codec).count_ones() as usize;
         let index = match known {
             Some(index) => index,
-            None if self.encodings.len() < cap => {
+            None if count < cap && self.encodings.len() < ENCODINGS_MAX => {
                 let index = self.encodings.len();
                 let info = EncodingInfo {
                     index: u8::try_from(index).ok()?,
+                    codec,
                     rid,
                     quality: v1::VideoQuality::High,
                     width: self.info.width,
@@ -275,15 +280,15 @@ impl Track {
         self.info.source() == v1::TrackSource::ScreenShare
     }
 
-    /// The encodings as they are now, for the choice of a layer.
-    pub(super) fn views(&self, now: Instant) -> Vec<LayerView> {
-        self.each_view(now).collect()
+    /// The encodings of a codec as they are now, for the choice of a layer.
+    pub(super) fn views(&self, codec: u8, now: Instant) -> Vec<LayerView> {
+        self.each_view(codec, now).collect()
     }
 
     /// The same, one after the other.
-    pub(super) fn each_view(&self, now: Instant) -> impl Iterator<Item = LayerView> {
-        let encodings = self.encodings.iter();
-        views(encodings.map(|published| &published.encoding), now)
+    pub(super) fn each_view(&self, codec: u8, now: Instant) -> impl Iterator<Item = LayerView> {
+        let encodings = self.encodings.iter().map(|published| &published.encoding);
+        views(encodings.filter(move |e| e.info.codec == codec), now)
     }
 
     /// Whether one shard is to send it on to another.
@@ -304,15 +309,15 @@ impl Track {
         if !self.is_video() || !is_ours || self.info.muted {
             return 0;
         }
-        let owed = self.demand.owed(now);
         let flowing = self.flowing(now);
         let infos = self.encodings.iter().map(|e| e.encoding.info);
-        infos
-            .filter(|info| owed.has(info.quality))
-            .fold(0, |bits, info| {
-                bits | 1_u8.checked_shl(info.index.into()).unwrap_or(0)
-            })
-            & !flowing
+        let is_owed = |info: &EncodingInfo| {
+            let demand = self.demands.get(usize::from(info.codec));
+            demand.is_some_and(|demand| demand.owed(now).has(info.quality))
+        };
+        infos.filter(is_owed).fold(0, |bits, info| {
+            bits | 1_u8.checked_shl(info.index.into()).unwrap_or(0)
+        }) & !flowing
     }
 
     /// Which encodings flow, as bits.

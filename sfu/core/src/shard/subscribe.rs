@@ -11,13 +11,14 @@ use rand::Rng as _;
 
 use super::{
     Shard,
+    fanout::ENCODINGS_MAX,
     state::{Participant, Subscription, Track},
 };
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
     session::Formats,
     subscription::{Choices, Forwarder, Wish, select},
-    track::{Layer, plausible_size, wanted_qualities, with_stand_ins},
+    track::{Layer, plausible_size},
 };
 
 impl Shard {
@@ -265,6 +266,7 @@ impl Shard {
                 subscriber: session,
                 track: key,
                 slot,
+                codec: 0,
                 wish,
                 priority: 0,
                 is_live: egress.is_serving(slot),
@@ -359,8 +361,8 @@ impl Shard {
                 // The next track is another stream under the same numbers.
                 let mut forwarder = gone.forwarder;
                 forwarder.retarget(None);
-                for encoding in 0..self.config.limits.encodings_per_track {
-                    forwarder.restart(u8::try_from(encoding).unwrap_or(u8::MAX));
+                for encoding in 0..ENCODINGS_MAX as u8 {
+                    forwarder.restart(encoding);
                 }
                 subscriber.parked.insert(gone.slot, forwarder);
             }
@@ -413,13 +415,14 @@ impl Shard {
 
     /// Chooses what a subscription is served of what flows now, and what it would want.
     pub(super) fn retarget(&mut self, now: Instant, key: SubscriptionKey) {
+        self.choose_codec(key);
         let Some(subscription) = self.subscriptions.get_mut(key) else {
             return;
         };
         let Some(track) = self.tracks.get(subscription.track) else {
             return;
         };
-        let views = track.views(now);
+        let views = track.views(subscription.codec, now);
         let every: Vec<_> = views
             .iter()
             .copied()
@@ -493,8 +496,9 @@ impl Shard {
         let Some(track) = self.tracks.get_mut(key).filter(published) else {
             return;
         };
-        let infos: Vec<_> = track.encodings.iter().map(|e| e.encoding.info).collect();
-        let views = track.views(now);
+        let known = &*track;
+        let views = (0..known.codecs()).flat_map(|codec| known.each_view(codec, now));
+        let views: Vec<_> = views.collect();
         let step = |layer: Layer| {
             let view = views
                 .iter()
@@ -509,20 +513,8 @@ impl Shard {
             .map(|subscription| subscription.requested.map(|l| (l.encoding, step(l))));
         let elsewhere = in_other_rooms.union(track.exports_requested());
         let elsewhere = elsewhere.iter().map(|l| Some((l.encoding, step(l))));
-        let whole = |n| (n, VideoQuality::High);
-        let of_bits = |bits: u8| (0..8).map(move |n| (bits & (1 << n) != 0).then_some(whole(n)));
         let requested: Vec<_> = requested.chain(elsewhere).flatten().collect();
-        let asked = requested.iter().fold(0, |bits, (n, _)| {
-            bits | 1_u8.checked_shl((*n).into()).unwrap_or(0)
-        });
-        let count = u8::try_from(infos.len()).unwrap_or(u8::MAX);
-        track.stand_ins = with_stand_ins(asked, silent, count) & !asked;
-        track.stood_in_for = (silent, infos.len());
-        let all = requested
-            .into_iter()
-            .map(Some)
-            .chain(of_bits(track.stand_ins));
-        track.demand.update(now, wanted_qualities(&infos, all));
+        track.take_requests(now, &requested, silent);
         self.tell_demand(now, key);
         self.wake_track(key);
     }
@@ -557,25 +549,25 @@ impl Shard {
         let Some(track) = self.tracks.get_mut(key).filter(|track| track.is_video()) else {
             return;
         };
-        let Some(qualities) = track.demand.poll(now) else {
+        let changed = track.demands.iter_mut().filter_map(|d| d.poll(now));
+        if changed.count() == 0 {
             return;
-        };
-        let qualities: Vec<_> = qualities
-            .iter()
-            .map(|(quality, enabled)| node::QualityEnabled {
-                quality: quality.into(),
-                enabled,
-            })
-            .collect();
-        let mime = &track.info.mime;
-        let codec = mime
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        }
+        let codecs = track.demands.iter().enumerate().map(|(index, demand)| {
+            let qualities = demand.told().iter();
+            node::CodecQualities {
+                codec: track.codec_name(index),
+                qualities: qualities
+                    .map(|(quality, enabled)| node::QualityEnabled {
+                        quality: quality.into(),
+                        enabled,
+                    })
+                    .collect(),
+            }
+        });
         let told = node::SubscribedQuality {
             track_id: (&track.id).into(),
-            codecs: vec![node::CodecQualities { codec, qualities }],
+            codecs: codecs.collect(),
         };
         let owner = track.owner;
         self.tell(owner, Told::SubscribedQuality(told));

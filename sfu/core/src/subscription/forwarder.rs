@@ -57,8 +57,8 @@ impl Forwarder {
     /// Nor can one packet so far back be late.
     const REORDERED: u64 = 1_000;
 
-    /// Of how many encodings the newest packet is known; of more a late one is not told.
-    const ENCODINGS: usize = 4;
+    /// Of how many encodings the newest packet is known; of more a late one is not told. Two codecs of three.
+    const ENCODINGS: usize = 6;
 
     /// A paused forwarder. Of an SRTP stream the receiver guesses the rollover counter 0, so
     /// `first_sequence` is to be below 32,768.

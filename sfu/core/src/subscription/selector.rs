@@ -405,6 +405,7 @@ mod tests {
         let encoding = |index, quality| {
             let info = EncodingInfo {
                 index,
+                codec: 0,
                 rid: None,
                 quality,
                 width: 0,

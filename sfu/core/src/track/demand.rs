@@ -71,14 +71,15 @@ fn serving(encodings: &[EncodingInfo], step: VideoQuality) -> Option<u8> {
         .map(|encoding| encoding.index)
 }
 
-/// The encodings to ask for (as bits, of `count` in ascending order) when these are asked for and of those the
-/// `silent` ones do not come although their publisher was told long ago: for each the next below it that may
+/// The encodings to ask for (as bits, of those that `own` has in ascending order) when these are asked for and of
+/// those the `silent` ones do not come although their publisher was told long ago: for each the next below it that may
 /// come, else the next above. Those passed over stay asked for, so that they are known to be silent.
-pub(crate) fn with_stand_ins(asked: u8, silent: u8, count: u8) -> u8 {
-    let bit = |index: u8| 1_u8.checked_shl(index.into()).unwrap_or(0);
-    let mut all = asked;
-    for index in (0..count).filter(|index| asked & silent & bit(*index) != 0) {
-        for other in (0..index).rev().chain(index + 1..count) {
+pub(crate) fn with_stand_ins(asked: u8, silent: u8, own: u8) -> u8 {
+    let bit = |index: u32| 1_u8.checked_shl(index).unwrap_or(0);
+    let mut all = asked & own;
+    for index in (0..u8::BITS).filter(|index| asked & silent & own & bit(*index) != 0) {
+        let others = (0..index).rev().chain(index + 1..u8::BITS);
+        for other in others.filter(|other| own & bit(*other) != 0) {
             all |= bit(other);
             if silent & bit(other) == 0 {
                 break;
@@ -117,6 +118,16 @@ impl DemandTracker {
         tracker
     }
 
+    /// The same of a codec that its publisher sends only when it is told to.
+    pub(crate) fn of_spare(now: Instant) -> Self {
+        Self {
+            wanted: Qualities::NONE,
+            told: Some(Qualities::NONE),
+            on_since: [now; 3],
+            off_at: [None; 3],
+        }
+    }
+
     /// Takes the demand of this moment.
     pub(crate) fn update(&mut self, now: Instant, wanted: Qualities) {
         for ((before, after), off_at) in self.wanted.on.iter().zip(wanted.on).zip(&mut self.off_at)
@@ -135,9 +146,14 @@ impl DemandTracker {
         self.told == Some(self.wanted) && self.off_at.iter().all(Option::is_none)
     }
 
+    /// As the publisher was told last.
+    pub(crate) fn told(&self) -> Qualities {
+        self.told.unwrap_or(Qualities::NONE)
+    }
+
     /// Whether the publisher was told to send anything.
     pub(crate) fn is_told_any(&self) -> bool {
-        self.told.is_some_and(|told| told != Qualities::NONE)
+        self.told() != Qualities::NONE
     }
 
     /// What the publisher was told may not have reached it.
@@ -147,7 +163,7 @@ impl DemandTracker {
 
     /// The steps that the publisher has been told long enough to send.
     pub(crate) fn owed(&self, now: Instant) -> Qualities {
-        let mut owed = self.told.unwrap_or(Qualities::NONE);
+        let mut owed = self.told();
         for (on, since) in owed.on.iter_mut().zip(self.on_since) {
             *on &= now.saturating_duration_since(since) >= Self::ANSWER;
         }
@@ -169,7 +185,7 @@ impl DemandTracker {
         if self.told == Some(due) {
             return None;
         }
-        let before = self.told.unwrap_or(Qualities::NONE);
+        let before = self.told();
         for ((since, on), was_on) in self.on_since.iter_mut().zip(due.on).zip(before.on) {
             if on && !was_on {
                 *since = now;
@@ -199,6 +215,7 @@ mod tests {
                 .zip(qualities)
                 .map(|(index, &quality)| EncodingInfo {
                     index,
+                    codec: 0,
                     rid: None,
                     quality,
                     width: 0,
@@ -277,10 +294,15 @@ mod tests {
             (0b101, 0b001, 0b111),
             (0b000, 0b111, 0b000),
         ] {
-            let all = with_stand_ins(asked, silent, 3);
+            let all = with_stand_ins(asked, silent, 0b111);
             assert_eq!(all, expected, "{asked:03b} of which {silent:03b} silent");
         }
         assert_eq!(with_stand_ins(1, 1, 1), 1, "there is no other");
+        assert_eq!(
+            with_stand_ins(0b1_0010, 0b1_0010, 0b1_1100),
+            0b1_1000,
+            "none of another codec stands in, nor for one"
+        );
     }
 
     #[test]

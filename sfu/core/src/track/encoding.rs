@@ -12,8 +12,10 @@ use crate::rtp::{Codec, LayerReader, Packet, Rid};
 /// What is announced of an encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EncodingInfo {
-    /// Index in its track, 0 is the smallest.
+    /// Index in its track; of each codec the first is the smallest.
     pub index: u8,
+    /// The codec it is of, an index among those of its track.
+    pub codec: u8,
     /// RTP stream id, where simulcast has one.
     pub rid: Option<Rid>,
     /// Its step as applications speak of it.
@@ -469,6 +471,7 @@ mod tests {
 
     const INFO: EncodingInfo = EncodingInfo {
         index: 0,
+        codec: 0,
         rid: None,
         quality: VideoQuality::High,
         width: 640,

@@ -1,6 +1,7 @@
 //! Scenarios over the simulated world, one file per concern. No test here looks at private state.
 
 mod attack;
+mod codecs;
 mod conference;
 mod congestion;
 mod crowd;

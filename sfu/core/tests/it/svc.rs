@@ -119,6 +119,32 @@ fn the_size_of_the_tile_and_the_frame_rate_choose() {
 }
 
 #[test]
+fn the_frame_rate_chooses_where_only_the_dependency_descriptor_tells_of_layers() {
+    let (mut world, ann, bob, camera, track) =
+        world(225, VideoSettings::h264("L1T3"), LinkSettings::default());
+    assert_eq!(world.client(bob).report(camera).undecodable, 0);
+    let asked = world.keyframe_requests(ann, camera);
+    for (fps, from, to) in [
+        (15, 14, 16),
+        (7, 7, 8),
+        (30, 29, 31),
+        (7, 7, 8),
+        (15, 14, 16),
+    ] {
+        world.settings(bob, &track, |settings| settings.fps = fps);
+        world.run_for(millis(1_500));
+        let frames = world.frames_per_second(bob, camera);
+        assert!(
+            (from..=to).contains(&frames),
+            "{frames} where {fps} suffice"
+        );
+    }
+    assert_eq!(world.keyframe_requests(ann, camera), asked);
+    let report = world.client(bob).report(camera);
+    assert_eq!((report.undecodable, report.lost), (0, 0), "{report:?}");
+}
+
+#[test]
 fn each_subscriber_gets_its_own_layers_and_the_publisher_is_told_the_highest() {
     let (mut world, ann, bob, camera, track) =
         world(230, VideoSettings::av1("L3T3_KEY"), LinkSettings::default());

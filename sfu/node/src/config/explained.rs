@@ -370,7 +370,7 @@ const EXPLAINED: Explained = &[
     ),
     (
         "limits.encodings_per_track",
-        "Encodings (RTP streams) of one track.",
+        "Encodings (RTP streams) of one track in one codec.",
     ),
     (
         "limits.ssrcs_per_participant",

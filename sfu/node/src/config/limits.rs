@@ -61,7 +61,7 @@ limits! {
     tracks_per_participant: usize,
     /// Other rooms one participant may be forwarded to.
     forwards_per_participant: usize,
-    /// Encodings (RTP streams) of one track.
+    /// Encodings (RTP streams) of one track in one codec.
     encodings_per_track: usize,
     /// Distinct SSRCs one publisher may show.
     ssrcs_per_participant: usize,

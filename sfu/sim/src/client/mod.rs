@@ -99,7 +99,7 @@ impl Client {
             control,
             rng: ChaCha8Rng::seed_from_u64(seed),
             publisher: None,
-            subscriber: Connection::new(now, addresses[1], certificate.clone()),
+            subscriber: Connection::new(now, addresses[1], certificate.clone(), options.is_simple),
             certificate,
             addresses,
             outbox: VecDeque::new(),

@@ -17,6 +17,8 @@ pub struct ClientOptions {
     pub heeds_demand: bool,
     /// Which shard serves it; the first is the home of all rooms.
     pub shard: usize,
+    /// Of video it takes VP8 alone.
+    pub is_simple: bool,
     /// Offers of the node are answered; else nothing ever connects.
     pub answers_offers: bool,
 }
@@ -47,6 +49,7 @@ impl ClientOptions {
             downlink: LinkSettings::default(),
             heeds_demand: true,
             shard: 0,
+            is_simple: false,
             answers_offers: true,
         }
     }
@@ -62,6 +65,13 @@ impl ClientOptions {
     #[must_use]
     pub fn on(mut self, shard: usize) -> Self {
         self.shard = shard;
+        self
+    }
+
+    /// The same without any codec but VP8 to take video in.
+    #[must_use]
+    pub fn simple(mut self) -> Self {
+        self.is_simple = true;
         self
     }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plenum_proto::{
-    node::{AddTrack, Mute, session_request::Kind},
+    node::{AddTrack, Mute, QualityEnabled, session_request::Kind},
     v1::{self, TrackKind, TrackSource, VideoLayer, VideoQuality},
 };
 use str0m::{
@@ -18,7 +18,7 @@ use str0m::{
 use super::Client;
 use crate::{
     connection::Connection,
-    media::{Descriptor, Encoder, Made, SourceId, SourceKind, VideoSettings},
+    media::{Descriptor, Encoder, Made, SourceId, SourceKind, VideoCodec, VideoSettings},
     world::Clock,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Source {
     pub(crate) kind: SourceKind,
     settings: VideoSettings,
     cid: String,
+    /// It is the camera of the source before it in another codec.
+    pub(crate) is_backup: bool,
     pub(crate) track_id: Option<String>,
     pub(crate) mid: Option<Mid>,
     payload_type: Option<Pt>,
@@ -80,6 +82,35 @@ impl Source {
         }
     }
 
+    /// Takes what is wanted of it, and with `heeds` switches off what is not.
+    pub(super) fn take_demand(&mut self, steps: &[QualityEnabled], heeds: bool) {
+        let steps = steps.iter().map(|step| (step.quality(), step.enabled));
+        self.demand = steps.collect();
+        if !heeds {
+            return;
+        }
+        let count = self.encoders.len();
+        for (index, encoder) in self.encoders.iter_mut().enumerate() {
+            let quality = match (count, index) {
+                (_, 2) | (2, 1) => VideoQuality::High,
+                (_, 0) => VideoQuality::Low,
+                _ => VideoQuality::Medium,
+            };
+            // One encoding may hold several steps: it is on for any of them.
+            let demand = &self.demand;
+            let is_off = if count == 1 {
+                !demand.is_empty() && demand.iter().all(|(_, enabled)| !enabled)
+            } else {
+                let mut steps = demand.iter();
+                steps.any(|(step, enabled)| *step == quality && !enabled)
+            };
+            if encoder.is_off && !is_off {
+                encoder.wants_key = true;
+            }
+            encoder.is_off = is_off;
+        }
+    }
+
     fn announcement(&self) -> v1::Track {
         let (kind, source, mime) = match self.kind {
             SourceKind::Audio => (TrackKind::Audio, TrackSource::Microphone, "audio/opus"),
@@ -106,7 +137,15 @@ impl Source {
                 ..VideoLayer::default()
             });
         let is_video = self.kind == SourceKind::Video;
+        let codec = |mime: &str, cid: &str| v1::TrackCodec {
+            mime: mime.into(),
+            cid: cid.into(),
+            ..v1::TrackCodec::default()
+        };
+        let backup =
+            (is_video && self.settings.has_backup).then(|| codec(VideoCodec::Vp8.mime(), ""));
         v1::Track {
+            id: self.track_id.clone().unwrap_or_default(),
             name: self.cid.clone(),
             kind: kind.into(),
             source: source.into(),
@@ -120,11 +159,7 @@ impl Source {
                 Vec::new()
             },
             codecs: if is_video {
-                vec![v1::TrackCodec {
-                    mime: mime.into(),
-                    cid: self.cid.clone(),
-                    ..v1::TrackCodec::default()
-                }]
+                [codec(mime, &self.cid)].into_iter().chain(backup).collect()
             } else {
                 Vec::new()
             },
@@ -158,6 +193,7 @@ impl Client {
             kind,
             settings,
             cid: format!("cid-{}", id.0),
+            is_backup: false,
             track_id: None,
             mid: None,
             payload_type: None,
@@ -174,6 +210,50 @@ impl Client {
         self.ensure_publisher(clock);
         self.sources.push(source);
         self.announce(id);
+    }
+
+    /// The node wants a camera in the other codec that it was announced in: another sender is added.
+    pub(super) fn add_backup(&mut self, id: SourceId) {
+        let Some(of) = self.sources.iter().find(|source| source.id == id) else {
+            return;
+        };
+        let settings = VideoSettings {
+            rids: vec!["q", "h", "f"],
+            codec: VideoCodec::Vp8,
+            announced: None,
+            has_backup: false,
+            ..of.settings.clone()
+        };
+        let first = of.encoders.len() as u8;
+        let source = Source {
+            id,
+            kind: SourceKind::Video,
+            cid: format!("{}-backup", of.cid),
+            is_backup: true,
+            track_id: of.track_id.clone(),
+            mid: None,
+            payload_type: None,
+            encoders: (first..first + 3)
+                .map(|index| Encoder::new(id, index, 90_000, &mut self.rng))
+                .collect(),
+            settings,
+            next_at: None,
+            is_muted: of.is_muted,
+            is_still: of.is_still,
+            is_gone: false,
+            level: of.level,
+            demand: Vec::new(),
+            keyframe_requests: 0,
+            flowing_since: None,
+        };
+        let add = AddTrack {
+            cid: source.cid.clone(),
+            track: Some(source.announcement()),
+        };
+        self.sources.push(source);
+        self.request(Kind::AddTrack(add));
+        self.wants_offer = true;
+        self.offer_if_wanted();
     }
 
     fn announce(&mut self, id: SourceId) {
@@ -205,7 +285,8 @@ impl Client {
     pub(crate) fn ensure_publisher(&mut self, clock: &Clock) {
         if self.publisher.is_none() {
             let (address, certificate) = (self.addresses[0], self.certificate.clone());
-            self.publisher = Some(Connection::new(clock.instant(), address, certificate));
+            let own = Connection::new(clock.instant(), address, certificate, false);
+            self.publisher = Some(own);
             self.wants_offer = true;
         }
     }
@@ -222,13 +303,13 @@ impl Client {
 
     /// Ends a source: its section goes out of use with the next offer.
     pub(crate) fn unpublish(&mut self, id: SourceId) {
-        if let Some(source) = self.sources.iter_mut().find(|source| source.id == id) {
+        for source in self.sources.iter_mut().filter(|source| source.id == id) {
             source.is_gone = true;
             source.next_at = None;
             source.flowing_since = None;
             self.wants_offer = true;
-            self.offer_if_wanted();
         }
+        self.offer_if_wanted();
     }
 
     /// Mutes or unmutes a source. A client may go on to send what is muted; the node must not.

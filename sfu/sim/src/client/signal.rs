@@ -8,14 +8,14 @@ use plenum_proto::{
         self, Description, SessionShape, SubscribedQuality, TransportRole,
         session_event::Kind as Told, session_request::Kind,
     },
-    v1::{ParticipantState, VideoQuality},
+    v1::ParticipantState,
 };
 use str0m::{
     change::{SdpAnswer, SdpOffer},
     media::{Direction, MediaKind, Mid},
 };
 
-use super::{Change, Client};
+use super::{Change, Client, Source};
 use crate::world::Clock;
 
 impl Client {
@@ -209,13 +209,20 @@ impl Client {
         self.offer_if_wanted();
     }
 
-    /// The node says which steps of a track anybody takes.
+    /// The node says which steps of a track anybody takes, of each of its codecs.
     fn on_demand(&mut self, told: &SubscribedQuality) {
-        let Some(source) = self
-            .sources
-            .iter_mut()
-            .find(|s| s.track_id.as_ref() == Some(&told.track_id))
-        else {
+        let own = |s: &&mut Source| s.track_id.as_ref() == Some(&told.track_id);
+        let mut has_backup = false;
+        let mut first = None;
+        for source in self.sources.iter_mut().filter(own) {
+            has_backup |= source.is_backup;
+            first = first.or(Some(source.id));
+            let wanted = told.codecs.get(usize::from(source.is_backup));
+            if let Some(wanted) = wanted {
+                source.take_demand(&wanted.qualities, self.options.heeds_demand);
+            }
+        }
+        let Some(first) = first else {
             // Of a track of its own it may not know yet, when the answer was lost.
             if self.sources.iter().all(|source| source.track_id.is_some()) {
                 self.violations
@@ -223,30 +230,11 @@ impl Client {
             }
             return;
         };
-        let steps = told.codecs.iter().flat_map(|codec| &codec.qualities);
-        source.demand = steps.map(|step| (step.quality(), step.enabled)).collect();
-        if !self.options.heeds_demand {
-            return;
-        }
-        let count = source.encoders.len();
-        for (index, encoder) in source.encoders.iter_mut().enumerate() {
-            let quality = match (count, index) {
-                (_, 2) | (2, 1) => VideoQuality::High,
-                (_, 0) => VideoQuality::Low,
-                _ => VideoQuality::Medium,
-            };
-            // One encoding may hold several steps: it is on for any of them.
-            let demand = &source.demand;
-            let is_off = if count == 1 {
-                !demand.is_empty() && demand.iter().all(|(_, enabled)| !enabled)
-            } else {
-                let mut steps = demand.iter();
-                steps.any(|(step, enabled)| *step == quality && !enabled)
-            };
-            if encoder.is_off && !is_off {
-                encoder.wants_key = true;
-            }
-            encoder.is_off = is_off;
+        let backup = told.codecs.get(1);
+        let is_wanted = backup.is_some_and(|codec| codec.qualities.iter().any(|q| q.enabled));
+        if is_wanted && !has_backup {
+            self.add_backup(first);
+            self.on_demand(told);
         }
     }
 

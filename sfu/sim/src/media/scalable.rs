@@ -1,4 +1,4 @@
-//! Scalable media: AV1-like packets with a dependency descriptor, and VP9-like packets without one, stamped
+//! Scalable media: AV1-like and H.264-like packets with a dependency descriptor, and VP9-like packets without one, stamped
 //! as all media is. Must not know the network. RFC 9628.
 
 use std::{sync::Arc, time::Duration};
@@ -17,6 +17,8 @@ pub enum VideoCodec {
     Vp9(Scalability),
     /// Layers by the dependency descriptor.
     Av1(Scalability),
+    /// The same; what its payload says of keyframes is wrong, as if it were encrypted.
+    H264(Scalability),
 }
 
 impl VideoCodec {
@@ -26,6 +28,7 @@ impl VideoCodec {
             Self::Vp8 => "video/VP8",
             Self::Vp9(_) => "video/VP9",
             Self::Av1(_) => "video/AV1",
+            Self::H264(_) => "video/H264",
         }
     }
 
@@ -35,6 +38,15 @@ impl VideoCodec {
             Self::Vp8 => str0m::format::Codec::Vp8,
             Self::Vp9(_) => str0m::format::Codec::Vp9,
             Self::Av1(_) => str0m::format::Codec::Av1,
+            Self::H264(_) => str0m::format::Codec::H264,
+        }
+    }
+
+    /// Its layers, where a picture may have several.
+    pub(super) fn mode(self) -> Option<Scalability> {
+        match self {
+            Self::Vp8 => None,
+            Self::Vp9(mode) | Self::Av1(mode) | Self::H264(mode) => Some(mode),
         }
     }
 }
@@ -175,8 +187,14 @@ impl Encoder {
                 } else {
                     let number = self.frame as u16;
                     dependencies = Some(mode.descriptor(&frame, number, ends, structure));
-                    // The aggregation header: one unit, and whether a sequence begins.
-                    payload.push(if structure.is_some() { 0x18 } else { 0x10 });
+                    payload.push(match (settings.codec, structure) {
+                        // A slice of another picture where a keyframe begins, and parameter sets elsewhere.
+                        (VideoCodec::H264(_), Some(_)) => 0x41,
+                        (VideoCodec::H264(_), None) => 0x67,
+                        // The aggregation header: one unit, and whether a sequence begins.
+                        (_, Some(_)) => 0x18,
+                        (_, None) => 0x10,
+                    });
                 }
                 stamp.write(&mut payload);
                 payload.resize(100 + 120 * usize::from(frame.spatial + self.encoding), 0x22);

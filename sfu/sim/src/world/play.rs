@@ -232,10 +232,23 @@ impl World {
 
     /// Which steps of the ladder the node last asked of a source; empty before it asked.
     pub fn demand(&self, key: ClientKey, source: SourceId) -> Vec<(VideoQuality, bool)> {
-        let sources = &self.client(key).sources;
+        self.demand_of(key, source, false)
+    }
+
+    /// The same of the camera in its other codec; empty before it is sent.
+    pub fn demand_for_backup(&self, key: ClientKey, source: SourceId) -> Vec<(VideoQuality, bool)> {
+        self.demand_of(key, source, true)
+    }
+
+    fn demand_of(
+        &self,
+        key: ClientKey,
+        source: SourceId,
+        is_backup: bool,
+    ) -> Vec<(VideoQuality, bool)> {
+        let mut sources = self.client(key).sources.iter();
         sources
-            .iter()
-            .find(|s| s.id == source)
+            .find(|s| s.id == source && s.is_backup == is_backup)
             .map(|s| s.demand.clone())
             .unwrap_or_default()
     }

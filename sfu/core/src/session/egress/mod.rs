@@ -532,6 +532,28 @@ impl Egress {
         self.lane.touch() ^ stream ^ u64::from(types ^ slot.is_serving())
     }
 
+    /// Whether the client took a codec on a section, in any of its profiles.
+    pub(crate) fn takes(
+        &self,
+        transport: Option<&Transport>,
+        slot: SlotIndex,
+        codec: Codec,
+    ) -> bool {
+        let slot = self.slots.get(slot.0).filter(|slot| slot.is_serving());
+        let (Some(slot), Some(transport)) = (slot, transport) else {
+            // Plain RTP is described by us: whatever comes is taken.
+            return slot.is_some();
+        };
+        let rtc = transport.engine_ref();
+        let media = slot.mid.and_then(|mid| rtc.media(mid));
+        let mut own = rtc
+            .codec_config()
+            .params()
+            .iter()
+            .filter(|params| Codec::from_engine(params.spec().codec) == Some(codec));
+        media.is_some_and(|media| own.any(|own| media.remote_pts().contains(&own.pt())))
+    }
+
     /// Sends a packet, or lets it wait for its turn. True when the deadline changed by it.
     pub(crate) fn write(
         &mut self,

@@ -34,8 +34,8 @@ use crate::{
 struct Changed {
     /// New here.
     begun: Vec<TrackKey>,
-    /// Muted or unmuted.
-    muted: Vec<TrackKey>,
+    /// Muted or unmuted, or with other encodings: who takes them chooses anew.
+    other: Vec<TrackKey>,
 }
 
 impl Shard {
@@ -275,7 +275,7 @@ impl Shard {
         for track in changed.begun {
             self.reconcile_track(now, room, track);
         }
-        for track in changed.muted {
+        for track in changed.other {
             let subscriptions = self.tracks.get(track).map(|t| t.subscriptions.clone());
             for subscription in subscriptions.unwrap_or_default() {
                 self.retarget(now, subscription);
@@ -321,11 +321,12 @@ impl Shard {
                 },
             };
             if let Some(track) = self.tracks.get_mut(key) {
-                if track.info.muted != info.muted {
-                    changed.muted.push(key);
-                }
+                let was_muted = track.info.muted;
                 track.info = info;
-                update_track(track, detail);
+                let is_other = update_track(track, detail);
+                if is_other || track.info.muted != was_muted {
+                    changed.other.push(key);
+                }
             }
             self.wake_track(key);
         }
@@ -397,22 +398,29 @@ impl Shard {
     }
 }
 
-/// Brings a track in step with what its shard says; encodings and codecs are only ever added.
-fn update_track(track: &mut Track, detail: &relay::Track) {
+/// Brings a track in step with what its shard says; encodings and codecs are only ever added. True if there are
+/// others than before.
+fn update_track(track: &mut Track, detail: &relay::Track) -> bool {
     let is_screen = track.is_screen();
     let is_audio = track.info.kind() == TrackKind::Audio;
+    let mut is_other = false;
     for (index, told) in (0..).zip(detail.encodings.iter().take(ENCODINGS_MAX)) {
-        if track.encodings.len() <= usize::from(index) {
-            let (width, height) = plausible_size((told.width, told.height));
-            let info = EncodingInfo {
-                index,
-                rid: (!told.rid.is_empty()).then(|| Rid::from(told.rid.as_str())),
-                quality: told.quality(),
-                width,
-                height,
-            };
-            let published = PublishedEncoding::new(info, is_screen);
-            track.encodings.push(published);
+        let (width, height) = plausible_size((told.width, told.height));
+        let info = EncodingInfo {
+            index,
+            codec: u8::try_from(told.codec).unwrap_or(u8::MAX),
+            rid: (!told.rid.is_empty()).then(|| Rid::from(told.rid.as_str())),
+            quality: told.quality(),
+            width,
+            height,
+        };
+        match track.encodings.get_mut(usize::from(index)) {
+            Some(known) => is_other |= std::mem::replace(&mut known.encoding.info, info) != info,
+            None => {
+                let published = PublishedEncoding::new(info, is_screen);
+                track.encodings.push(published);
+                is_other = true;
+            }
         }
         if let Some(published) = track.encodings.get_mut(usize::from(index)) {
             let mut reported = reported(told.flow.as_ref());
@@ -424,10 +432,11 @@ fn update_track(track: &mut Track, detail: &relay::Track) {
     for told in detail.formats.iter().skip(track.formats.len()) {
         let Some(format) = format(told) else {
             // One that this version does not know: what comes after it could not be told apart.
-            return;
+            return is_other;
         };
         track.formats.push(format);
     }
+    is_other
 }
 
 fn track_message(key: TrackKey, track: &Track) -> relay::Track {
@@ -443,6 +452,7 @@ fn track_message(key: TrackKey, track: &Track) -> relay::Track {
                 let info = published.encoding.info;
                 Encoding {
                     rid: info.rid.map(|rid| rid.to_string()).unwrap_or_default(),
+                    codec: info.codec.into(),
                     quality: info.quality.into(),
                     width: info.width,
                     height: info.height,
