@@ -59,7 +59,7 @@ impl Codec {
     }
 
     /// The codec as the engine names it; of redundant audio the one inside.
-    pub(super) fn engine(self) -> str0m::format::Codec {
+    pub(crate) fn engine(self) -> str0m::format::Codec {
         use str0m::format::Codec as Engine;
         match self {
             Self::Opus | Self::Red => Engine::Opus,

@@ -7,7 +7,7 @@ use str0m::change::SdpAnswer;
 
 use super::{
     negotiate::NegotiateError,
-    sdp::{answer_for_engine, check},
+    sdp::{answer_for_engine, check, has_feedback_by_stream},
 };
 use crate::Limits;
 
@@ -17,6 +17,8 @@ pub struct Answer {
     /// Of the offer; 0 = of the last one.
     pub(crate) id: u32,
     pub(crate) read: Result<SdpAnswer, NegotiateError>,
+    /// The client tells of packets by stream (RFC 8888).
+    pub(crate) has_feedback_by_stream: bool,
 }
 
 impl Answer {
@@ -30,6 +32,7 @@ impl Answer {
         Self {
             id: description.id,
             read: read(&description.sdp, limits),
+            has_feedback_by_stream: has_feedback_by_stream(&description.sdp),
         }
     }
 }

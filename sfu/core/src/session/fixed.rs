@@ -26,11 +26,12 @@ impl Session {
         let text = self.answer(Role::Subscribe, &sdp::receiving_only(offer), fresh)?;
         let (egress, _, transport) = self.sending().ok_or(NegotiateError::Elsewhere)?;
         egress.fix(transport, &sections);
-        let text = sdp::with_stream_names(&text, |mid| egress.name_of(mid));
-        if !sdp::offers_feedback_by_stream(offer) {
-            return Ok(text);
+        let has_feedback_by_stream = sdp::has_feedback_by_stream(offer);
+        if has_feedback_by_stream {
+            egress.lane.take_feedback_by_stream();
         }
-        egress.lane.take_feedback_by_stream();
-        Ok(sdp::with_feedback_by_stream(&text))
+        Ok(sdp::rewritten(&text, None, |mid| {
+            egress.answered_section(mid, has_feedback_by_stream)
+        }))
     }
 }

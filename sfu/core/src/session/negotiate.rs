@@ -5,7 +5,7 @@ use str0m::{IceCreds, change::SdpOffer};
 
 use super::{
     Answer, Role, Session, Shape,
-    egress::offer_text,
+    egress::KnownFormats,
     sdp::{self, SdpProblem, SectionWish},
     transport::{Fault, guarded},
 };
@@ -79,7 +79,8 @@ impl Session {
         let mut api = transport.engine().direct_api();
         let engines = api.local_ice_credentials();
         // When the client restarted ICE: ours are the credentials that name this worker.
-        let text = sdp::with_credentials(&text, is_restart.then_some((&engines, &fresh)));
+        let ours = is_restart.then_some((&engines, &fresh));
+        let text = sdp::rewritten(&text, ours, |_| None);
         if is_restart {
             api.set_local_ice_credentials(fresh);
         }
@@ -118,10 +119,11 @@ impl Session {
         let (offer, pending) = api.apply()?;
         transport.pending = Some(pending);
         self.offer_id += 1;
-        let config = transport.engine_ref().codec_config();
-        let text = egress.with_formats(&offer_text(&offer), config);
-        let text = sdp::with_credentials(&text, engines.as_ref().zip(restart.as_ref()));
-        let sdp = sdp::with_stream_names(&text, |mid| self.egress.name_of(mid));
+        let mut known = KnownFormats::new(transport.engine_ref().codec_config());
+        let ours = engines.as_ref().zip(restart.as_ref());
+        let sdp = sdp::rewritten(&offer.to_sdp_string(), ours, |mid| {
+            egress.offered_section(mid, &mut known)
+        });
         self.offered_credentials = restart;
         let offer = Offer {
             id: self.offer_id,
@@ -172,6 +174,9 @@ impl Session {
                 .engine()
                 .direct_api()
                 .set_local_ice_credentials(ours);
+        }
+        if answer.has_feedback_by_stream {
+            egress.lane.take_feedback_by_stream();
         }
         Ok(egress.on_answer(transport))
     }

@@ -198,11 +198,13 @@ impl Track {
     /// What a section has to offer that carries it: the codecs that came, and those that were announced. Sound of
     /// which nothing is known is what browsers send.
     pub(super) fn formats_to_offer(&self) -> Formats {
-        let announced = self.info.codecs.iter().map(|c| Codec::from_mime(&c.mime));
-        let seen = self.formats.iter().map(|format| Some(format.codec));
+        let codecs = self.info.codecs.iter();
+        let announced = codecs.map(|codec| Formats::announced(Codec::from_mime(&codec.mime)));
+        let seen = self.formats.iter();
+        let seen = seen.map(|format| Formats::seen(format.codec, &format.params));
         match Formats::of(announced.chain(seen)) {
             Formats::All if self.formats.is_empty() && !self.is_video() => {
-                Formats::of([Codec::from_mime(&self.info.mime)])
+                Formats::announced(Codec::from_mime(&self.info.mime))
             }
             formats => formats,
         }

@@ -3,8 +3,8 @@
 use plenum_proto::node::session_event::Kind as Told;
 use sfu_sim::{ClientKey, VideoSettings, World, seconds};
 
-/// The formats of each section that carries media in the newest offer of the node, by name, in order.
-fn offered(world: &World, key: ClientKey) -> Vec<Vec<String>> {
+/// The sections for media in the newest offer of the node.
+fn sections(world: &World, key: ClientKey) -> Vec<&str> {
     let mut told = world.client(key).told();
     let offer = told.rfind(|told| matches!(told, Told::Description(d) if d.is_offer));
     let Some(Told::Description(offer)) = offer else {
@@ -12,7 +12,12 @@ fn offered(world: &World, key: ClientKey) -> Vec<Vec<String>> {
     };
     let sections = offer.sdp.split("\r\nm=").skip(1);
     let media = sections.filter(|section| !section.starts_with("application"));
-    let formats = media.map(|section| {
+    media.collect()
+}
+
+/// The formats of each of them, by name, in order.
+fn offered(world: &World, key: ClientKey) -> Vec<Vec<String>> {
+    let formats = sections(world, key).into_iter().map(|section| {
         let maps = section
             .lines()
             .filter_map(|line| line.strip_prefix("a=rtpmap:"));
@@ -53,6 +58,27 @@ fn a_section_offers_what_its_track_needs() {
     world.run_for(seconds(2));
     let served = [mid(&world, simple), mid(&world, simple_too)];
     assert!(served.contains(&of_simple) && served.contains(&of_layered));
+}
+
+#[test]
+fn clients_may_tell_of_packets_by_stream_or_for_the_whole_transport() {
+    let mut world = World::new(28);
+    let ann = world.enter("room", "ann");
+    world.publish_audio(ann);
+    let camera = world.publish_video(ann);
+    world.run_for(seconds(2));
+    let bob = world.enter("room", "bob");
+    world.run_for(seconds(2));
+    // A section that carries nothing any more stays, and speaks of the same transport.
+    world.unpublish(ann, camera);
+    world.run_for(seconds(1));
+    let sections = sections(&world, bob);
+    assert_eq!(sections.len(), 2);
+    for section in sections {
+        // RFC 8888 section 6: of all formats at once, and once.
+        assert_eq!(section.matches("a=rtcp-fb:* ack ccfb").count(), 1);
+        assert!(section.contains(" transport-cc"), "{section}");
+    }
 }
 
 #[test]

@@ -14,20 +14,18 @@ mod padding;
 mod redundancy;
 mod share;
 mod stream;
+mod text;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use str0m::{
-    change::{SdpApi, SdpOffer},
-    format::{CodecConfig, PayloadParams},
-    media::Direction,
-};
+use str0m::{change::SdpApi, format::PayloadParams, media::Direction};
 
 pub(crate) use feedback::Feedback;
 pub(crate) use formats::Formats;
+pub(super) use formats::KnownFormats;
 pub(crate) use lane::{Lane, Media, Repeated};
 pub(crate) use stream::{PayloadType, PlainRoutes};
 
@@ -37,10 +35,7 @@ use self::{
     lane::{Again, Queued},
     stream::Stream,
 };
-use super::{
-    sdp::StreamName,
-    transport::{Transport, engine_kind},
-};
+use super::transport::{Transport, engine_kind};
 use crate::{
     ClockAnchor,
     key::SubscriptionKey,
@@ -411,37 +406,6 @@ impl Egress {
         begun
     }
 
-    /// An offer of the engine, with no more formats than the sections are to have.
-    pub(super) fn with_formats(&self, offer: &str, config: &CodecConfig) -> String {
-        formats::with_formats(offer, config, |mid| {
-            let of_mid = |slot: &&Slot| slot.mid.as_deref() == Some(mid);
-            let slot = self.slots.iter().find(of_mid);
-            slot.map_or(Formats::All, |slot| slot.formats)
-        })
-    }
-
-    /// What a section is called in an offer.
-    pub(super) fn name_of(&self, mid: &str) -> StreamName {
-        let Some(slot) = self
-            .slots
-            .iter()
-            .find(|slot| slot.mid.as_deref() == Some(mid))
-        else {
-            return StreamName::Unknown;
-        };
-        let (stream, track) = match (&slot.wish, slot.is_fixed) {
-            (_, true) => (FIXED_STREAM.to_owned(), format!("{FIXED_STREAM}-{mid}")),
-            (Some(Tenant { stream, track, .. }), false) => (stream.clone(), track.clone()),
-            (None, false) => return StreamName::Vacant,
-        };
-        StreamName::Is {
-            stream,
-            track,
-            ssrc: slot.stream.as_ref().map_or(0, |stream| stream.ssrc),
-            repair: slot.stream.as_ref().and_then(|stream| stream.repair_ssrc),
-        }
-    }
-
     /// Track names by mid, of what is being served.
     pub(super) fn tracks_by_mid(&self) -> impl Iterator<Item = (String, String)> + '_ {
         self.slots.iter().filter_map(|slot| {
@@ -784,11 +748,6 @@ fn remove_engines_stream(transport: &mut Transport, mid: Option<Mid>) {
     if let Some(engines) = engines {
         api.remove_stream_tx(engines);
     }
-}
-
-/// An offer of the engine as text.
-pub(super) fn offer_text(offer: &SdpOffer) -> String {
-    offer.to_sdp_string()
 }
 
 #[cfg(test)]
