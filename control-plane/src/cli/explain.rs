@@ -53,10 +53,11 @@ fn text(answer: &v1::ExplainSubscriptionsResponse) -> String {
         bits => format!("{} kbit/s", bits / 1_000),
     };
     let mut text = format!(
-        "download: {}; carries {}, {} wanted\n",
+        "download: {}; carries {}, {} wanted; {}\n",
         link(answer.link.as_ref()),
         rate(answer.estimate, "whatever is asked"),
         rate(answer.wanted, "nothing"),
+        reports(answer.feedback()),
     );
     // Writing to a string cannot fail.
     if answer.cap > 0 {
@@ -112,6 +113,15 @@ fn link(report: Option<&v1::LinkReport>) -> String {
         report.loss * 100.0,
         span.unwrap_or_default(),
     )
+}
+
+/// What tells of each packet that arrives.
+fn reports(feedback: v1::FeedbackKind) -> &'static str {
+    match feedback {
+        v1::FeedbackKind::FeedbackUnknown => "no reports on packets",
+        v1::FeedbackKind::FeedbackTransportWide => "reports on packets by transport",
+        v1::FeedbackKind::FeedbackByStream => "reports on packets by stream (RFC 8888)",
+    }
 }
 
 /// Whose side a finding is on, for people.

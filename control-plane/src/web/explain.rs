@@ -29,6 +29,7 @@ struct Explanation {
     estimate: u64,
     cap: u64,
     wanted: u64,
+    feedback: &'static str,
     subscriptions: Vec<Subscription>,
 }
 
@@ -126,6 +127,7 @@ impl Explanation {
             estimate: answer.estimate,
             cap: answer.cap,
             wanted: answer.wanted,
+            feedback: answer.feedback().as_str_name(),
             subscriptions: answer.subscriptions.into_iter().map(subscription).collect(),
         }
     }

@@ -9,18 +9,25 @@ import { mintToken } from '../lib/token.mjs';
 import { Member } from './member.mjs';
 import { serve } from './serve.mjs';
 
-let shared;
+// By the browser's flags.
+const shared = new Map();
 
 async function open(flags) {
   const [site, browser] = await Promise.all([serve(), launchBrowser(flags)]);
   return { site, browser };
 }
 
+function opened(flags) {
+  const key = flags.join(' ');
+  if (!shared.has(key)) shared.set(key, open(flags));
+  return shared.get(key);
+}
+
 after(async () => {
-  if (!shared) return;
-  const { site, browser } = await shared;
-  await browser.close();
-  site.close();
+  for (const { site, browser } of await Promise.all(shared.values())) {
+    await browser.close();
+    site.close();
+  }
 });
 
 class Scene {
@@ -64,11 +71,10 @@ function complaintsOf(page) {
 }
 
 // Wraps a test's body: `test('…', scene(async ({ join }) => { … }))`. `flags` are added to the
-// browser's; the first scene of a file decides.
+// browser's: scenes of a file with the same share one.
 export function scene(body, flags = []) {
   return async () => {
-    shared ??= open(flags);
-    const { site, browser } = await shared;
+    const { site, browser } = await opened(flags);
     const page = await browser.context.newPage();
     const complaints = complaintsOf(page);
     try {

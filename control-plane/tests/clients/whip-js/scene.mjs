@@ -53,7 +53,7 @@ class Client {
 }
 
 // As the SDK's `scene`, with { publish, play }.
-export function scene(body) {
+export function scene(body, flags = []) {
   return sdkScene(async (stage) => {
     const { page, room } = stage;
     await page.evaluate(CLIENT);
@@ -69,5 +69,5 @@ export function scene(body) {
       play: (identity, of = '') =>
         open('play', identity, `/whep/${room}${of && `/${of}`}`, { canPublish: false }),
     });
-  });
+  }, flags);
 }

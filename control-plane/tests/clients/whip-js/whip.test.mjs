@@ -116,3 +116,20 @@ test(
     }
   }),
 );
+
+test(
+  'a player that offers to report on packets by stream (RFC 8888) is taken at its word',
+  scene(
+    async ({ publish, play }) => {
+      await publish('ann', ['lo', 'mid', 'hi']);
+      const viewer = await play('viewer');
+      // As the browser read the answer.
+      const answer = await viewer.run((s) => s.peer.remoteDescription.sdp);
+      const media = answer.split('\r\nm=').slice(1);
+      assert.deepEqual(media.map((section) => section.includes(' ack ccfb')), [true, true]);
+      await viewer.sees('the largest', (s) => s.frameWidth === 960);
+      await viewer.hears();
+    },
+    ['--force-fieldtrials=WebRTC-RFC8888CongestionControlFeedback/Enabled,offer:true/'],
+  ),
+);

@@ -64,6 +64,7 @@ impl Shard {
             subscriptions: keys
                 .filter_map(|key| self.explain_one(now, key, participant))
                 .collect(),
+            feedback: participant.session.egress.feedback().into(),
         }
     }
 

@@ -42,6 +42,11 @@ class Member {
     return { ...rtp, codec };
   }
 
+  // What the browser agreed to on the connection that it receives on.
+  answer() {
+    return this.room.engine.pcManager.subscriber.getLocalDescription().sdp;
+  }
+
   // What the browser encodes and sends of one of its own tracks, one entry per encoding.
   async outbound(source) {
     const sender = this.room.localParticipant.getTrackPublication(source)?.track?.sender;

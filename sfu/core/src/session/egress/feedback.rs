@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use plenum_proto::v1::FeedbackKind;
+
 use super::{Egress, SlotIndex};
 use crate::{
     ClockAnchor,
@@ -47,6 +49,11 @@ impl Feedback {
 }
 
 impl Egress {
+    /// What the client reports on packets with.
+    pub(crate) fn feedback(&self) -> FeedbackKind {
+        self.lane.congestion.feedback()
+    }
+
     /// Takes a protected compound packet, which is overwritten. What it wants is added to `told`.
     pub(crate) fn handle_rtcp(
         &mut self,

@@ -17,6 +17,8 @@ mod trend;
 
 use std::time::{Duration, Instant};
 
+use plenum_proto::v1::FeedbackKind;
+
 use self::{
     delay::{DelayBased, Signals},
     delivery::Delivery,
@@ -212,9 +214,18 @@ impl Congestion {
         self.names.get_or_insert_with(|| Box::new(Names::new(next)));
     }
 
-    /// Whether it does.
+    /// Whether it may.
     pub(super) fn has_feedback_by_stream(&self) -> bool {
         self.names.is_some()
+    }
+
+    /// What the client has reported on packets with.
+    pub(super) fn feedback(&self) -> FeedbackKind {
+        match (&self.stream_clock, self.is_heard) {
+            (Some(_), _) => FeedbackKind::FeedbackByStream,
+            (None, true) => FeedbackKind::FeedbackTransportWide,
+            (None, false) => FeedbackKind::FeedbackUnknown,
+        }
     }
 
     /// Before it goes out: which packet of which stream is to have this number.
