@@ -29,7 +29,7 @@ pub(crate) const VERSION: u32 = 1;
 pub enum RelayFrame {
     /// About a room, its participants and tracks.
     Control(Box<Control>),
-    /// A media packet; its payload is shared with everybody else who forwards it.
+    /// A media packet, shared by the links it goes over; its payload by everybody who forwards it.
     Media(Arc<RelayPacket>),
 }
 

@@ -40,7 +40,8 @@ const FLAGS: u8 = MARKER | SENDER_REPORT | ORIGIN | THINNED;
 /// Up to and with the capture time.
 const HEAD: usize = 6 + 20 + 8;
 
-/// A packet of an encoding, parsed where it came in; links and subscribers share it.
+/// A packet of an encoding, parsed where it came in. Links and shards share its payload and nothing else: what each
+/// shard counts of its own packets no other one touches.
 #[derive(Debug, Clone)]
 pub struct RelayPacket {
     /// As the shard calls it on which the track is published.
@@ -56,7 +57,7 @@ pub struct RelayPacket {
     pub(crate) captured: Duration,
     /// The last sender report of the encoding.
     pub(crate) clock: Option<SenderClock>,
-    pub(crate) packet: Arc<Packet>,
+    pub(crate) packet: Packet,
 }
 
 /// The bytes are no packet of a version we know.
@@ -67,7 +68,7 @@ pub struct MalformedRelayPacket;
 impl RelayPacket {
     /// Appends the packet as bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let packet = &*self.packet;
+        let packet = &self.packet;
         let codec = Codec::ALL.iter().position(|known| *known == packet.codec);
         let mut flags = if packet.marker { MARKER } else { 0 };
         flags |= self.clock.map_or(0, |_| SENDER_REPORT);
@@ -170,10 +171,10 @@ impl RelayPacket {
         let elements = Elements::of_list(elements(list)?, dependencies);
         let marker = flags & MARKER != 0;
         let payload = Arc::from(payload);
-        let packet = Arc::new(Packet {
+        let packet = Packet {
             thinned,
             ..Packet::with_elements(codec, sequence, timestamp, marker, payload, elements, now)
-        });
+        };
         Ok(Self {
             track,
             origin,
@@ -251,7 +252,7 @@ mod tests {
                 clock: report.map(|(wall, rtp)| {
                     SenderClock::new(Duration::from_nanos(wall), rtp, codec.clock_rate())
                 }),
-                packet: Arc::new(Packet {
+                packet: Packet {
                     thinned: thinned.map(|(spatial, temporal, missing)| Thinned {
                         spatial,
                         temporal,
@@ -260,7 +261,7 @@ mod tests {
                     ..Packet::with_elements(
                         codec, sequence, timestamp, marker, payload, elements, now,
                     )
-                }),
+                },
             }
         }
     }
@@ -300,14 +301,14 @@ mod tests {
             start: 0,
             captured: Duration::ZERO,
             clock: Some(SenderClock::new(Duration::from_secs(1), 2, 90_000)),
-            packet: Arc::new(Packet {
+            packet: Packet {
                 thinned: Some(Thinned {
                     spatial: 1,
                     temporal: 2,
                     missing: 3,
                 }),
                 ..Packet::with_elements(Codec::Vp8, 1, 2, true, Arc::from([7]), elements, now)
-            }),
+            },
         };
         let bytes = encoded(&packet);
         assert!(RelayPacket::decode(now, &bytes).is_ok());

@@ -21,7 +21,7 @@ use crate::{
     DropReason, LinkKey, RelayPacket,
     key::{RoomKey, TrackKey},
     relay::Export,
-    rtp::Seen,
+    rtp::{Packet, Seen},
     session::Stream,
     track::{Layer, LayerSet, Reported},
 };
@@ -60,7 +60,7 @@ impl Shard {
             start,
             captured: self.anchor.unix(pending.captured),
             clock: published.encoding.clock(),
-            packet: Arc::clone(&pending.packet),
+            packet: Packet::clone(&pending.packet),
         });
         let is_video = pending.packet.codec.is_video();
         let timestamp = pending.packet.timestamp;
@@ -74,7 +74,7 @@ impl Shard {
                 _ => {
                     let packet = pending.packet.thin(limit);
                     let relayed = packet.map(|packet| RelayPacket {
-                        packet: Arc::new(packet),
+                        packet,
                         ..RelayPacket::clone(&whole)
                     });
                     let relayed = relayed.map_or_else(|| Arc::clone(&whole), Arc::new);
@@ -87,7 +87,12 @@ impl Shard {
     }
 
     /// A packet of a publisher of another shard: from here on it is treated as one of this shard.
-    pub(super) fn on_relay_packet(&mut self, now: Instant, link: LinkKey, relayed: &RelayPacket) {
+    pub(super) fn on_relay_packet(
+        &mut self,
+        now: Instant,
+        link: LinkKey,
+        relayed: Arc<RelayPacket>,
+    ) {
         let packet = &relayed.packet;
         if packet.payload.len() > PAYLOAD_MAX {
             return self.stats.drop(DropReason::Malformed);
@@ -122,23 +127,31 @@ impl Shard {
         let Some(published) = track.and_then(|track| track.encodings.get_mut(index)) else {
             return self.stats.drop(DropReason::UnknownStream);
         };
+        let RelayPacket {
+            encoding,
+            format,
+            captured,
+            clock,
+            mut packet,
+            ..
+        } = Arc::unwrap_or_clone(relayed);
         // One that came as bytes was not read with what came before it.
-        let mut packet = Arc::clone(packet);
         if packet.frame.is_none() && packet.has_layers() {
-            published.encoding.read_layers(Arc::make_mut(&mut packet));
+            published.encoding.read_layers(&mut packet);
         }
+        let packet = Arc::new(packet);
         published.take(now, &packet);
-        published.encoding.set_clock(relayed.clock);
+        published.encoding.set_clock(clock);
         self.stats.packets_imported += 1;
-        let captured = self.anchor.moment(relayed.captured);
+        let captured = self.anchor.moment(captured);
         let captured = captured.filter(|moment| is_plausible(*moment, packet.arrival));
         let captured = captured.unwrap_or(packet.arrival);
         let pending = Pending {
             stream: Stream {
                 track: key,
-                encoding: relayed.encoding,
+                encoding,
             },
-            format: usize::from(relayed.format),
+            format: usize::from(format),
             packet,
             captured,
         };

@@ -31,7 +31,7 @@ impl Shard {
         match frame {
             RelayFrame::Media(packet) => {
                 self.now = now;
-                self.on_relay_packet(now, link, &packet);
+                self.on_relay_packet(now, link, packet);
                 if self.has_many_pending() {
                     self.flush();
                 }
