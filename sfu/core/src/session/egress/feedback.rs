@@ -87,7 +87,9 @@ impl Egress {
                     self.on_blocks(now, anchor, report.blocks.iter(), told);
                 }
                 Part::Nack(nack) => {
-                    let Some(slot) = self.slot_of(nack.media) else {
+                    // Of a stream that repairs nothing is sent again: its numbers are none of media.
+                    let slot = self.slot_of(nack.media);
+                    let Some(slot) = slot.filter(|slot| self.carries(*slot, nack.media)) else {
                         continue;
                     };
                     let left = MISSING_MAX.saturating_sub(missing);
@@ -115,6 +117,12 @@ impl Egress {
             }
         }
         told.sort_unstable_by_key(Feedback::turn);
+    }
+
+    /// Whether the media of a section goes out under this name.
+    fn carries(&self, slot: SlotIndex, ssrc: u32) -> bool {
+        let stream = self.slots.get(slot.0).and_then(|slot| slot.stream.as_ref());
+        stream.is_some_and(|stream| stream.ssrc == ssrc)
     }
 
     fn on_blocks(

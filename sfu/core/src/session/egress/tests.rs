@@ -179,6 +179,23 @@ fn what_a_client_misses_is_told_stream_by_stream_whatever_its_order() {
 }
 
 #[test]
+fn numbers_of_a_stream_that_repairs_are_none_of_media() {
+    let now = Instant::now();
+    let anchor = ClockAnchor::new(now, std::time::SystemTime::UNIX_EPOCH);
+    let mut egress = connected(now, 100);
+    let slot = serve(&mut egress, 1, true);
+    let stream = egress.stream_mut(slot).unwrap();
+    let (media, repairs) = (stream.ssrc, stream.repair_ssrc.unwrap());
+    for (ssrc, expected) in [(media, 2), (repairs, 0)] {
+        let mut report = Vec::new();
+        crate::rtcp::write_nack(&mut report, 1, ssrc, [8, 9]);
+        let mut told = Vec::new();
+        egress.take_reports(now, &anchor, &report, &mut told);
+        assert_eq!(told.len(), expected, "{told:?}");
+    }
+}
+
+#[test]
 fn a_large_picture_is_spread_and_sound_does_not_wait_behind_it() {
     let now = Instant::now();
     let mut outbox = Outbox::new(64);
