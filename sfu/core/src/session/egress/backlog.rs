@@ -8,6 +8,71 @@ use super::{
 };
 use crate::key::SubscriptionKey;
 
+/// What waits of each section.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    by_slot: Vec<Share>,
+    /// Sections of which something waits, but no keyframe.
+    without_keyframe: usize,
+}
+
+/// What waits of a section.
+#[derive(Debug, Default, Clone, Copy)]
+struct Share {
+    packets: u32,
+    bytes: usize,
+    /// Packets that start a keyframe.
+    keyframes: u32,
+}
+
+impl Share {
+    fn has_no_keyframe(&self) -> bool {
+        self.packets > 0 && self.keyframes == 0
+    }
+}
+
+impl Shares {
+    fn add(&mut self, waiting: &Waiting) {
+        if self.by_slot.len() <= waiting.slot {
+            self.by_slot.resize(waiting.slot + 1, Share::default());
+        }
+        self.change(waiting, |share| {
+            share.packets += 1;
+            share.bytes += waiting.bytes();
+            share.keyframes += u32::from(waiting.is_keyframe());
+        });
+    }
+
+    /// One waits no longer.
+    pub(super) fn remove(&mut self, waiting: &Waiting) {
+        self.change(waiting, |share| {
+            share.packets -= 1;
+            share.bytes -= waiting.bytes();
+            share.keyframes -= u32::from(waiting.is_keyframe());
+        });
+    }
+
+    fn change(&mut self, waiting: &Waiting, change: impl FnOnce(&mut Share)) {
+        if let Some(share) = self.by_slot.get_mut(waiting.slot) {
+            self.without_keyframe -= usize::from(share.has_no_keyframe());
+            change(share);
+            self.without_keyframe += usize::from(share.has_no_keyframe());
+        }
+    }
+
+    /// The section of which most bytes wait, of those of which no keyframe does: what follows one is what
+    /// its viewer waits for. Sections are gone through only when there is one, which then loses what waits.
+    pub(super) fn most(&self) -> Option<usize> {
+        if self.without_keyframe == 0 {
+            return None;
+        }
+        let shares = self.by_slot.iter().enumerate();
+        let open = shares.filter(|(_, share)| share.has_no_keyframe());
+        open.max_by_key(|(_, share)| share.bytes)
+            .map(|(slot, _)| slot)
+    }
+}
+
 impl Egress {
     /// Lets a packet of a stream wait; where too much does, the section with most of it loses all that waits.
     pub(super) fn wait(
@@ -17,7 +82,7 @@ impl Egress {
         media: &Media<'_>,
     ) -> Result<bool, Unsent> {
         if self.lane.pacer.is_long()
-            && let Some(most) = self.most_waiting()
+            && let Some(most) = self.lane.shares.most()
         {
             self.throw_away(most);
             if most == slot {
@@ -30,6 +95,7 @@ impl Egress {
         }
         let waiting = Waiting::new(slot, ssrc, media);
         let bytes = waiting.bytes();
+        self.lane.shares.add(&waiting);
         self.lane.pacer.push(Queued::Media(waiting), bytes);
         Ok(true)
     }
@@ -43,23 +109,6 @@ impl Egress {
                 return Some(tenant);
             }
         }
-    }
-
-    /// The section of which most bytes wait, of those of which no keyframe does: what follows one is what
-    /// its viewer waits for.
-    fn most_waiting(&self) -> Option<usize> {
-        let mut sums: Vec<Option<usize>> = vec![Some(0); self.slots.len()];
-        for (queued, bytes) in self.lane.pacer.waiting() {
-            if let Queued::Media(waiting) = queued
-                && let Some(sum) = sums.get_mut(waiting.slot)
-            {
-                *sum = sum
-                    .filter(|_| !waiting.is_keyframe())
-                    .map(|sum| sum + bytes);
-            }
-        }
-        let most = sums.iter().enumerate().max_by_key(|(_, sum)| **sum)?;
-        most.1.filter(|sum| *sum > 0).map(|_| most.0)
     }
 
     /// How many packets of media waited and were thrown away, since this was last asked.
@@ -102,12 +151,18 @@ pub(super) fn has_keyframe(lane: &Lane, stream: &Stream, timestamp: u32) -> bool
 /// What waits of a stream is of no use any more: a picture of this timestamp needs none before it, or nobody
 /// is to see it.
 pub(super) fn supersede(lane: &mut Lane, stream: &mut Stream, by: Option<u32>) {
-    let discarded = &mut lane.discarded;
-    lane.pacer.drop_waiting(|queued| match queued {
+    let Lane {
+        pacer,
+        shares,
+        discarded,
+        ..
+    } = lane;
+    pacer.drop_waiting(|queued| match queued {
         Queued::Media(waiting)
             if waiting.ssrc == stream.ssrc && Some(waiting.timestamp()) != by =>
         {
             stream.history.withdraw(waiting.sequence());
+            shares.remove(waiting);
             *discarded += 1;
             true
         }

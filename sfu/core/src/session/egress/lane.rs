@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    backlog::Shares,
     congestion::Congestion,
     header::{self, Fixed, Own},
     history::Sent,
@@ -47,6 +48,8 @@ pub(crate) struct Lane {
     pub(super) congestion: Congestion,
     pub(super) share: Share,
     pub(super) pacer: Pacer<Queued>,
+    /// What waits there, by section.
+    pub(super) shares: Shares,
     report_at: Option<Instant>,
 }
 
@@ -168,6 +171,7 @@ impl Lane {
             share: Share::new(),
             redundancy: Redundancy::default(),
             pacer: Pacer::new(),
+            shares: Shares::default(),
             report_at: None,
         }
     }

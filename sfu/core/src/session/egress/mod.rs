@@ -663,7 +663,10 @@ impl Egress {
     ) {
         let Self { slots, lane, .. } = self;
         let (slot, ssrc) = match &queued {
-            Queued::Media(waiting) => (waiting.slot, waiting.ssrc),
+            Queued::Media(waiting) => {
+                lane.shares.remove(waiting);
+                (waiting.slot, waiting.ssrc)
+            }
             Queued::Again(again) => (again.slot, again.ssrc),
         };
         // The section may have changed hands meanwhile.

@@ -275,6 +275,53 @@ fn who_loses_what_waited_is_told_once() {
     let one_more = write(&mut egress, small, sequence);
     assert_eq!(one_more, Err(Unsent::QueueFull));
     assert!(egress.lane.pacer.is_empty());
+    assert_eq!(egress.lane.shares.most(), None);
+}
+
+#[test]
+fn what_waits_is_known_by_section_without_looking_through_it() {
+    let now = Instant::now();
+    let anchor = ClockAnchor::new(now, std::time::SystemTime::UNIX_EPOCH);
+    let mut outbox = Outbox::new(64);
+    let mut egress = connected(now, 100);
+    let slots = [1, 2, 3].map(|tenant| serve(&mut egress, tenant, true));
+    // The same by looking through all that waits.
+    let most = |egress: &Egress| {
+        let mut sums = [Some(0); 3];
+        for (queued, bytes) in egress.lane.pacer.waiting() {
+            if let Queued::Media(waiting) = queued {
+                let sum = &mut sums[waiting.slot];
+                *sum = sum
+                    .filter(|_| !waiting.is_keyframe())
+                    .map(|sum| sum + bytes);
+            }
+        }
+        let most = sums.iter().enumerate().max_by_key(|(_, sum)| **sum)?;
+        most.1.filter(|sum| *sum > 0).map(|_| most.0)
+    };
+    let mut known = Vec::new();
+    for step in 0..900_u64 {
+        // Four times as much as goes out in that time.
+        let at = now + Duration::from_micros(step * 10);
+        let slot = (step * step % 7 % 3) as usize;
+        // A single NAL unit of H.264: parameter sets start a keyframe.
+        let mut part = packet(Codec::H264, step, 700 + 100 * slot);
+        if step % 97 == 5 {
+            Arc::make_mut(&mut part).is_keyframe = true;
+        }
+        let _ = egress.write(at, &mut outbox, slots[slot], &media(&part, step));
+        if step % 5 == 0 {
+            egress.handle_timeout(at, &anchor, &mut outbox, &mut |_, _, _| None);
+        }
+        if step % 211 == 210 {
+            egress.drop_waiting(slots[slot]);
+        }
+        assert_eq!(egress.lane.shares.most(), most(&egress), "step {step}");
+        known.push(egress.lane.shares.most());
+    }
+    known.sort_unstable();
+    known.dedup();
+    assert!(known.len() > 2, "{known:?}");
 }
 
 #[test]
