@@ -52,7 +52,7 @@ pub use relay::{
 };
 pub use session::{Answer, Certificate, CertificateError, KeyframeFeedback, PlainFormat};
 pub use shard::Shard;
-pub use stats::{DropReason, ShardStats};
+pub use stats::{Backlog, DropReason, ShardStats};
 pub use time::ClockAnchor;
 
 /// Transport protocol of a datagram or candidate.

@@ -1,5 +1,7 @@
 //! Plain counters of a shard, read as a snapshot. Must know nothing of ours.
 
+use std::time::Duration;
+
 /// Why a packet or message went no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DropReason {
@@ -125,6 +127,8 @@ pub struct ShardStats {
     /// Of these, packets that waited for their turn and were thrown away: a keyframe came, too much waited, or
     /// the subscription ended.
     pub packets_discarded: u64,
+    /// Of these, packets that wait for their turn now.
+    pub packets_waiting: u64,
     /// Packets that subscribers missed and were sent again.
     pub packets_repaired: u64,
     /// Packets that subscribers missed and that were kept no longer.
@@ -153,6 +157,21 @@ pub struct ShardStats {
     pub data_messages: u64,
     /// Drops by reason, in the order of [`DropReason::ALL`].
     pub drops: [u64; DropReason::ALL.len()],
+}
+
+/// What waits in a shard for one client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// Identity of the participant.
+    pub identity: String,
+    /// Packets that wait for their turn, those that are sent again among them.
+    pub packets: usize,
+    /// Bytes of their payloads.
+    pub bytes: usize,
+    /// How long ago the oldest packet of media that waits was captured.
+    pub age: Duration,
+    /// Bytes of data messages that the client has not acknowledged, or that wait before these.
+    pub data_bytes: usize,
 }
 
 impl ShardStats {

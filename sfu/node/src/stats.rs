@@ -174,6 +174,7 @@ pub(crate) fn counters_only(core: &ShardStats) -> ShardStats {
         participants: 0,
         tracks: 0,
         subscriptions: 0,
+        packets_waiting: 0,
         ..core.clone()
     }
 }
@@ -206,6 +207,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
         repairs_missed,
         packets_padding,
         packets_discarded,
+        packets_waiting,
         drops,
     } = other;
     sum.rooms += rooms;
@@ -233,6 +235,7 @@ pub(crate) fn add_core(sum: &mut ShardStats, other: &ShardStats) {
     sum.repairs_missed += repairs_missed;
     sum.packets_padding += packets_padding;
     sum.packets_discarded += packets_discarded;
+    sum.packets_waiting += packets_waiting;
     for reason in DropReason::ALL {
         sum.drops[reason as usize] += drops[reason as usize];
     }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Instant};
 
 use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
+    bwe::Bitrate,
     change::SdpPendingOffer,
     config::DtlsCert,
     net::{Protocol, Receive},
@@ -32,16 +33,19 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// One that estimates what the link takes of what is sent, where it is to begin with a rate, and that paces.
     /// With `is_simple`, of video it takes VP8 alone.
     pub(crate) fn new(
         now: Instant,
         address: SocketAddr,
         certificate: DtlsCert,
         is_simple: bool,
+        estimate: Option<Bitrate>,
     ) -> Self {
         let mut rtc = RtcConfig::new()
             .set_rtp_mode(true)
             .set_dtls_cert(certificate)
+            .enable_bwe(estimate)
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(true)

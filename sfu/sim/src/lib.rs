@@ -10,6 +10,7 @@
 mod bottleneck;
 mod client;
 mod connection;
+mod cross;
 mod dtls;
 mod line;
 mod live;
@@ -23,10 +24,11 @@ mod world;
 
 pub use bottleneck::Bottleneck;
 pub use client::{Client, ClientOptions, DataMessage, DataTo, Stream};
+pub use cross::Cross;
 pub use line::Shaper;
 pub use live::{Live, LiveDatagram};
 pub use media::{SourceId, SourceKind, VideoCodec, VideoSettings};
-pub use network::{Bursts, Faults, LinkSettings};
+pub use network::{Bursts, Faults, HopFaults, LinkSettings};
 pub use oracle::{StreamReport, Violation};
 pub use spec::SpecError;
 pub use svc::{LayerFrame, Prediction, Scalability};

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use crate::{Bottleneck, Bursts, LinkSettings};
+use crate::{Bottleneck, Bursts, LinkSettings, cross::Crossing};
 
 /// One direction of a way, as it is now.
 #[derive(Debug)]
 pub(crate) struct Line {
     bottleneck: Option<Bottleneck>,
+    /// What else goes over it.
+    crossing: Option<Crossing>,
     /// Draws of when bursts of losses begin and end.
     dice: Fate,
     /// Until when, and whether most is lost meanwhile.
@@ -27,6 +29,7 @@ impl Line {
     fn new(seed: u64) -> Self {
         Self {
             bottleneck: None,
+            crossing: None,
             dice: Fate(mix(seed)),
             spell: (Duration::ZERO, true),
             passed: None,
@@ -48,6 +51,11 @@ impl Line {
         self.passed.iter().flatten()
     }
 
+    /// Bytes of what else goes over it that passed, since it began.
+    pub(crate) fn crossed(&self) -> u64 {
+        self.crossing.as_ref().map_or(0, |crossing| crossing.passed)
+    }
+
     /// When a datagram has passed; nothing when it is dropped.
     pub(crate) fn pass(
         &mut self,
@@ -58,12 +66,18 @@ impl Line {
     ) -> Option<Duration> {
         let loss = self.burst_loss(now, settings.bursts);
         let Some((rate, queue)) = settings.rate else {
-            self.bottleneck = None;
+            (self.bottleneck, self.crossing) = (None, None);
             return self.survives(loss, fate).then_some(now);
         };
         let bottleneck = self
             .bottleneck
             .get_or_insert_with(|| Bottleneck::new(rate, queue));
+        match &mut self.crossing {
+            Some(crossing) if settings.cross == Some(crossing.cross()) => {
+                crossing.advance(now, settings.delay, bottleneck);
+            }
+            other => *other = settings.cross.map(|cross| Crossing::new(cross, now)),
+        }
         bottleneck.set_queue(queue);
         if bottleneck.rate() != rate {
             bottleneck.set_rate(now, rate);

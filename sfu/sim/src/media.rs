@@ -34,11 +34,14 @@ pub struct VideoSettings {
     pub rids: Vec<&'static str>,
     /// Every second frame is in temporal layer 1; of VP8.
     pub temporal_layers: bool,
-    /// Bits per second of each encoding, the smallest first: pictures vary as those of an encoder do.
-    /// Empty for a few small packets per frame, which is enough where rates are not the matter.
+    /// Bits per second of each encoding, the smallest first, and of scalable ones of each of its spatial
+    /// layers without those below: pictures vary as those of an encoder do. Empty for a few small packets
+    /// per frame, which is enough where rates are not the matter.
     pub bitrates: Vec<u32>,
     /// How pictures are packed.
     pub codec: VideoCodec,
+    /// It is of a screen, not of a camera.
+    pub is_screen: bool,
     /// The media type that is announced where it is not that of the codec.
     pub announced: Option<&'static str>,
     /// VP8 is announced as well, and sent in three encodings once the node asks for it.
@@ -52,6 +55,35 @@ impl VideoSettings {
             bitrates: vec![150_000, 500_000, 1_700_000],
             ..Self::default()
         }
+    }
+
+    /// A screen in one encoding.
+    pub fn screen() -> Self {
+        Self {
+            fps: 10,
+            rids: Vec::new(),
+            bitrates: vec![600_000],
+            is_screen: true,
+            ..Self::default()
+        }
+    }
+
+    /// Bits per second of payload of an encoding, the smallest being 0.
+    pub(crate) fn bitrate_of(&self, encoding: usize) -> u64 {
+        let frames = u64::from(self.fps) * 8;
+        let layers = self.codec.spatial_layers();
+        let all = encoding * layers..(encoding + 1) * layers;
+        let of = |layer: usize| match self.bitrates.get(layer) {
+            Some(bitrate) => u64::from(*bitrate),
+            None => u64::from(self.packets) * (100 + 120 * layer as u64) * frames,
+        };
+        all.map(of).sum()
+    }
+
+    /// The same of the encoding of which most is.
+    pub(crate) fn bitrate(&self) -> u64 {
+        let encodings = 0..self.rids.len().max(1);
+        encodings.map(|one| self.bitrate_of(one)).max().unwrap_or(0)
     }
 
     /// One stream of AV1 in a mode, for example "L3T3_KEY".
@@ -96,6 +128,7 @@ impl Default for VideoSettings {
             temporal_layers: true,
             bitrates: Vec::new(),
             codec: VideoCodec::Vp8,
+            is_screen: false,
             announced: None,
             has_backup: false,
         }
@@ -224,6 +257,7 @@ impl Vp8Head {
 }
 
 /// A packet as a source makes it.
+#[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) sequence: u64,
     pub(crate) timestamp: u32,
@@ -249,9 +283,13 @@ pub(crate) struct Encoder {
     last_upper: Option<u32>,
     /// Draws of how large a picture is.
     dice: u32,
+    /// What it makes, of what it would, 0 to 1.
+    pub(crate) scale: f64,
     pub(crate) wants_key: bool,
     /// Switched off at the wish of the node.
     pub(crate) is_off: bool,
+    /// Switched off because the link has no room for it.
+    pub(crate) is_starved: bool,
     /// Does not work any more.
     pub(crate) is_stopped: bool,
 }
@@ -276,10 +314,17 @@ impl Encoder {
             last_base: None,
             last_upper: None,
             dice: rng.random(),
+            scale: 1.0,
             wants_key: true,
             is_off: false,
+            is_starved: false,
             is_stopped: false,
         }
+    }
+
+    /// Whether it makes anything.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.is_off && !self.is_starved && !self.is_stopped
     }
 
     /// It begins anew, with other numbers and another clock.
@@ -340,7 +385,19 @@ impl Encoder {
         } else {
             self.last_upper = Some(self.frame);
         }
-        let (count, size) = self.size(settings, is_key);
+        let index = usize::from(self.encoding);
+        let small = || {
+            let count = if is_key {
+                settings.packets.saturating_mul(2)
+            } else {
+                settings.packets
+            };
+            (count, 100 + 60 * index)
+        };
+        let bitrate = settings.bitrates.get(index);
+        let (count, size) = bitrate.map_or_else(small, |bitrate| {
+            self.size(f64::from(*bitrate), settings.fps, is_key)
+        });
         let mut packets = Vec::with_capacity(usize::from(count));
         for index in 0..count {
             let head = Vp8Head {
@@ -376,21 +433,12 @@ impl Encoder {
         packets
     }
 
-    /// Packets of a frame, and bytes of each.
-    fn size(&mut self, settings: &VideoSettings, is_key: bool) -> (u8, usize) {
+    /// Packets of a frame at so many bits per second, and bytes of each.
+    fn size(&mut self, bitrate: f64, fps: u32, is_key: bool) -> (u8, usize) {
         /// Of a packet.
         const PAYLOAD: f64 = 1_100.0;
         /// A keyframe is so much larger; the frames after it make up for that.
         const KEY: f64 = 5.0;
-        let index = usize::from(self.encoding);
-        let Some(bitrate) = settings.bitrates.get(index) else {
-            let count = if is_key {
-                settings.packets.saturating_mul(2)
-            } else {
-                settings.packets
-            };
-            return (count, 100 + 60 * index);
-        };
         // An LCG of 32 bits (Numerical Recipes) is random enough for sizes.
         self.dice = self
             .dice
@@ -403,7 +451,7 @@ impl Encoder {
             (false, 1..=15) => varied * 0.75,
             (false, _) => varied,
         };
-        let bytes = f64::from(*bitrate) / 8.0 / f64::from(settings.fps) * factor;
+        let bytes = bitrate / 8.0 / f64::from(fps) * factor * self.scale;
         let count = (bytes / PAYLOAD).ceil().clamp(1.0, 200.0);
         let size = (bytes / count).max(60.0);
         (count as u8, size as usize)

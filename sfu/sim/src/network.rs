@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BinaryHeap, HashMap},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -13,6 +13,7 @@ use plenum_proto::node::SessionEvent;
 use sfu_core::{Command, RelayFrame};
 
 use crate::{
+    Cross,
     line::{Fate, Line},
     world::ClientKey,
 };
@@ -32,6 +33,8 @@ pub struct LinkSettings {
     pub bursts: Option<Bursts>,
     /// Bits per second, and how long what the queue before it holds takes to pass; none: without limit.
     pub rate: Option<(u64, Duration)>,
+    /// What else goes over it, where its rate is limited.
+    pub cross: Option<Cross>,
 }
 
 /// Losses that come together: times in which most is lost, of random length and distance.
@@ -55,6 +58,7 @@ impl Default for LinkSettings {
             loss: 0.0,
             bursts: None,
             rate: None,
+            cross: None,
         }
     }
 }
@@ -156,7 +160,9 @@ pub(crate) struct Network {
     /// When the newest datagram that keeps its turn arrives, by source and destination.
     turns: BTreeMap<(SocketAddr, SocketAddr), Duration>,
     /// How often a datagram of this kind was sent.
-    kinds: BTreeMap<(SocketAddr, SocketAddr, u64), u64>,
+    kinds: HashMap<(SocketAddr, SocketAddr, u64), u64>,
+    /// The same of the packets of streams, by SSRC: the newest numbers, each in its place.
+    streams: HashMap<(SocketAddr, SocketAddr, u32), Vec<(u16, u64)>>,
     /// The links to and from a client, by its address; true: to the node.
     links: BTreeMap<(IpAddr, bool), Line>,
     /// Datagrams sent from one node to another.
@@ -165,6 +171,8 @@ pub(crate) struct Network {
     /// Of those lost by themselves, and of those that came behind their turn.
     lost_alone: u64,
     reordered: u64,
+    /// The same between nodes.
+    hop_faults: HopFaults,
 }
 
 /// What links did to datagrams.
@@ -179,6 +187,20 @@ pub struct Faults {
     /// Arrived behind their turn.
     pub reordered: u64,
 }
+
+/// What the ways between nodes did to datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HopFaults {
+    /// Lost.
+    pub lost: u64,
+    /// Arrived later than the way takes at least.
+    pub jittered: u64,
+    /// Arrived behind their turn.
+    pub reordered: u64,
+}
+
+/// Packets of a stream that are told apart from others of the same number.
+const PLACES: usize = 1_024;
 
 /// IPv4 and UDP.
 const HEADERS: usize = 28;
@@ -197,12 +219,14 @@ impl Network {
             under_way: BinaryHeap::new(),
             sent: 0,
             turns: BTreeMap::new(),
-            kinds: BTreeMap::new(),
+            kinds: HashMap::new(),
+            streams: HashMap::new(),
             links: BTreeMap::new(),
             hops: BTreeMap::new(),
             lost: 0,
             lost_alone: 0,
             reordered: 0,
+            hop_faults: HopFaults::default(),
         }
     }
 
@@ -262,6 +286,11 @@ impl Network {
             .map(|(_, wait, bytes)| (*wait, *bytes))
     }
 
+    /// Bytes of what else goes over the limited link to a client that passed.
+    pub(crate) fn crossed(&self, client: IpAddr) -> u64 {
+        self.links.get(&(client, false)).map_or(0, Line::crossed)
+    }
+
     /// What was done to datagrams between clients and nodes up to now.
     pub(crate) fn faults(&self) -> Faults {
         let lines = self.links.values();
@@ -274,6 +303,11 @@ impl Network {
             dropped,
             reordered: self.reordered,
         }
+    }
+
+    /// What was done to datagrams between nodes up to now.
+    pub(crate) fn hop_faults(&self) -> HopFaults {
+        self.hop_faults
     }
 
     /// Sends a datagram between two nodes.
@@ -290,11 +324,15 @@ impl Network {
         let mut fate = Fate::of(self.seed, parts);
         if fate.chance(link.loss) {
             self.lost += 1;
+            self.hop_faults.lost += 1;
             return;
         }
-        let mut at = now + link.delay + fate.part_of(link.jitter);
+        let jitter = fate.part_of(link.jitter);
+        self.hop_faults.jittered += u64::from(!jitter.is_zero());
+        let mut at = now + link.delay + jitter;
         if fate.chance(link.reordering) {
             at += fate.part_of(LinkSettings::LATE);
+            self.hop_faults.reordered += 1;
         }
         self.deliver_at(at, Cargo::Hop { from, to, bytes });
     }
@@ -307,19 +345,31 @@ impl Network {
             destination,
             bytes,
         } = letter;
+        let ends = [source, destination]
+            .map(|address| number_of(address.ip()) << 16 | u64::from(address.port()));
         let kind = match bytes.as_slice() {
             // RTCP, then RTP by sequence number and SSRC.
             [128..=191, 192..=223, ..] => 1,
             [128..=191, _, q0, q1, _, _, _, _, s0, s1, s2, s3, ..] => {
-                u64::from_be_bytes([2, 0, *q0, *q1, *s0, *s1, *s2, *s3])
+                let kind = u64::from_be_bytes([2, 0, *q0, *q1, *s0, *s1, *s2, *s3]);
+                let stream = (*source, *destination, kind as u32);
+                let places = self
+                    .streams
+                    .entry(stream)
+                    .or_insert_with(|| vec![(0, 0); PLACES]);
+                let sequence = u16::from_be_bytes([*q0, *q1]);
+                let place = &mut places[usize::from(sequence) % PLACES];
+                if place.0 != sequence {
+                    *place = (sequence, 0);
+                }
+                place.1 += 1;
+                return Fate::of(self.seed, [ends[0], ends[1], kind, place.1]);
             }
             [20..=63, ..] => 3,
             _ => 4,
         };
         let nth = self.kinds.entry((*source, *destination, kind)).or_default();
         *nth += 1;
-        let ends = [source, destination]
-            .map(|address| number_of(address.ip()) << 16 | u64::from(address.port()));
         Fate::of(self.seed, [ends[0], ends[1], kind, *nth])
     }
 

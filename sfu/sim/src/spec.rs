@@ -1,9 +1,9 @@
 //! Settings of a link as text, for tools that take them from a command line: "rate=500k queue=300ms delay=20ms
-//! jitter=5ms loss=1% reorder=0.1% burst=5s/200ms/80%". Must not know what is done with them.
+//! jitter=5ms loss=1% reorder=0.1% burst=5s/200ms/80% cross=tcp". Must not know what is done with them.
 
 use std::{fmt, time::Duration};
 
-use crate::{Bursts, LinkSettings};
+use crate::{Bursts, Cross, LinkSettings};
 
 /// Why a text is no change of a link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +12,9 @@ pub enum SpecError {
     #[error("\"{0}\" is not of the form key=value")]
     Form(String),
     /// There is no such key.
-    #[error("there is no \"{0}\"; there are rate, queue, delay, jitter, loss, reorder and burst")]
+    #[error(
+        "there is no \"{0}\"; there are rate, queue, delay, jitter, loss, reorder, burst and cross"
+    )]
     Key(String),
     /// The value is not what the key takes.
     #[error("{key}=\"{value}\" is not {expected}")]
@@ -33,6 +35,8 @@ const RATE: &str = "a rate in bit/s such as 500k or 3M; 0 is no limit";
 const SPAN: &str = "a time such as 20ms or 1.5s";
 const SHARE: &str = "a share such as 0.01 or 1%";
 const BURST: &str = "none, or EVERY/LAST/SHARE such as 5s/200ms/80%";
+
+const CROSS: &str = "none, tcp, or RATE/ON/OFF such as 1M/2s/20s";
 
 impl LinkSettings {
     /// These settings with what a text names changed; nothing is changed by half.
@@ -67,6 +71,7 @@ impl LinkSettings {
                     settings.reordering = share(value).ok_or_else(wrong("reorder", SHARE))?;
                 }
                 "burst" => settings.bursts = bursts(value).ok_or_else(wrong("burst", BURST))?,
+                "cross" => settings.cross = cross(value).ok_or_else(wrong("cross", CROSS))?,
                 other => return Err(SpecError::Key(other.to_owned())),
             }
         }
@@ -91,9 +96,16 @@ impl fmt::Display for LinkSettings {
         write!(f, " loss={} reorder={}", self.loss, self.reordering)?;
         match self.bursts {
             Some(Bursts { every, last, loss }) => {
-                write!(f, " burst={}ms/{}ms/{loss}", ms(every), ms(last))
+                write!(f, " burst={}ms/{}ms/{loss}", ms(every), ms(last))?;
             }
-            None => write!(f, " burst=none"),
+            None => write!(f, " burst=none")?,
+        }
+        match self.cross {
+            Some(Cross::Tcp) => write!(f, " cross=tcp"),
+            Some(Cross::OnOff { rate, on, off }) => {
+                write!(f, " cross={rate}/{}ms/{}ms", ms(on), ms(off))
+            }
+            None => write!(f, " cross=none"),
         }
     }
 }
@@ -146,6 +158,22 @@ fn bursts(text: &str) -> Option<Option<Bursts>> {
     is_whole.then_some(Some(bursts))
 }
 
+/// The outer option is whether the text is right.
+fn cross(text: &str) -> Option<Option<Cross>> {
+    match text {
+        "none" => return Some(None),
+        "tcp" => return Some(Some(Cross::Tcp)),
+        _ => {}
+    }
+    let mut parts = text.split('/');
+    let cross = Cross::OnOff {
+        rate: bits(parts.next()?)?,
+        on: span(parts.next()?)?,
+        off: span(parts.next()?)?,
+    };
+    parts.next().is_none().then_some(Some(cross))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,17 +182,20 @@ mod tests {
     #[test]
     fn what_is_named_changes_and_the_rest_stays() {
         let first = LinkSettings::default()
-            .changed("rate=3M queue=200ms delay=20ms loss=1% burst=5s/0.2s/80%")
+            .changed("rate=3M queue=200ms delay=20ms loss=1% burst=5s/0.2s/80% cross=1M/2s/20s")
             .expect("right");
         assert_eq!(first.rate, Some((3_000_000, millis(200))));
         assert_eq!((first.delay, first.loss), (millis(20), 0.01));
+        let (rate, on, off) = (1_000_000, millis(2_000), millis(20_000));
+        assert_eq!(first.cross, Some(Cross::OnOff { rate, on, off }));
         let second = first
-            .changed("rate=0.5M jitter=5ms burst=none")
+            .changed("rate=0.5M jitter=5ms burst=none cross=tcp")
             .expect("right");
         let expected = LinkSettings {
             rate: Some((500_000, millis(200))),
             jitter: millis(5),
             bursts: None,
+            cross: Some(Cross::Tcp),
             ..first
         };
         assert_eq!(second, expected);
@@ -183,6 +214,7 @@ mod tests {
             ("rate=fast", "rate=\"fast\" is not a rate"),
             ("delay=20", "delay=\"20\" is not a time"),
             ("loss=120%", "loss=\"120%\" is not a share"),
+            ("cross=udp", "cross=\"udp\" is not none, tcp, or RATE"),
             ("burst=1s/2s", "burst=\"1s/2s\" is not none, or EVERY"),
         ] {
             let error = LinkSettings::default().changed(text).expect_err(text);

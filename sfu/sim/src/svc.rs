@@ -119,6 +119,16 @@ impl Scalability {
         }
     }
 
+    /// How large the pictures of a temporal layer are, of the mean of all.
+    pub(crate) fn weight(self, temporal: u8) -> f64 {
+        match (self.temporal, temporal) {
+            (1, _) => 1.0,
+            (2, 0) => 1.2,
+            (3, 0) => 1.6,
+            _ => 0.8,
+        }
+    }
+
     /// The frames of the picture so many after the last keyframe.
     pub fn picture(self, since_key: u32) -> Vec<LayerFrame> {
         let phase = (since_key > 0).then(|| since_key % self.period());

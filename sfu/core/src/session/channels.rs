@@ -128,7 +128,7 @@ impl Channels {
         }
         if !reliable {
             let id = self.lossy.filter(|id| {
-                self.lossy_open && waiting(transport, *id) <= limits.data_lossy_buffer_bytes
+                self.lossy_open && transport.unacknowledged(*id) <= limits.data_lossy_buffer_bytes
             });
             let sent = id.is_some_and(|id| write(transport, id, message));
             return if sent { Sent::Yes } else { Sent::Dropped };
@@ -161,6 +161,13 @@ impl Channels {
         self.reliable_open && !self.backlog.is_empty()
     }
 
+    /// Bytes that wait for the client, those it has not acknowledged among them.
+    pub(crate) fn waiting(&self, transport: &mut Transport) -> usize {
+        let ids = [self.reliable, self.lossy].into_iter().flatten();
+        let sent: usize = ids.map(|id| transport.unacknowledged(id)).sum();
+        sent + self.backlog_bytes
+    }
+
     /// Sends on what waits, as far as the buffer takes it.
     pub(crate) fn flush(&mut self, now: Instant, transport: &mut Transport) {
         let Some(id) = self.reliable.filter(|_| self.reliable_open) else {
@@ -175,12 +182,6 @@ impl Channels {
             self.moved_at = Some(now);
         }
     }
-}
-
-/// Bytes on a channel that the reader has not acknowledged.
-fn waiting(transport: &mut Transport, id: ChannelId) -> usize {
-    let channel = transport.engine().channel(id);
-    channel.map_or(0, |mut channel| channel.buffered_amount())
 }
 
 fn write(transport: &mut Transport, id: ChannelId, message: &[u8]) -> bool {

@@ -422,6 +422,12 @@ impl Transport {
         &mut self.rtc
     }
 
+    /// Bytes on a channel that the client has not acknowledged; to look is no reason to drain.
+    pub(super) fn unacknowledged(&mut self, channel: ChannelId) -> usize {
+        let channel = self.rtc.channel(channel);
+        channel.map_or(0, |mut channel| channel.buffered_amount())
+    }
+
     pub(super) fn engine_ref(&self) -> &Rtc {
         &self.rtc
     }

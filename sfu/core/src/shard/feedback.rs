@@ -65,6 +65,11 @@ impl Shard {
         stats.repairs_missed += timed.gone;
         stats.packets_padding += timed.padding;
         stats.packets_discarded += egress.take_discarded();
+        while let Some(cut) = egress.take_cut() {
+            if let Some(cut) = subscriptions.get_mut(cut) {
+                cut.forwarder.cut();
+            }
+        }
     }
 
     /// Sends a packet again that a subscriber missed.

@@ -4,6 +4,7 @@
 mod admin;
 mod allocate;
 mod awake;
+mod backlog;
 mod codecs;
 mod deliver;
 mod direct;
@@ -405,7 +406,10 @@ impl Shard {
 
     /// Counters up to now.
     pub fn stats(&self) -> ShardStats {
+        let (waiting, discarded) = self.waiting_and_discarded();
         ShardStats {
+            packets_waiting: waiting,
+            packets_discarded: self.stats.packets_discarded + discarded,
             rooms: self.rooms.values().filter(|r| r.span.is_home()).count() as u64,
             participants: self.participants_here() as u64,
             tracks: self.tracks.values().filter(|t| t.origin.is_none()).count() as u64,

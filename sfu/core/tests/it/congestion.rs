@@ -8,8 +8,8 @@ use plenum_proto::{
     v1::VideoQuality::{High, Low},
 };
 use sfu_sim::{
-    ClientKey, ClientOptions, LinkSettings, SourceId, StreamReport, VideoSettings, World, millis,
-    seconds,
+    ClientKey, ClientOptions, Cross, LinkSettings, SourceId, StreamReport, VideoSettings, World,
+    millis, seconds,
 };
 
 const QUEUE: Duration = millis(300);
@@ -24,10 +24,20 @@ pub(super) struct Call {
     /// Of the cameras.
     pub(super) tracks: Vec<String>,
     voices: Vec<SourceId>,
+    settings: VideoSettings,
 }
 
 impl Call {
     pub(super) fn new(seed: u64) -> Self {
+        let settings = VideoSettings {
+            bitrates: vec![90_000, 350_000, 1_300_000],
+            ..VideoSettings::default()
+        };
+        Self::with(seed, settings)
+    }
+
+    /// The same with other cameras.
+    pub(super) fn with(seed: u64, settings: VideoSettings) -> Self {
         let mut world = World::new(seed);
         let watch = |world: &mut World, name: &str| world.enter(ROOM, name);
         let limited = watch(&mut world, "limited");
@@ -39,6 +49,7 @@ impl Call {
             cameras: Vec::new(),
             tracks: Vec::new(),
             voices: Vec::new(),
+            settings,
         };
         for number in 0..8 {
             call.enter(number);
@@ -59,11 +70,7 @@ impl Call {
     }
 
     fn publish_camera(&mut self, person: ClientKey) {
-        let settings = VideoSettings {
-            bitrates: vec![90_000, 350_000, 1_300_000],
-            ..VideoSettings::default()
-        };
-        let camera = self.world.publish_video_as(person, settings);
+        let camera = self.world.publish_video_as(person, self.settings.clone());
         let track = self.world.track_of(person, camera);
         // What is said of a track that is not subscribed to yet is not heard.
         self.world.run_for(millis(200));
@@ -87,6 +94,20 @@ impl Call {
     pub(super) fn encoding(&self, camera: usize) -> u8 {
         let report = self.world.client(self.limited).report(self.cameras[camera]);
         report.encoding
+    }
+
+    /// The same, or the spatial layer of a stream that has all in one.
+    pub(super) fn layer(&self, camera: usize) -> u8 {
+        let report = self.world.client(self.limited).report(self.cameras[camera]);
+        report.encoding.max(report.spatial)
+    }
+
+    /// How long the limited client was told that there is no room, of all cameras together.
+    pub(super) fn paused(&self) -> Duration {
+        let tracks = self.tracks.iter();
+        tracks
+            .map(|track| self.world.paused(self.limited, track))
+            .sum()
     }
 
     /// Frames that the limited client has seen, of all cameras and the large one.
@@ -408,6 +429,41 @@ fn a_moment_in_which_next_to_nothing_comes_through_is_over_soon() {
         call.world.run_for(seconds(3));
         let (frames, _) = call.frames();
         assert!(frames > before + 100, "seed {seed}: {}", frames - before);
+    }
+}
+
+#[test]
+fn a_call_goes_on_beside_a_download_and_beside_what_comes_and_goes() {
+    let on_off = Cross::OnOff {
+        rate: 3_000_000,
+        on: seconds(4),
+        off: seconds(6),
+    };
+    for (seed, cross) in (350..).zip([Cross::Tcp, Cross::Tcp, on_off, on_off]) {
+        let mut call = Call::new(seed);
+        call.limit(LinkSettings {
+            cross: Some(cross),
+            ..LinkSettings::limited(4_000_000, QUEUE)
+        });
+        call.world.run_for(seconds(10));
+        let (begun, frames) = (call.world.now(), call.frames().0);
+        call.world.run_for(seconds(30));
+        let span = (call.world.now() - begun).as_secs_f64();
+        let share = call.carried(begun) as f64 * 8.0 / span / 4e6;
+        let made = call.cameras.len() as f64 * 30.0 * span;
+        let shown = (call.frames().0 - frames) as f64 / made;
+        let silence = call.longest_silence();
+        let passed = call.world.crossed(call.limited) as f64 * 8.0 / 40.0 / 4e6;
+        let case = format!(
+            "{cross:?}: {share:.2} of the link, {passed:.2} of the other, {shown:.2} shown, {silence:?}"
+        );
+        assert!(silence < millis(300), "{case}");
+        // What a download leaves, which keeps the queue filled, and what is left by one that goes at times.
+        let (least, least_shown) = match cross {
+            Cross::Tcp => (0.12, 0.2),
+            Cross::OnOff { .. } => (0.35, 0.7),
+        };
+        assert!(share > least && shown > least_shown, "{case}");
     }
 }
 

@@ -36,7 +36,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
 ];
 
 /// Names at the root of the crate, and the module that each comes from.
-const ROOT_NAMES: [(&str, &str); 26] = [
+const ROOT_NAMES: [(&str, &str); 27] = [
     ("CandidateAddress", "config"),
     ("CoreConfig", "config"),
     ("Command", "input"),
@@ -59,6 +59,7 @@ const ROOT_NAMES: [(&str, &str); 26] = [
     ("Certificate", "session"),
     ("CertificateError", "session"),
     ("Shard", "shard"),
+    ("Backlog", "stats"),
     ("DropReason", "stats"),
     ("ShardStats", "stats"),
     ("ClockAnchor", "time"),

@@ -215,3 +215,41 @@ fn layers_change_on_a_lossy_and_disordered_link() {
         assert!(report.longest_gap < millis(1_500), "{case} {report:?}");
     }
 }
+
+#[test]
+fn layers_follow_a_limited_link_down_and_up() {
+    let limited = |rate| LinkSettings::limited(rate, millis(300));
+    for (seed, settings) in (260..).zip([
+        VideoSettings::av1("L3T3_KEY"),
+        VideoSettings::av1("L3T3"),
+        VideoSettings::vp9("L3T3_KEY"),
+        VideoSettings::vp9("L3T3"),
+    ]) {
+        let settings = VideoSettings {
+            bitrates: vec![90_000, 260_000, 950_000],
+            ..settings
+        };
+        let (mut world, _, bob, camera, _) = world(seed, settings.clone(), LinkSettings::default());
+        for (rate, spatial) in [
+            (3_000_000, 2),
+            (600_000, 1),
+            (3_000_000, 2),
+            (200_000, 0),
+            (3_000_000, 2),
+        ] {
+            world.set_downlink(bob, limited(rate));
+            world.run_for(seconds(12));
+            let before = world.client(bob).report(camera);
+            world.run_for(seconds(5));
+            let report = world.client(bob).report(camera);
+            let case = format!("{:?} at {rate}: {before:?}, {report:?}", settings.codec);
+            assert_eq!(report.spatial, spatial, "{case}");
+            assert!(report.switches - before.switches <= 2, "{case}");
+            assert_eq!(report.undecodable, before.undecodable, "{case}");
+            assert!(report.frames - before.frames >= 5 * 25, "{case}");
+            assert!(report.longest_gap < seconds(2), "{case}");
+        }
+        let report = world.client(bob).report(camera);
+        assert!(report.undecodable * 100 <= report.frames, "{report:?}");
+    }
+}

@@ -256,6 +256,12 @@ pub(super) const METRICS: &[Metric] = &[
         |s| s.worker.core.packets_received,
     ),
     gauge(
+        "plenum.node.rtp.waiting",
+        "{packet}",
+        "RTP packets handed to a subscriber that wait for their turn.",
+        |s| s.worker.core.packets_waiting,
+    ),
+    gauge(
         "plenum.node.subscriptions",
         "{subscription}",
         "Subscriptions.",

@@ -2,6 +2,7 @@
 //! subscribe, as the SDKs do. Each file beside this one owns one concern. Must not see the shard.
 
 mod data;
+mod encode;
 mod options;
 mod publish;
 mod receive;
@@ -70,6 +71,8 @@ pub struct Client {
     pub(crate) streams: BTreeMap<u32, Stream>,
     data: Vec<DataMessage>,
     wishes: Wishes,
+    /// What its link up takes, as far as it heeds that.
+    uplink: encode::Uplink,
     /// An offer made for the connection before may come again, with tracks that are gone.
     just_resumed: bool,
     pub(crate) is_perfect: bool,
@@ -80,6 +83,8 @@ pub struct Client {
     pub(crate) is_waived: bool,
     /// When the newest that is under way to it on its control connection arrives.
     pub(crate) next_word: Duration,
+    /// Since when its links have ample room for all it would show.
+    pub(crate) ample_since: Option<Duration>,
     /// When its links last ceased to be cut, or became those of another network.
     pub(crate) restored: Duration,
     pub(crate) takes_any_data: bool,
@@ -99,7 +104,13 @@ impl Client {
             control,
             rng: ChaCha8Rng::seed_from_u64(seed),
             publisher: None,
-            subscriber: Connection::new(now, addresses[1], certificate.clone(), options.is_simple),
+            subscriber: Connection::new(
+                now,
+                addresses[1],
+                certificate.clone(),
+                options.is_simple,
+                None,
+            ),
             certificate,
             addresses,
             outbox: VecDeque::new(),
@@ -119,12 +130,14 @@ impl Client {
             streams: BTreeMap::new(),
             data: Vec::new(),
             wishes: Wishes::new(options.join.auto_subscribe),
+            uplink: encode::Uplink::default(),
             just_resumed: false,
             is_perfect: true,
             media_sent: 0,
             media_received: 0,
             is_waived: false,
             next_word: Duration::ZERO,
+            ample_since: None,
             restored: Duration::ZERO,
             takes_any_data: false,
             violations: Vec::new(),
@@ -211,6 +224,16 @@ impl Client {
             .unwrap_or_default()
     }
 
+    /// How long the node said, up to a moment, that the link has no room for a track that was wanted.
+    pub fn paused(&self, now: Duration, track: &str) -> Duration {
+        self.wishes.paused(now, track)
+    }
+
+    /// The tracks of which it says so now, and since when.
+    pub(crate) fn pauses(&self) -> impl Iterator<Item = (&str, Duration)> {
+        self.wishes.pauses()
+    }
+
     /// Data that came, in order.
     pub fn data(&self) -> &[DataMessage] {
         &self.data
@@ -279,6 +302,11 @@ impl Client {
         }
     }
 
+    /// Whether a track is one that it would show if there were room.
+    pub(crate) fn would_show(&self, track: &str) -> bool {
+        self.wants_since(track).is_some() || self.wishes.is_paused(track)
+    }
+
     /// Since when a track is known to it, wanted and allowed.
     pub(crate) fn wants_since(&self, track: &str) -> Option<Duration> {
         let own = self
@@ -333,7 +361,7 @@ impl Client {
             .filter_map(|c| c.deadline())
             .map(|at| clock.since_start(at));
         let media = self.sources.iter().filter_map(Source::deadline);
-        engines.chain(media).min()
+        engines.chain(media).chain(self.uplink.deadline()).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, clock: &Clock) {
@@ -373,8 +401,9 @@ impl Client {
         if let Some(publisher) = &mut self.publisher {
             publisher.drain(now, out, &mut events);
         }
-        for event in events {
+        for event in events.drain(..) {
             self.on_publisher_event(event);
         }
+        self.send_next(clock, out);
     }
 }

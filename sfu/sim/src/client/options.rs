@@ -15,6 +15,8 @@ pub struct ClientOptions {
     pub downlink: LinkSettings,
     /// Encodings are switched off when nobody takes them, as a good client does.
     pub heeds_demand: bool,
+    /// What it publishes follows the estimate of its link up, as browsers do; else it is sent whatever the link takes.
+    pub heeds_estimate: bool,
     /// Which shard serves it; the first is the home of all rooms.
     pub shard: usize,
     /// Of video it takes VP8 alone.
@@ -48,6 +50,7 @@ impl ClientOptions {
             uplink: LinkSettings::default(),
             downlink: LinkSettings::default(),
             heeds_demand: true,
+            heeds_estimate: false,
             shard: 0,
             is_simple: false,
             answers_offers: true,

@@ -1,5 +1,5 @@
 //! Publishing: sources, their sections and the packets they make. Must not look at what comes back but
-//! keyframe requests and demand.
+//! keyframe requests and demand; what the link takes is the concern of `encode.rs`.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use plenum_proto::{
 };
 use str0m::{
     Event,
+    bwe::BweKind,
     change::SdpApi,
     format::Codec,
     media::{Direction, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer},
     rtp::{ExtensionValues, RtpWrite},
 };
 
-use super::Client;
+use super::{Client, encode};
 use crate::{
     connection::Connection,
     media::{Descriptor, Encoder, Made, SourceId, SourceKind, VideoCodec, VideoSettings},
@@ -27,7 +28,7 @@ use crate::{
 pub(crate) struct Source {
     pub(crate) id: SourceId,
     pub(crate) kind: SourceKind,
-    settings: VideoSettings,
+    pub(super) settings: VideoSettings,
     cid: String,
     /// It is the camera of the source before it in another codec.
     pub(crate) is_backup: bool,
@@ -50,6 +51,17 @@ pub(crate) struct Source {
     pub(crate) flowing_since: Option<Duration>,
 }
 
+/// A packet for the engine.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) mid: Mid,
+    rid: Option<Rid>,
+    payload_type: Pt,
+    packet: Made,
+    captured: Duration,
+    level: Option<(i8, bool)>,
+}
+
 /// From capture of a picture to its packets.
 const ENCODING_TIME: Duration = Duration::from_millis(12);
 const AUDIO_FRAME: Duration = Duration::from_millis(20);
@@ -57,6 +69,15 @@ const AUDIO_FRAME: Duration = Duration::from_millis(20);
 impl Source {
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.next_at
+    }
+
+    /// Bits per second of the best that a receiver may be given of it, with headers.
+    pub(crate) fn bitrate(&self) -> u64 {
+        let payload = match self.kind {
+            SourceKind::Audio => 32_000,
+            SourceKind::Video => self.settings.bitrate(),
+        };
+        payload * 6 / 5
     }
 
     /// Adds or ends its section in an offer.
@@ -116,7 +137,10 @@ impl Source {
             SourceKind::Audio => (TrackKind::Audio, TrackSource::Microphone, "audio/opus"),
             SourceKind::Video => (
                 TrackKind::Video,
-                TrackSource::Camera,
+                match self.settings.is_screen {
+                    true => TrackSource::ScreenShare,
+                    false => TrackSource::Camera,
+                },
                 self.settings
                     .announced
                     .unwrap_or_else(|| self.settings.codec.mime()),
@@ -285,8 +309,10 @@ impl Client {
     pub(crate) fn ensure_publisher(&mut self, clock: &Clock) {
         if self.publisher.is_none() {
             let (address, certificate) = (self.addresses[0], self.certificate.clone());
-            let own = Connection::new(clock.instant(), address, certificate, false);
-            self.publisher = Some(own);
+            let estimate = self.options.heeds_estimate.then_some(encode::INITIAL);
+            let connection =
+                Connection::new(clock.instant(), address, certificate, false, estimate);
+            self.publisher = Some(connection);
             self.wants_offer = true;
         }
     }
@@ -307,6 +333,9 @@ impl Client {
             source.is_gone = true;
             source.next_at = None;
             source.flowing_since = None;
+            if let Some(mid) = source.mid {
+                self.uplink.forget(mid);
+            }
             self.wants_offer = true;
         }
         self.offer_if_wanted();
@@ -354,6 +383,8 @@ impl Client {
 
     pub(super) fn make_media(&mut self, clock: &Clock) {
         let now = clock.now;
+        self.share_link();
+        let has_backlog = self.uplink.has_backlog(now);
         for index in 0..self.sources.len() {
             let Some(source) = self.sources.get_mut(index) else {
                 continue;
@@ -373,6 +404,9 @@ impl Client {
             if source.is_still || !is_up {
                 continue;
             }
+            if has_backlog && source.kind == SourceKind::Video {
+                continue;
+            }
             if !source.is_muted {
                 source.flowing_since.get_or_insert(now);
             }
@@ -387,7 +421,7 @@ impl Client {
                 SourceKind::Video => at.saturating_sub(ENCODING_TIME),
             };
             for (number, encoder) in source.encoders.iter_mut().enumerate() {
-                if encoder.is_off || encoder.is_stopped {
+                if !encoder.is_on() {
                     continue;
                 }
                 let rid = settings
@@ -408,42 +442,42 @@ impl Client {
                 continue;
             };
             for (rid, packet) in made {
-                self.write(
-                    clock,
+                let write = Write {
                     mid,
                     rid,
                     payload_type,
                     packet,
                     captured,
-                    is_audio.then_some(level),
-                );
+                    level: is_audio.then_some(level),
+                };
+                if self.options.heeds_estimate && !is_audio {
+                    self.uplink.push(now, write);
+                } else {
+                    self.write(clock, write);
+                }
             }
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call, and each is of its own kind"
-    )]
-    fn write(
-        &mut self,
-        clock: &Clock,
-        mid: Mid,
-        rid: Option<Rid>,
-        payload_type: Pt,
-        packet: Made,
-        captured: Duration,
-        level: Option<(i8, bool)>,
-    ) {
-        let Some(publisher) = &mut self.publisher else {
-            return;
-        };
+    /// Hands a packet to the engine; returns by what it is known on the wire.
+    pub(super) fn write(&mut self, clock: &Clock, write: Write) -> Option<encode::OnWire> {
+        let Write {
+            mid,
+            rid,
+            payload_type,
+            packet,
+            captured,
+            level,
+        } = write;
+        let publisher = self.publisher.as_mut()?;
         let mut api = publisher.engine().direct_api();
         let Some(stream) = api.stream_tx_by_mid(mid, rid) else {
-            return self
-                .violations
+            self.violations
                 .push(format!("no stream for section {mid} {rid:?}"));
+            return None;
         };
+        let number = (packet.sequence as u16).to_be_bytes();
+        let ssrc = (*stream.ssrc()).to_be_bytes();
         let mut extensions = ExtensionValues {
             audio_level: level.map(|(level, _)| level),
             voice_activity: level.map(|(_, voice)| voice),
@@ -464,6 +498,7 @@ impl Client {
         .nackable(true);
         stream.write_rtp(write);
         self.media_sent += 1;
+        Some((number, ssrc))
     }
 
     pub(super) fn on_publisher_event(&mut self, event: Event) {
@@ -482,6 +517,9 @@ impl Client {
                     encoder.wants_key = true;
                 }
                 source.keyframe_requests += 1;
+            }
+            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
+                self.uplink.on_estimate(estimate.as_u64());
             }
             Event::ChannelOpen(id, _) => {
                 for (channel, open) in self.channels.iter().zip(&mut self.open_channels) {

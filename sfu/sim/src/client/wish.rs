@@ -24,6 +24,9 @@ struct Wish {
     is_waived: bool,
     /// Since when all of that holds.
     since: Option<Duration>,
+    /// Since when it is paused, and would be expected but for that; and how long that was so before.
+    paused: Option<Duration>,
+    paused_before: Duration,
 }
 
 /// What changes of a wish.
@@ -73,6 +76,26 @@ impl Wishes {
         self.by_track.get(track)?.since
     }
 
+    /// How long a track was paused that was wanted.
+    pub(super) fn paused(&self, now: Duration, track: &str) -> Duration {
+        self.by_track.get(track).map_or(Duration::ZERO, |wish| {
+            let lately = wish.paused.map(|since| now.saturating_sub(since));
+            wish.paused_before + lately.unwrap_or_default()
+        })
+    }
+
+    /// Whether a track is paused now and would be expected but for that.
+    pub(super) fn is_paused(&self, track: &str) -> bool {
+        let wish = self.by_track.get(track);
+        wish.is_some_and(|wish| wish.paused.is_some() && !wish.is_waived)
+    }
+
+    /// The tracks that are paused now and would be expected but for that, and since when.
+    pub(super) fn pauses(&self) -> impl Iterator<Item = (&str, Duration)> {
+        let wishes = self.by_track.iter().filter(|(_, wish)| !wish.is_waived);
+        wishes.filter_map(|(track, wish)| Some((track.as_str(), wish.paused?)))
+    }
+
     pub(super) fn is_known(&self, track: &str) -> bool {
         self.by_track
             .get(track)
@@ -89,14 +112,20 @@ impl Wishes {
             is_paused: false,
             is_waived: false,
             since: None,
+            paused: None,
+            paused_before: Duration::ZERO,
         });
         apply(wish, auto);
-        let holds = wish.known.is_some()
+        let is_wanted = wish.known.is_some()
             && wish.subscribed.unwrap_or(auto)
             && wish.is_shown
-            && wish.is_allowed
-            && !wish.is_paused
-            && !wish.is_waived;
+            && wish.is_allowed;
+        let holds = is_wanted && !wish.is_paused && !wish.is_waived;
+        if is_wanted && wish.is_paused {
+            wish.paused.get_or_insert(now);
+        } else if let Some(since) = wish.paused.take() {
+            wish.paused_before += now.saturating_sub(since);
+        }
         let is_change = holds != wish.since.is_some();
         if is_change {
             wish.since = holds.then_some(now);
@@ -135,5 +164,25 @@ mod tests {
             wishes.apply(at(second), "t", change);
             assert_eq!(wishes.since("t"), since.map(at), "{change:?}");
         }
+    }
+
+    #[test]
+    fn the_time_counts_in_which_a_track_is_wanted_and_paused() {
+        let at = Duration::from_secs;
+        let mut wishes = Wishes::new(true);
+        wishes.on_track(at(1), "t");
+        for (second, change, paused) in [
+            (2, Change::Pause(true), true),
+            (5, Change::Show(false), false),
+            (7, Change::Show(true), true),
+            (8, Change::Pause(true), true),
+            (9, Change::Pause(false), false),
+        ] {
+            wishes.apply(at(second), "t", change);
+            assert_eq!(wishes.pauses().count(), usize::from(paused), "{change:?}");
+        }
+        assert_eq!(wishes.paused(at(20), "t"), at(3 + 2));
+        wishes.apply(at(20), "t", Change::Pause(true));
+        assert_eq!(wishes.paused(at(21), "t"), at(3 + 2 + 1));
     }
 }

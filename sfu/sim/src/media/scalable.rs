@@ -32,6 +32,11 @@ impl VideoCodec {
         }
     }
 
+    /// Spatial layers of each encoding.
+    pub(crate) fn spatial_layers(self) -> usize {
+        self.mode().map_or(1, |mode| usize::from(mode.spatial))
+    }
+
     /// As the engine calls it.
     pub(crate) fn engine(self) -> str0m::format::Codec {
         match self {
@@ -159,7 +164,17 @@ impl Encoder {
         let top = mode.spatial - 1;
         let mut packets = Vec::new();
         for frame in frames {
-            let count = settings.packets.max(1) * (1 + u8::from(is_key));
+            let layer = usize::from(self.encoding * mode.spatial + frame.spatial);
+            let (count, size) = match settings.bitrates.get(layer) {
+                Some(bitrate) => {
+                    let bitrate = f64::from(*bitrate) * mode.weight(frame.temporal);
+                    self.size(bitrate, settings.fps, is_key)
+                }
+                None => (
+                    settings.packets.max(1) * (1 + u8::from(is_key)),
+                    100 + 120 * usize::from(frame.spatial + self.encoding),
+                ),
+            };
             let mut refers_to = [None; 2];
             for (place, back) in refers_to.iter_mut().zip(&frame.distances) {
                 *place = Some(self.frame - u32::from(*back));
@@ -197,7 +212,7 @@ impl Encoder {
                     });
                 }
                 stamp.write(&mut payload);
-                payload.resize(100 + 120 * usize::from(frame.spatial + self.encoding), 0x22);
+                payload.resize(size.max(payload.len()), 0x22);
                 let marker = frame.spatial == top && ends.1;
                 let mut made = self.packet(captured, marker, payload);
                 made.dependencies = dependencies;

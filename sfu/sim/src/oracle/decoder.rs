@@ -1,7 +1,7 @@
 //! A model of a VP8 decoder (RFC 6386, RFC 7741): takes packets in order, and says of each frame whether
 //! it is whole and everything it refers to was decoded. Must not decode.
 
-use super::Arrival;
+use super::{Arrival, Name};
 use crate::media::{Stamp, Vp8Head};
 
 /// The decoder of one stream.
@@ -99,7 +99,7 @@ impl Decoder {
             return outcome;
         };
         let stamp = &arrival.stamp;
-        let name = format!("frame {} of encoding {}", stamp.frame, stamp.encoding);
+        let name = Name(stamp);
         if head.starts_frame != (stamp.index == 0) || head.temporal != stamp.temporal {
             outcome
                 .violations
@@ -151,7 +151,7 @@ impl Decoder {
         if frame.next_index == stamp.count {
             let whole = *frame;
             self.frame = None;
-            self.finish(&whole, stamp.temporal, &mut outcome, &name);
+            self.finish(&whole, stamp.temporal, &mut outcome, name);
         }
         outcome
     }
@@ -160,7 +160,7 @@ impl Decoder {
     fn begin(&mut self, arrival: &Arrival, head: Vp8Head, outcome: &mut Outcome) -> bool {
         let (picture_id, tl0_pic_idx) = (head.picture_id, head.tl0_pic_idx);
         let stamp = &arrival.stamp;
-        let name = format!("frame {} of encoding {}", stamp.frame, stamp.encoding);
+        let name = Name(stamp);
         if self
             .timestamp
             .is_some_and(|before| before == arrival.timestamp)
@@ -170,7 +170,7 @@ impl Decoder {
                 .push(format!("{name}: has the timestamp of the frame before"));
         }
         self.timestamp = Some(arrival.timestamp);
-        self.count_pictures(stamp, head.is_sync, picture_id, outcome, &name);
+        self.count_pictures(stamp, head.is_sync, picture_id, outcome, name);
         let expected = match stamp.temporal {
             0 => self.tl0_pic_idx.map(|before| before.wrapping_add(1)),
             _ => self.tl0_pic_idx,
@@ -227,7 +227,7 @@ impl Decoder {
         is_sync: bool,
         picture_id: u16,
         outcome: &mut Outcome,
-        name: &str,
+        name: Name<'_>,
     ) {
         let expected = self.picture_id.replace(picture_id);
         let expected = expected.map(|before| (before + 1) & 0x7fff);
@@ -253,7 +253,7 @@ impl Decoder {
         self.behind_hole &= !(1 << stamp.temporal);
     }
 
-    fn finish(&mut self, frame: &Frame, temporal: u8, outcome: &mut Outcome, name: &str) {
+    fn finish(&mut self, frame: &Frame, temporal: u8, outcome: &mut Outcome, name: Name<'_>) {
         if !frame.is_decodable {
             outcome.is_undecodable = true;
             self.is_stuck |= temporal == 0;

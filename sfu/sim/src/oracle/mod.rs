@@ -8,6 +8,8 @@ use std::{fmt, time::Duration};
 
 pub(crate) use stream::{Arrival, StreamCheck};
 
+use crate::media::Stamp;
+
 /// A law was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -22,6 +24,26 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {}: {}", self.at, self.place, self.what)
+    }
+}
+
+/// What a frame is called where a law is broken; it is seldom said.
+#[derive(Debug, Clone, Copy)]
+struct Name<'a>(&'a Stamp);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stamp {
+            frame,
+            spatial,
+            temporal,
+            encoding,
+            ..
+        } = self.0;
+        write!(
+            f,
+            "frame {frame} of layer {spatial}.{temporal} of encoding {encoding}"
+        )
     }
 }
 
@@ -46,7 +68,7 @@ pub struct StreamReport {
     pub keyframes: u64,
     /// Frames of temporal layers above the base among the frames.
     pub upper_frames: u64,
-    /// Changes of encoding.
+    /// Changes of encoding, or of the highest spatial layer.
     pub switches: u64,
     /// The encoding of the newest frame, 0 is the smallest.
     pub encoding: u8,

@@ -1,7 +1,7 @@
 //! A model of a decoder of scalable media (RTP Payload Format For AV1; RFC 9628): takes packets in order, and
 //! says of each picture whether all that came of it decodes. Must not decode.
 
-use super::{Arrival, decoder::Outcome};
+use super::{Arrival, Name, decoder::Outcome};
 use crate::media::ScalableHead;
 
 /// The decoder of one stream.
@@ -60,10 +60,7 @@ impl ScalableDecoder {
     pub(super) fn on_packet(&mut self, arrival: &Arrival, head: &ScalableHead) -> Outcome {
         let mut outcome = Outcome::default();
         let stamp = &arrival.stamp;
-        let name = format!(
-            "frame {} of layer {}.{} of encoding {}",
-            stamp.frame, stamp.spatial, stamp.temporal, stamp.encoding
-        );
+        let name = Name(stamp);
         let mut breach = |what: String| outcome.violations.push(format!("{name}: {what}"));
         if head.starts != (stamp.index == 0) || head.ends != (stamp.index + 1 == stamp.count) {
             breach("the descriptor was mangled".into());
@@ -104,7 +101,7 @@ impl ScalableDecoder {
         }
         if head.ends {
             let is_whole = self.frame.take().is_some();
-            let can = is_whole && self.can_decode(arrival, head, &name, &mut outcome);
+            let can = is_whole && self.can_decode(arrival, head, name, &mut outcome);
             if can {
                 self.decoded.push((stamp.frame, head.frame_number));
                 if self.decoded.len() > Self::KEPT {
@@ -132,7 +129,7 @@ impl ScalableDecoder {
         &mut self,
         arrival: &Arrival,
         head: &ScalableHead,
-        name: &str,
+        name: Name<'_>,
         outcome: &mut Outcome,
     ) -> bool {
         let stamp = &arrival.stamp;

@@ -133,6 +133,9 @@ impl StreamCheck {
     /// Takes a sound, whether it came by itself or beside a later one.
     pub(crate) fn on_sound(&mut self, number: u32) {
         self.report.sounds += u64::from(self.heard.insert(number));
+        if self.heard.len() > Self::REMEMBERED {
+            self.heard.pop_first();
+        }
     }
 
     /// Plays what is in order or was waited for long enough.
@@ -250,10 +253,11 @@ impl StreamCheck {
     fn note_frame(&mut self, arrival: &Arrival) {
         let (report, stamp) = (&mut self.report, &arrival.stamp);
         let is_switch = report.frames > 0 && report.encoding != stamp.encoding;
+        let is_step = report.frames > 0 && report.spatial != stamp.spatial;
         if report.frames == 0 || is_switch {
             report.first_frame = stamp.frame;
         }
-        report.switches += u64::from(is_switch);
+        report.switches += u64::from(is_switch || is_step);
         report.encoding = stamp.encoding;
         report.spatial = stamp.spatial;
         report.frames += 1;

@@ -35,6 +35,9 @@ impl World {
     /// Goes to the next moment at which anything happens; false when that lies behind `end`.
     fn step(&mut self, end: Duration) -> bool {
         self.settle();
+        if std::mem::take(&mut self.owes_account) {
+            self.judge_accounts();
+        }
         let clock = self.clock;
         let due = self.shards_mut().filter_map(Shard::poll_timeout).min();
         let due = due.into_iter().chain(self.hop_deadline()).min();
@@ -79,6 +82,7 @@ impl World {
         if self.next_judgement <= self.clock.now {
             self.next_judgement = self.clock.now + laws::INTERVAL;
             self.judge();
+            self.owes_account = true;
         }
         true
     }
@@ -176,6 +180,8 @@ impl World {
             None => shard,
         };
         while let Some(transmit) = shard.poll_transmit() {
+            let sent = transmit.datagrams();
+            sent.for_each(|bytes| counts.on_sent_by_node(bytes));
             let Some(key) = by_address.get(&transmit.destination) else {
                 stray.push(transmit.destination);
                 if let Some((ip, kept)) = sink
@@ -190,7 +196,6 @@ impl World {
             };
             let link = clients[key.0].options.downlink;
             for bytes in transmit.datagrams() {
-                counts.on_sent_by_node(bytes);
                 let letter = Letter {
                     source: transmit.source,
                     destination: transmit.destination,
@@ -203,6 +208,9 @@ impl World {
         while let Some(event) = self.shard_mut(index).poll_event() {
             match event {
                 Event::Session { control, event } => {
+                    if let Some(Told::Description(told)) = &event.kind {
+                        self.counts.on_described_by_node(&told.sdp);
+                    }
                     let is_offer =
                         matches!(&event.kind, Some(Told::Description(told)) if told.is_offer);
                     offers += usize::from(is_offer);

@@ -1,6 +1,7 @@
 //! The world: a shard or several, their clients and the network, driven from one event to the next. Owns virtual
 //! time and all randomness. Must not judge; `world/laws.rs` and the oracles do.
 
+mod accounts;
 mod drive;
 mod hops;
 mod laws;
@@ -19,7 +20,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sfu_core::{
     CandidateAddress, Certificate, ClockAnchor, Command, ControlId, CoreConfig, Datagram, Event,
-    Protocol, Shard,
+    Limits, Protocol, Shard,
 };
 use str0m::config::DtlsCert;
 
@@ -29,7 +30,7 @@ pub use plain::{PlainKey, PlainTold, PlainWay};
 
 use crate::{
     Client, ClientOptions, SourceId, Violation,
-    network::{Cargo, Faults, LinkSettings, Network},
+    network::{Cargo, Faults, HopFaults, LinkSettings, Network},
 };
 
 /// Names a client of a world.
@@ -119,7 +120,11 @@ pub struct World {
     tap: Option<Vec<Tapped>>,
     /// The most offers that a shard had to tell of at once.
     most_offers: usize,
-    counts: laws::Counts,
+    counts: accounts::Counts,
+    /// The accounts are looked at when all is quiet.
+    owes_account: bool,
+    /// Of the shards.
+    limits: Limits,
     /// See [`World::bear`].
     liveness: Duration,
     violations: Vec<Violation>,
@@ -165,6 +170,7 @@ impl World {
         let node = Certificate::generate().expect("a certificate of the node");
         let certificate = client_certificate();
         let anchor = ClockAnchor::new(start, wall_origin);
+        let mut limits = Limits::default();
         let mut shards = (0..shards).map(|index| {
             let address = shard_address(index);
             let candidate = CandidateAddress {
@@ -176,11 +182,14 @@ impl World {
             config.contain_faults = false;
             config.repeats_handshakes = true;
             change(&mut config);
+            limits = config.limits.clone();
             Shard::new(config, anchor, seed ^ index as u64)
         });
+        let shard = shards.next().expect("at least one shard");
+        let edges = shards.collect();
         Self {
-            shard: shards.next().expect("at least one shard"),
-            edges: shards.collect(),
+            shard,
+            edges,
             home: 0,
             relay_link: LinkSettings::delayed(Duration::from_micros(200)),
             has_nodes: false,
@@ -211,7 +220,9 @@ impl World {
             most_offers: 0,
             sink: None,
             tap: None,
-            counts: laws::Counts::default(),
+            counts: accounts::Counts::default(),
+            owes_account: false,
+            limits,
             liveness: laws::LIVENESS,
             violations: Vec::new(),
         }
@@ -386,6 +397,14 @@ impl World {
         self.note_links();
     }
 
+    /// Changes the way from a client to the node.
+    pub fn set_uplink(&mut self, key: ClientKey, link: LinkSettings) {
+        let now = self.clock.now;
+        let client = &mut self.clients[key.0];
+        client.set_links(now, link, client.options.downlink);
+        self.note_links();
+    }
+
     /// Changes the way from the node to a client.
     pub fn set_downlink(&mut self, key: ClientKey, link: LinkSettings) {
         let now = self.clock.now;
@@ -414,9 +433,20 @@ impl World {
         passed.map(|(_, bytes)| bytes).sum()
     }
 
+    /// Bytes of what else goes over the limited link to a client that passed, since it began.
+    pub fn crossed(&self, key: ClientKey) -> u64 {
+        let [address, _] = self.client(key).addresses();
+        self.network.crossed(address.ip())
+    }
+
     /// What links between clients and nodes did to datagrams up to now.
     pub fn faults(&self) -> Faults {
         self.network.faults()
+    }
+
+    /// What the ways between nodes did to datagrams up to now.
+    pub fn hop_faults(&self) -> HopFaults {
+        self.network.hop_faults()
     }
 
     /// A client changes its network: from now on it is seen at other addresses, and what is sent to the old

@@ -105,6 +105,11 @@ impl World {
         client.request(Kind::Subscribe(request));
     }
 
+    /// How long the node said of a track that a client wanted that its link has no room for it.
+    pub fn paused(&self, key: ClientKey, track: &str) -> Duration {
+        self.client(key).paused(self.now(), track)
+    }
+
     /// Nobody is expected to get this track from now on.
     pub fn waive(&mut self, track: &str) {
         let now = self.clock.now;

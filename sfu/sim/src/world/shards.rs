@@ -96,6 +96,7 @@ impl World {
             sum.packets_forwarded += other.packets_forwarded;
             sum.packets_padding += other.packets_padding;
             sum.packets_discarded += other.packets_discarded;
+            sum.packets_waiting += other.packets_waiting;
             sum.packets_relayed += other.packets_relayed;
             sum.packets_imported += other.packets_imported;
             sum.data_messages += other.data_messages;

@@ -1,6 +1,8 @@
 //! What waits for its turn toward one client: how much may, and what goes first when that is too much. Must
 //! not send anything.
 
+use std::time::{Duration, Instant};
+
 use super::{
     Egress, SlotIndex, Unsent,
     lane::{Lane, Media, Queued, Waiting},
@@ -73,6 +75,18 @@ impl Shares {
     }
 }
 
+/// What waits for its turn toward a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WaitingNow {
+    /// Packets of media, and with those that are sent again.
+    pub(crate) media: usize,
+    pub(crate) packets: usize,
+    /// Of their payloads.
+    pub(crate) bytes: usize,
+    /// When the oldest of media was captured, on our clock.
+    pub(crate) oldest: Option<Instant>,
+}
+
 impl Egress {
     /// Lets a packet of a stream wait; where too much does, the section with most of it loses all that waits.
     pub(super) fn wait(
@@ -118,14 +132,51 @@ impl Egress {
 
     /// The same when the session ends, with what still waits.
     pub(crate) fn discard_all(&mut self) -> u64 {
-        let waiting = self.lane.pacer.waiting();
-        let media = waiting.filter(|(queued, _)| matches!(queued, Queued::Media(_)));
-        media.count() as u64 + self.take_discarded()
+        self.waiting().media as u64 + self.take_discarded()
+    }
+
+    /// The same without asking for them.
+    pub(crate) fn discarded(&self) -> u64 {
+        self.lane.discarded
+    }
+
+    /// What waits now.
+    pub(crate) fn waiting(&self) -> WaitingNow {
+        let (media, packets, bytes) = self.lane.pacer.lengths();
+        let oldest = self
+            .lane
+            .pacer
+            .waiting()
+            .find_map(|(queued, _)| match queued {
+                Queued::Media(waiting) => Some(waiting.captured()),
+                Queued::Again(_) => None,
+            });
+        WaitingNow {
+            media,
+            packets,
+            bytes,
+            oldest,
+        }
     }
 
     /// What waits for a subscription is not wanted any more.
     pub(crate) fn drop_waiting(&mut self, slot: SlotIndex) {
         self.throw_away(slot.0);
+    }
+
+    /// What waited for so long, because sound alone takes all that the link does, shows nobody anything any more.
+    pub(super) fn drop_stale(&mut self, now: Instant) {
+        const LIFE: Duration = Duration::from_secs(3);
+        let Some((Queued::Media(oldest), _)) = self.lane.pacer.waiting().next() else {
+            return;
+        };
+        let (slot, ssrc) = (oldest.slot, oldest.ssrc);
+        let stream = self.slots.get(slot).and_then(|slot| slot.stream.as_ref());
+        let is_its = stream.is_some_and(|stream| stream.ssrc == ssrc);
+        if is_its && now > oldest.captured() + LIFE {
+            self.throw_away(slot);
+            self.cut.push(slot);
+        }
     }
 
     fn throw_away(&mut self, slot: usize) {

@@ -140,6 +140,10 @@ impl Waiting {
         self.rewritten.timestamp
     }
 
+    pub(super) fn captured(&self) -> Instant {
+        self.captured
+    }
+
     /// Its number in its stream.
     pub(super) fn sequence(&self) -> u64 {
         self.rewritten.sequence

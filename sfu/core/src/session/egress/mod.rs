@@ -638,6 +638,7 @@ impl Egress {
         self.lane.congestion.handle_timeout(now);
         self.lane.follow();
         self.probe(now, outbox, find, &mut timed);
+        self.drop_stale(now);
         while let Some(queued) = self.lane.pacer.pop(now) {
             self.send_queued(now, outbox, queued, find, &mut timed);
         }

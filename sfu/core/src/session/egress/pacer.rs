@@ -200,6 +200,12 @@ impl<T> Pacer<T> {
         Duration::from_nanos(self.bytes as u64 * self.fastest)
     }
 
+    /// Packets that wait in order, those that wait in all, and bytes of all.
+    pub(super) fn lengths(&self) -> (usize, usize, usize) {
+        let waiting = self.waiting.len();
+        (waiting, self.first.len() + waiting, self.bytes)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_empty() && self.waiting.is_empty()
     }

@@ -325,6 +325,28 @@ fn what_waits_is_known_by_section_without_looking_through_it() {
 }
 
 #[test]
+fn what_has_waited_for_seconds_is_not_sent_any_more() {
+    let now = Instant::now();
+    let anchor = ClockAnchor::new(now, std::time::SystemTime::UNIX_EPOCH);
+    let mut outbox = Outbox::new(64);
+    let mut egress = connected(now, 100);
+    let picture = serve(&mut egress, 1, true);
+    for sequence in 0..40 {
+        let part = packet(Codec::H264, sequence, 1_000);
+        egress
+            .write(now, &mut outbox, picture, &media(&part, sequence))
+            .unwrap();
+    }
+    let sent = drained(&mut outbox).len() as u64;
+    let later = now + Duration::from_secs(4);
+    egress.handle_timeout(later, &anchor, &mut outbox, &mut |_, _, _| None);
+    let left = drained(&mut outbox);
+    assert!(left.iter().all(|(kind, ..)| *kind != 96), "{left:?}");
+    assert_eq!(egress.take_discarded(), 40 - sent);
+    assert_eq!(egress.take_cut(), Some(subscription(1)));
+}
+
+#[test]
 fn a_section_of_the_client_serves_one_track_after_another_under_one_name() {
     let now = Instant::now();
     let mut outbox = Outbox::new(16);
