@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::Waited;
 use crate::measure::{MessageMeasure, MessageTotals, TrackMeasure};
 use crate::media::Codec;
 
@@ -95,9 +96,9 @@ impl Interval {
 /// One published track over all its subscribers.
 #[derive(Debug)]
 pub struct TrackTotals {
-    /// Codec its packets came in.
-    pub codec: Codec,
-    /// Subscriptions measured.
+    /// Codec its packets came in; none when none came.
+    pub codec: Option<Codec>,
+    /// Subscriptions in the measured window, those of which nothing came too.
     pub subscriptions: u32,
     /// Sum of what they received.
     pub measure: TrackMeasure,
@@ -116,6 +117,7 @@ pub struct Collector {
     tracks: Mutex<HashMap<String, TrackTotals>>,
     /// By kind.
     messages: Mutex<[MessageTotals; 2]>,
+    waited: Mutex<Vec<Waited>>,
 }
 
 impl Default for MessageTotals {
@@ -143,11 +145,10 @@ impl Collector {
         std::mem::take(&mut *self.interval.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Adds what one subscription of `track` (the server's id) received in the measured window.
+    /// Adds what one stream of a subscription of `track` (the server's id) brought in the measured window.
     pub fn add_subscription(&self, track: &str, codec: Codec, measure: &TrackMeasure) {
         let mut tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
-        let totals = totals_of(&mut tracks, track, codec);
-        totals.subscriptions += 1;
+        let totals = totals_of(&mut tracks, track, Some(codec));
         if measure.packets_received > 1 {
             totals.jitters.push(measure.jitter_ns);
         }
@@ -159,10 +160,27 @@ impl Collector {
         totals.measure.merge(measure);
     }
 
+    /// Counts a subscription of the measured window, and keeps it where there is something to say of it.
+    pub fn add_wish(&self, waited: Waited, is_odd: bool) {
+        let mut tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
+        totals_of(&mut tracks, &waited.track, None).subscriptions += 1;
+        drop(tracks);
+        if is_odd {
+            let mut kept = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push(waited);
+        }
+    }
+
+    /// The subscriptions that were kept; the collector is empty after.
+    #[must_use]
+    pub fn take_waited(&self) -> Vec<Waited> {
+        std::mem::take(&mut *self.waited.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Adds latencies of packets of `track` in the measured window.
     pub fn add_latency(&self, track: &str, codec: Codec, latency: &Histogram<u64>) {
         let mut tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
-        let totals = totals_of(&mut tracks, track, codec);
+        let totals = totals_of(&mut tracks, track, Some(codec));
         // Same bounds on both sides: adding cannot fail.
         let _ = totals.latency.add(latency);
     }
@@ -197,14 +215,14 @@ impl Collector {
 fn totals_of<'a>(
     tracks: &'a mut HashMap<String, TrackTotals>,
     track: &str,
-    codec: Codec,
+    codec: Option<Codec>,
 ) -> &'a mut TrackTotals {
     // Not `entry`: it would allocate the key for each subscription.
     if !tracks.contains_key(track) {
         tracks.insert(
             track.to_owned(),
             TrackTotals {
-                codec,
+                codec: None,
                 subscriptions: 0,
                 measure: TrackMeasure::default(),
                 latency: nanoseconds_histogram(),
@@ -213,7 +231,9 @@ fn totals_of<'a>(
             },
         );
     }
-    tracks
+    let totals = tracks
         .get_mut(track)
-        .unwrap_or_else(|| unreachable!("inserted above"))
+        .unwrap_or_else(|| unreachable!("inserted above"));
+    totals.codec = totals.codec.or(codec);
+    totals
 }

@@ -13,6 +13,7 @@ mod received;
 mod shaper;
 pub mod str0m;
 pub mod webrtc;
+mod wishes;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::scenario::Network;
 pub use collect::{Collector, Interval, TrackTotals};
 pub use messages::Messages;
 pub use shaper::Window;
+pub use wishes::{PATIENCE_NS, Silence, Waited};
 
 /// Nanoseconds since the Unix epoch: the clock of stamps, of the kernel's receive times, and of all
 /// times handed to meters.
@@ -148,6 +150,18 @@ pub enum Command {
     LayerChange {
         /// Server's id of the track.
         track: String,
+    },
+    /// A track has been asked for: from now on it is to come.
+    Subscribe {
+        /// Server's id of the track.
+        track: String,
+    },
+    /// The publisher of a subscribed track has muted it (`true`), or sends again.
+    Rest {
+        /// Server's id of the track.
+        track: String,
+        /// Whether nothing is to come.
+        is_resting: bool,
     },
     /// A subscribed track has ended: its meter stops.
     TrackEnded {

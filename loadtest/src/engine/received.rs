@@ -9,7 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::collect::nanoseconds_histogram;
-use super::{Collector, Interval};
+use super::{Collector, Interval, Waited};
 use crate::measure::{MessageKind, MessageMeter, MessageTotals, TrackMeasure};
 use crate::media::Codec;
 
@@ -112,6 +112,11 @@ impl Received {
     /// Hands in what one subscription measured.
     pub(super) fn add_subscription(&self, track: &str, codec: Codec, measure: &TrackMeasure) {
         self.collector.add_subscription(track, codec, measure);
+    }
+
+    /// Hands in a subscription; one of which there is something to say is kept.
+    pub(super) fn add_wish(&self, waited: Waited, is_odd: bool) {
+        self.collector.add_wish(waited, is_odd);
     }
 
     /// Hands in what was counted since the last call.

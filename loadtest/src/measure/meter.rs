@@ -44,6 +44,8 @@ pub struct TrackMeter {
     counts: Counts,
     first_packet_ns: Option<u64>,
     last_packet_ns: Option<u64>,
+    /// Since when nothing has come; none before the first packet and while the track rests.
+    quiet_since_ns: Option<u64>,
     longest_gap_ns: u64,
     first_frame_ns: Option<u64>,
     /// Since when packets came that made no frame decodable, and when the last of them came.
@@ -73,6 +75,7 @@ impl TrackMeter {
             counts: Counts::default(),
             first_packet_ns: None,
             last_packet_ns: None,
+            quiet_since_ns: None,
             longest_gap_ns: 0,
             first_frame_ns: None,
             stalled: None,
@@ -131,6 +134,7 @@ impl TrackMeter {
         self.first_packet_ns.get_or_insert(now_ns);
         self.longest_gap_ns = self.longest_gap_ns.max(self.gap_ns(now_ns));
         self.last_packet_ns = Some(now_ns);
+        self.quiet_since_ns = Some(now_ns);
         self.on_media(now_ns, sequence, timestamp, marker, payload, stamp.as_ref());
         stamp
             .filter(|_| is_counted)
@@ -175,7 +179,7 @@ impl TrackMeter {
 
     /// For how long nothing has come, since the window began, unless the track rests.
     fn gap_ns(&self, now_ns: u64) -> u64 {
-        let since = self.last_packet_ns.filter(|_| !self.is_paused);
+        let since = self.quiet_since_ns.filter(|_| !self.is_paused);
         let since = since.map(|last| last.max(self.window_from_ns));
         since.map_or(0, |since| now_ns.saturating_sub(since))
     }
@@ -198,7 +202,7 @@ impl TrackMeter {
     /// The track rests because someone wants it so (viewer or publisher): no freeze until it resumes.
     pub fn on_pause(&mut self) {
         self.is_paused = true;
-        self.last_packet_ns = None;
+        self.quiet_since_ns = None;
         self.jitter.restart();
         if let Some(pictures) = &mut self.pictures {
             pictures.freezes.on_pause();
@@ -267,6 +271,7 @@ impl TrackMeter {
             bytes,
             received_by_encoding: by_encoding,
             first_packet_ns: self.first_packet_ns,
+            last_packet_ns: self.last_packet_ns,
             first_frame_ns: self.first_frame_ns,
             longest_gap_ns: self.longest_gap_ns.max(self.gap_ns(now_ns)),
             jitter_ns: self.jitter.mean_ns(),

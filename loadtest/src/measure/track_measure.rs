@@ -46,6 +46,8 @@ pub struct TrackMeasure {
     /// When the first media packet came, in nanoseconds of the run's clock, also before the window.
     /// The earliest of those merged.
     pub first_packet_ns: Option<u64>,
+    /// When the last one came, likewise. The latest of those merged.
+    pub last_packet_ns: Option<u64>,
     /// When the first decodable frame was whole, likewise; for audio the first packet.
     pub first_frame_ns: Option<u64>,
     /// The longest time in nanoseconds without a media packet, after the first one. The largest of those merged.
@@ -92,6 +94,7 @@ impl TrackMeasure {
             *sum += value;
         }
         self.first_packet_ns = earliest(self.first_packet_ns, other.first_packet_ns);
+        self.last_packet_ns = self.last_packet_ns.max(other.last_packet_ns);
         self.first_frame_ns = earliest(self.first_frame_ns, other.first_frame_ns);
         self.jitter_ns = self.jitter_ns.max(other.jitter_ns);
         self.longest_gap_ns = self.longest_gap_ns.max(other.longest_gap_ns);

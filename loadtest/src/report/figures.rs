@@ -81,6 +81,22 @@ fn delivery(report: &Report) -> Rows {
     let count = |count: u64| Some(count as f64);
     vec![
         (
+            "subscriptions",
+            "subscriptions",
+            count(report.subscriptions),
+            Unit::Count,
+            Neither,
+            "Pairs of a participant and a track that it asked for, those that got nothing too.",
+        ),
+        (
+            "silent subscriptions",
+            "subscriptions_silent",
+            count(report.subscriptions_silent),
+            Unit::Count,
+            Lower,
+            "Those that got nothing for more than 2 s, at their beginning, at their end or at all, though there was something to get. What they missed counts as lost.",
+        ),
+        (
             "packets forwarded",
             "packets_forwarded",
             count(report.packets_forwarded),
@@ -231,7 +247,7 @@ pub fn spreads(report: &Report) -> [Spread<'_>; 8] {
             "first frame",
             "first_frame_ms",
             &report.first_frame_ms,
-            "From subscribing to a video track to its first whole keyframe: one value per subscription.",
+            "From subscribing to a video track to its first whole keyframe: one value per subscription. Where none came, the time waited for it.",
         ),
         spread(
             "switch",

@@ -19,7 +19,7 @@ pub mod thresholds;
 mod tests;
 
 pub use model::{
-    Bitrates, Environment, ErrorCount, Joins, Report, Rss, Server, ThresholdResult, TimelinePoint,
-    TrackReport,
+    Bitrates, Environment, ErrorCount, Joins, Report, Rss, Server, SilentSubscription,
+    ThresholdResult, TimelinePoint, TrackReport,
 };
 pub use quantiles::{Bucket, Quantiles};

@@ -89,7 +89,7 @@ pub struct Report {
     /// From opening the WebSocket to every needed transport being connected, milliseconds.
     pub join_ms: Quantiles,
     /// From subscribing to a video track (or, when later, its publishing) to its first whole keyframe,
-    /// milliseconds.
+    /// milliseconds. Where none came, the time waited for it.
     pub first_frame_ms: Quantiles,
     /// From asking for another layer to the first frame of it, milliseconds.
     pub switch_ms: Quantiles,
@@ -109,6 +109,16 @@ pub struct Report {
     pub bitrate_bps: Bitrates,
     /// `packets_forwarded / duration_s`.
     pub packets_per_second: f64,
+    /// Pairs of a participant and a track that it asked for, in the measured window: those that got nothing too.
+    #[serde(default)]
+    pub subscriptions: u64,
+    /// Of these, those in `silent`.
+    #[serde(default)]
+    pub subscriptions_silent: u64,
+    /// Subscriptions that got nothing for more than 2 s, at their beginning, at their end, or at all, while there
+    /// was something to get. What they should have had counts as expected and lost.
+    #[serde(default)]
+    pub silent: Vec<SilentSubscription>,
     /// How joining went, from the first participant to the last, churn included.
     #[serde(default)]
     pub joins: Joins,
@@ -237,6 +247,27 @@ pub struct Joins {
     pub resumed: u64,
 }
 
+/// A subscription that got nothing for a while.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SilentSubscription {
+    /// Room.
+    pub room: String,
+    /// Identity of who asked for the track.
+    pub viewer: String,
+    /// Identity of who publishes it.
+    pub publisher: String,
+    /// Name of the track.
+    pub track: String,
+    /// `audio` or `video`.
+    pub kind: String,
+    /// When it began, since the start of the run, seconds.
+    pub from_s: f64,
+    /// For how long there was something to get, seconds.
+    pub seconds: f64,
+    /// Whether nothing at all came in the measured window.
+    pub whole: bool,
+}
+
 /// Somebody who was cut off and came back.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rejoin {
@@ -280,8 +311,11 @@ pub struct TrackReport {
     pub codec: String,
     /// Whether its packets carry the harness's stamp; without it latency is unknown.
     pub stamped: bool,
-    /// Subscriptions that were measured.
+    /// Subscriptions in the measured window, those that got nothing too.
     pub subscribers: u32,
+    /// Of these, those in [`Report::silent`].
+    #[serde(default)]
+    pub silent: u32,
     /// Packets that its subscribers should have had.
     pub packets_expected: u64,
     /// Packets that came, duplicates aside.
@@ -356,6 +390,7 @@ impl Report {
     /// ratios, CPU per packet, packets per second, and the thresholds. Call it last.
     pub fn conclude(&mut self, limits: &crate::scenario::Thresholds) {
         self.format = FORMAT;
+        self.subscriptions_silent = self.silent.len() as u64;
         self.packets_lost_ratio = ratio(
             self.packets_lost,
             self.packets_forwarded + self.packets_lost,

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Report, ThresholdResult, TrackReport,
+    Report, SilentSubscription, ThresholdResult, TrackReport,
     figures::{TIME, figures, spreads},
     format::{Unit, plural},
     thresholds,
@@ -13,6 +13,8 @@ use super::{
 
 /// Tracks shown; the file has all.
 const MOST_TRACKS: usize = 12;
+/// Silent subscriptions shown; the file has all.
+const MOST_SILENT: usize = 12;
 
 /// The whole table. Writing to a string cannot fail.
 #[must_use]
@@ -42,6 +44,7 @@ pub fn render(report: &Report) -> String {
     }
     write_rows(&mut text, group, &rows);
     times(&mut text, report);
+    silent(&mut text, report);
     tracks(&mut text, report);
     ends(&mut text, report);
     text
@@ -143,6 +146,44 @@ fn times(text: &mut String, report: &Report) {
     }
 }
 
+/// `subscriber-3: publisher-0 video, nothing at all for 20.0 s`.
+#[must_use]
+pub fn silence(report: &Report, of: &SilentSubscription) -> String {
+    // Rooms are alike: they matter only when there are several.
+    let room = if report.rooms > 1 {
+        format!("{} ", of.room)
+    } else {
+        String::new()
+    };
+    let what = if of.whole {
+        "nothing at all, for"
+    } else {
+        "nothing for"
+    };
+    format!(
+        "{room}{}: of {}'s {} {what} {} from {}",
+        of.viewer,
+        of.publisher,
+        of.kind,
+        Unit::Seconds.show(of.seconds),
+        Unit::Seconds.show(of.from_s)
+    )
+}
+
+fn silent(text: &mut String, report: &Report) {
+    if report.silent.is_empty() {
+        return;
+    }
+    let all = report.silent.len();
+    let _ = writeln!(text, "\nSilent subscriptions");
+    for of in report.silent.iter().take(MOST_SILENT) {
+        let _ = writeln!(text, "  {}", silence(report, of));
+    }
+    if all > MOST_SILENT {
+        let _ = writeln!(text, "  and {} more; the JSON has all", all - MOST_SILENT);
+    }
+}
+
 fn tracks(text: &mut String, report: &Report) {
     if report.tracks.is_empty() {
         return;
@@ -150,7 +191,8 @@ fn tracks(text: &mut String, report: &Report) {
     let mut tracks: Vec<&TrackReport> = report.tracks.iter().collect();
     // The worst first: they are what one looks for.
     tracks.sort_by(|a, b| {
-        (b.freezes.cmp(&a.freezes))
+        (b.silent.cmp(&a.silent))
+            .then(b.freezes.cmp(&a.freezes))
             .then(b.packets_lost.cmp(&a.packets_lost))
             .then(cell_order(b.latency_ms.p99, a.latency_ms.p99))
     });

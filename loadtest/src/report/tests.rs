@@ -43,6 +43,7 @@ fn sample() -> Report {
         packets_expected: packets + lost,
         packets_received: packets,
         packets_lost: lost,
+        silent: u32::from(kind == "audio"),
         worst_lost_ratio: Some(0.000_4),
         frames_expected: if kind == "video" { 75_000 } else { 0 },
         frames_decodable: if kind == "video" { 74_997 } else { 0 },
@@ -101,6 +102,17 @@ fn sample() -> Report {
             ingress: 1.53e6,
             egress: 153e6,
         },
+        subscriptions: 200,
+        silent: vec![SilentSubscription {
+            room: "loadtest-0".to_owned(),
+            viewer: "subscriber-7".to_owned(),
+            publisher: "publisher-0".to_owned(),
+            track: "microphone".to_owned(),
+            kind: "audio".to_owned(),
+            from_s: 21.0,
+            seconds: 13.0,
+            whole: false,
+        }],
         joins: Joins {
             attempted: 101,
             succeeded: 101,
@@ -143,6 +155,11 @@ fn names_that_scripts_rely_on_are_there() {
         "/thresholds/0/passed",
         "/timeline/9/latency_p99_ms",
         "/tracks/0/packets_lost",
+        "/tracks/1/silent",
+        "/subscriptions",
+        "/subscriptions_silent",
+        "/silent/0/viewer",
+        "/silent/0/seconds",
     ] {
         assert!(
             json.pointer(pointer).is_some_and(|value| !value.is_null()),
@@ -356,6 +373,31 @@ fn thresholds_judge_what_was_found() {
             nothing,
             false,
         ),
+        (
+            Thresholds {
+                max_silent: Some(1),
+                ..Thresholds::default()
+            },
+            nothing,
+            true,
+        ),
+        (
+            Thresholds {
+                max_silent: Some(0),
+                ..Thresholds::default()
+            },
+            nothing,
+            false,
+        ),
+        // Nobody asked for anything: that is no success.
+        (
+            Thresholds {
+                max_silent: Some(9),
+                ..Thresholds::default()
+            },
+            |report| report.subscriptions = 0,
+            false,
+        ),
         (Thresholds::default(), nothing, true),
     ];
     for (limits, change, passes) in cases {
@@ -379,7 +421,9 @@ fn the_table_says_what_matters() {
         "publisher-0 video vp8",
         "FAIL freezes 1, at most 0",
         "ok   packets lost 0.003 %, at most 0.1 %",
-        "Thresholds: FAILED: 1 of 7 thresholds",
+        "FAIL silent subscriptions 1, at most 0",
+        "subscriber-7: of publisher-0's audio nothing for 13.0 s from 21.0 s",
+        "Thresholds: FAILED: 2 of 8 thresholds",
     ] {
         assert!(text.contains(expected), "{expected} is missing in\n{text}");
     }
@@ -394,7 +438,11 @@ fn the_page_has_all_and_loads_nothing() {
     let page = html::render(&sample());
     for expected in [
         "Load test: webinar",
-        "FAILED: 1 of 7 thresholds",
+        "FAILED: 2 of 8 thresholds",
+        "Silent subscriptions",
+        "subscriber-7",
+        "100 (1 silent)",
+        "1 of 200 subscriptions silent",
         "frames decodable",
         "✗ failed",
         "✓ passed",
@@ -435,6 +483,7 @@ fn names_cannot_write_into_the_page() {
     let evil = "<script>alert('x')</script>\"&";
     let mut report = sample();
     let track = &mut report.tracks[0];
+    let silent = &mut report.silent[0];
     for text in [
         &mut report.scenario,
         &mut report.description,
@@ -447,6 +496,11 @@ fn names_cannot_write_into_the_page() {
         &mut track.room,
         &mut track.codec,
         &mut track.name,
+        &mut silent.viewer,
+        &mut silent.publisher,
+        &mut silent.track,
+        &mut silent.kind,
+        &mut silent.room,
     ] {
         evil.clone_into(text);
     }
@@ -544,9 +598,9 @@ fn a_search_is_shown_step_by_step() {
     };
     assert_eq!(
         steps::conclusion(&found),
-        "capacity: 100 subscribers (200 failed: freezes)"
+        "capacity: 100 subscribers (200 failed: silent subscriptions, freezes)"
     );
-    assert!(steps::line(&found.steps[1]).ends_with("failed: freezes"));
+    assert!(steps::line(&found.steps[1]).ends_with("failed: silent subscriptions, freezes"));
     assert!(steps::line(&found.steps[2]).ends_with("failed: no answer"));
     let page = steps::render_html(&found);
     assert_eq!(page.matches("<figure").count(), 6);

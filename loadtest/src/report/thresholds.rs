@@ -29,12 +29,15 @@ pub fn evaluate(limits: &Thresholds, report: &Report) -> Vec<ThresholdResult> {
     let cpu = report.cpu_ns_per_forwarded_packet;
     let lost = of_ratio(report.packets_lost_ratio);
     let decodable = of_ratio(report.frames_decodable_ratio);
+    let max_silent = limits.max_silent.map(|silent| silent as f64);
+    let silent = (report.subscriptions > 0).then_some(report.subscriptions_silent as f64);
     let max_freezes = limits.max_freezes.map(|freezes| freezes as f64);
     let latency = report.forward_latency_ms.p99;
     let (join, first) = (report.join_ms.p95, report.first_frame_ms.p95);
     let switch = report.switch_ms.p95;
     [
         judge("max_lost", AtMost, percent(limits.max_lost), lost, "%"),
+        judge("max_silent", AtMost, max_silent, silent, ""),
         judge(
             "min_decodable_frames",
             AtLeast,
@@ -132,6 +135,7 @@ fn judge(
 pub fn title(name: &str) -> &str {
     match name {
         "max_lost" => "packets lost",
+        "max_silent" => "silent subscriptions",
         "min_decodable_frames" => "frames decodable",
         "max_freezes" => "freezes",
         "max_latency_p99" => "forwarding latency p99",

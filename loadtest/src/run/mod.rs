@@ -11,6 +11,7 @@ mod participant;
 pub mod plan;
 mod progress;
 mod sampler;
+mod silence;
 mod summary;
 mod wishes;
 mod world;

@@ -16,12 +16,14 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::comeback::Delays;
+use super::directory::Entry;
 use super::plan::{CAMERA, MICROPHONE, Role, Seat, is_talking};
 use super::world::{Attendance, Notice, ParticipantError, Phase, World};
 use crate::engine::{
     Command, EngineError, Event, Participant, ParticipantSetup, PublishMedia, PublishTrack, Target,
     unix_ns,
 };
+use crate::media::Codec;
 use crate::report::model::Rejoin;
 use crate::signal::{
     Connection, JoinOptions, Joined, Message, NewTrack, Next, Receiver, Request, Sender,
@@ -146,6 +148,7 @@ async fn visit(
         to_publish,
         tracks: HashMap::new(),
         own: HashMap::new(),
+        is_talking: false,
         set_out,
         set_out_ns,
         ping_ms: 0,
@@ -166,6 +169,7 @@ async fn visit(
     let result = visit
         .stay(&mut receiver, events, leave, interval, coming)
         .await;
+    visit.stop_sending();
     visit.sender.close().await;
     result
 }
@@ -217,6 +221,7 @@ pub(super) struct Visit {
     to_publish: Vec<PublishTrack>,
     /// Server's id of our tracks, with our id and number of encodings.
     own: HashMap<String, (String, usize)>,
+    is_talking: bool,
     /// Others' tracks that we subscribe to.
     pub(super) tracks: HashMap<String, Subscribed>,
     set_out: Instant,
@@ -230,6 +235,8 @@ pub(super) struct Visit {
 pub(super) struct Subscribed {
     pub(super) kind: TrackKind,
     pub(super) publisher: String,
+    /// Whether its publisher sends nothing of it for now.
+    pub(super) is_muted: bool,
     /// Since when we want it, Unix nanoseconds.
     pub(super) since_ns: u64,
     /// Index of the layer asked for.
@@ -446,14 +453,19 @@ impl Visit {
         else {
             return;
         };
-        let (name, encodings) = match &published.media {
-            PublishMedia::Audio { .. } => (MICROPHONE, 1),
-            PublishMedia::Video { encodings, .. } => (CAMERA, encodings.len()),
+        let (name, kind, codec, encodings) = match &published.media {
+            PublishMedia::Audio { .. } => (MICROPHONE, TrackKind::Audio, Codec::Opus, 1),
+            PublishMedia::Video { codec, encodings } => {
+                (CAMERA, TrackKind::Video, *codec, encodings.len())
+            }
         };
-        let room = self.world.scenario.room_name(self.seat.room);
-        self.world
-            .directory
-            .add(&track, &room, &self.identity, name);
+        self.world.directory.add(&track, || Entry {
+            room: self.world.scenario.room_name(self.seat.room),
+            publisher: self.identity.clone(),
+            name: name.to_owned(),
+            kind,
+            mime: codec.mime().to_owned(),
+        });
         self.own.insert(track, (cid.to_owned(), encodings));
         if self.own.len() == self.to_publish.len() {
             self.engine
@@ -470,8 +482,11 @@ impl Visit {
                     .send(Request::Trickle { target, candidate })
                     .await?;
             }
-            Event::Connected { target, .. } => match target {
-                Target::Publisher => self.publisher_needed = false,
+            Event::Connected { target, at_ns } => match target {
+                Target::Publisher => {
+                    self.publisher_needed = false;
+                    self.on_sent(at_ns);
+                }
                 Target::Subscriber => self.subscriber_needed = false,
             },
             Event::Disconnected { target } => {
@@ -506,12 +521,37 @@ impl Visit {
         let publishers = self.world.scenario.publishers;
         let talking = is_talking(self.seat.index, publishers, audio.talkers, turn);
         self.engine.handle(Command::Talk(talking));
+        self.is_talking = talking;
+        self.tell_talking(unix_ns());
         let next = turn_length * u32::try_from(turn + 1).unwrap_or(u32::MAX);
         Some(self.world.started + next)
     }
 
+    /// The publisher's transport is up: what this participant publishes goes out.
+    fn on_sent(&self, now_ns: u64) {
+        for track in self.own.keys() {
+            self.world.directory.on_sent(track, now_ns);
+        }
+        self.tell_talking(now_ns);
+    }
+
+    fn tell_talking(&self, now_ns: u64) {
+        for track in self.own.keys() {
+            let directory = &self.world.directory;
+            directory.on_talk(track, now_ns, self.is_talking);
+        }
+    }
+
+    fn stop_sending(&self) {
+        let now_ns = unix_ns();
+        for track in self.own.keys() {
+            self.world.directory.on_stopped(track, now_ns);
+        }
+    }
+
     /// Leaves: hands in what was measured, says goodbye.
     async fn go(&mut self, events: &mut UnboundedReceiver<Event>) -> Result<(), ParticipantError> {
+        self.stop_sending();
         self.engine.handle(Command::Close);
         let closed = async {
             while let Some(event) = events.recv().await {

@@ -10,10 +10,12 @@ use super::Target;
 use super::crowd::Crowd;
 use super::directory::Directory;
 use super::sampler::Sampler;
+use super::silence::{self, Silences};
 use super::world::Notice;
 use crate::engine::collect::nanoseconds_histogram;
 use crate::engine::{Collector, TrackTotals};
 use crate::measure::{MessageTotals, TrackMeasure};
+use crate::media::Codec;
 use crate::process::program_of;
 use crate::report::Quantiles;
 use crate::report::model::{
@@ -21,7 +23,7 @@ use crate::report::model::{
     TrackReport, ratio,
 };
 use crate::scenario::{DataKinds, EngineKind, Scenario};
-use crate::signal::Address;
+use crate::signal::{Address, TrackKind};
 
 /// A publisher that is further behind than this is worth a note.
 const MOST_LATE: Duration = Duration::from_millis(20);
@@ -109,7 +111,14 @@ impl Outcome {
         directory: &Directory,
         crowd: &Crowd,
     ) -> Report {
-        let tracks = collector.take_tracks();
+        let mut tracks = collector.take_tracks();
+        let waited = collector.take_waited();
+        let started_ns = since_epoch(self.started_at).as_nanos() as u64;
+        let silences = silence::judge(&waited, &mut tracks, directory, scenario, started_ns);
+        for (track, waits_ms) in &silences.frameless_ms {
+            let first_frames = self.first_frames_ms.entry(track.clone()).or_default();
+            first_frames.extend(waits_ms);
+        }
         let window = sampler.totals();
         let total = sum(&tracks);
         let [reliable, lossy] = collector.take_messages();
@@ -170,11 +179,16 @@ impl Outcome {
                 egress: rate(total.bytes),
             },
             data,
+            subscriptions: tracks
+                .values()
+                .map(|track| u64::from(track.subscriptions))
+                .sum(),
             joins: crowd.joins(),
             timeline: sampler.timeline().to_vec(),
             ..self.heading(scenario, target, addresses)
         };
-        report.tracks = self.track_reports(tracks, directory);
+        report.tracks = self.track_reports(tracks, directory, &silences);
+        report.silent = silences.list;
         report.errors = self
             .errors
             .into_iter()
@@ -252,12 +266,16 @@ impl Outcome {
         &self,
         tracks: HashMap<String, TrackTotals>,
         directory: &Directory,
+        silences: &Silences,
     ) -> Vec<TrackReport> {
         let mut reports: Vec<TrackReport> = tracks
             .into_iter()
             .map(|(id, totals)| {
                 let first_frames = self.first_frames_ms.get(&id).map_or(&[][..], Vec::as_slice);
-                track_report(&id, &totals, first_frames, directory)
+                TrackReport {
+                    silent: silences.by_track.get(&id).copied().unwrap_or(0),
+                    ..track_report(&id, &totals, first_frames, directory)
+                }
             })
             .collect();
         reports.sort_by(|a, b| {
@@ -281,8 +299,16 @@ fn track_report(
 ) -> TrackReport {
     let measure = &totals.measure;
     let entry = directory.find(id);
-    let is_video = totals.codec.is_video();
+    let is_video = match (&entry, totals.codec) {
+        (Some(entry), _) => entry.kind == TrackKind::Video,
+        (None, codec) => codec.is_some_and(Codec::is_video),
+    };
     let name = entry.as_ref().map_or(id, |entry| &entry.name).to_owned();
+    let announced = entry.as_ref().map_or("", |entry| &entry.mime);
+    let codec = totals.codec.map_or_else(
+        || codec_of(announced),
+        |codec| codec.name().to_owned(),
+    );
     let jitters = totals
         .jitters
         .iter()
@@ -295,7 +321,7 @@ fn track_report(
         publisher: entry.map(|entry| entry.publisher).unwrap_or_default(),
         name,
         kind: if is_video { "video" } else { "audio" }.to_owned(),
-        codec: totals.codec.name().to_owned(),
+        codec,
         stamped: measure.stamped,
         subscribers: totals.subscriptions,
         packets_expected: measure.packets_expected,
@@ -315,6 +341,12 @@ fn track_report(
         first_frame_ms: Quantiles::of_samples(first_frames_ms.iter().copied()).without_buckets(),
         received_by_encoding: by_encoding(&measure.received_by_encoding),
     }
+}
+
+/// The name of a codec as reports write it, from its media type: `video/H265` is `h265`.
+fn codec_of(mime: &str) -> String {
+    let name = mime.split_once('/').map_or(mime, |(_, name)| name);
+    name.to_ascii_lowercase()
 }
 
 /// One kind of data messages; none of it is sent with `without`.
@@ -389,12 +421,13 @@ fn environment() -> Environment {
     }
 }
 
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// A wall time as RFC 3339 writes it, UTC, whole seconds.
 fn rfc3339(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let seconds = since_epoch(time).as_secs();
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rand::{Rng, seq::IteratorRandom};
 use tokio::time::Instant;
 
+use super::directory::Entry;
 use super::participant::{Subscribed, Visit};
 use super::world::ParticipantError;
 use crate::engine::Command;
@@ -38,20 +39,41 @@ impl Visit {
                 continue;
             }
             for track in &participant.tracks {
-                if self.tracks.contains_key(&track.id) || !self.takes(track.kind) {
+                if let Some(subscribed) = self.tracks.get_mut(&track.id) {
+                    if std::mem::replace(&mut subscribed.is_muted, track.muted) != track.muted {
+                        self.engine.handle(Command::Rest {
+                            track: track.id.clone(),
+                            is_resting: track.muted,
+                        });
+                    }
                     continue;
                 }
-                let room = self.world.scenario.room_name(self.seat.room);
-                let publisher = &participant.identity;
-                self.world
-                    .directory
-                    .add(&track.id, &room, publisher, &track.name);
+                if !self.takes(track.kind) {
+                    continue;
+                }
+                self.world.directory.add(&track.id, || Entry {
+                    room: self.world.scenario.room_name(self.seat.room),
+                    publisher: participant.identity.clone(),
+                    name: track.name.clone(),
+                    kind: track.kind,
+                    mime: track.mime.clone(),
+                });
                 wanted.push((track.id.clone(), track.kind));
+                self.engine.handle(Command::Subscribe {
+                    track: track.id.clone(),
+                });
+                if track.muted {
+                    self.engine.handle(Command::Rest {
+                        track: track.id.clone(),
+                        is_resting: true,
+                    });
+                }
                 self.tracks.insert(
                     track.id.clone(),
                     Subscribed {
                         kind: track.kind,
                         publisher: participant.id.clone(),
+                        is_muted: track.muted,
                         since_ns,
                         layer: None,
                     },

@@ -197,6 +197,13 @@ fn thresholds(scenario: &Scenario, root: &Section<'_>) {
             "nobody watches video in this scenario",
         );
     }
+    let is_silent = scenario.video.is_none() && scenario.audio.is_none();
+    if limits.max_silent.is_some() && is_silent && scenario.publishers > 0 {
+        root.mistake_at(
+            "thresholds.max_silent",
+            "nobody publishes media in this scenario",
+        );
+    }
     let of_data = [
         ("max_data_lost", limits.max_data_lost.is_some()),
         (

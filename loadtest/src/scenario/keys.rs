@@ -232,6 +232,11 @@ pub const KEYS: &[KeyDoc] = &[
         "Share of packets that never came, of those expected.",
     ),
     key(
+        "thresholds.max_silent",
+        "",
+        "Subscriptions that got nothing for more than 2 s, at their beginning, at their end or at all, though there was something to get.",
+    ),
+    key(
         "thresholds.min_decodable_frames",
         "",
         "Share of video frames that could be decoded, of those expected.",

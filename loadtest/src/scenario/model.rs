@@ -227,6 +227,8 @@ impl Who {
 pub struct Thresholds {
     /// Packets that never reached a subscriber, of those expected.
     pub max_lost: Option<Share>,
+    /// Subscriptions that got nothing for a while though there was something to get.
+    pub max_silent: Option<u64>,
     /// Video frames that a subscriber could decode, of those expected.
     pub min_decodable_frames: Option<Share>,
     /// Times a picture stood still, over all subscribers.

@@ -217,6 +217,7 @@ fn squeeze(mut section: Section<'_>) -> Squeeze {
 fn thresholds(mut section: Section<'_>) -> Thresholds {
     let thresholds = Thresholds {
         max_lost: section.optional("max_lost"),
+        max_silent: section.optional("max_silent"),
         min_decodable_frames: section.optional("min_decodable_frames"),
         max_freezes: section.optional("max_freezes"),
         max_latency_p99: section.optional("max_latency_p99"),

@@ -137,8 +137,13 @@ impl Thresholds {
                 text.string(key, value);
             }
         }
-        if let Some(freezes) = self.max_freezes {
-            text.plain("max_freezes", freezes);
+        for (key, count) in [
+            ("max_silent", self.max_silent),
+            ("max_freezes", self.max_freezes),
+        ] {
+            if let Some(count) = count {
+                text.plain(key, count);
+            }
         }
     }
 }

@@ -138,6 +138,10 @@ pub struct RemoteTrack {
     pub name: String,
     /// Audio or video.
     pub kind: TrackKind,
+    /// Whether its publisher sends nothing of it for now.
+    pub muted: bool,
+    /// Media type of its codec, `video/VP8`; empty when the server does not say.
+    pub mime: String,
 }
 
 /// Audio or video.
@@ -198,6 +202,8 @@ fn participant(info: proto::ParticipantInfo) -> RemoteParticipant {
                     id: track.sid,
                     name: track.name,
                     kind,
+                    muted: track.muted,
+                    mime: track.mime_type,
                 })
             })
             .collect(),

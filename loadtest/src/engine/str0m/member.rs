@@ -10,6 +10,7 @@ use super::socket::ReadBuffers;
 use super::subscriber::{Offer, Subscriber};
 use super::transport::{Transport, TransportSetup};
 use crate::engine::received::Received;
+use crate::engine::wishes::Wishes;
 use crate::engine::{Command, EngineError, Event, ParticipantSetup, PublishTrack, Target};
 
 /// See the module.
@@ -19,6 +20,8 @@ pub(super) struct Member {
     events: UnboundedSender<Event>,
     publisher: Option<Publisher>,
     subscriber: Option<Subscriber>,
+    /// Of a subscriber's transport that is not open yet.
+    wishes: Wishes,
     measuring: bool,
     talking: bool,
     failed: bool,
@@ -30,6 +33,7 @@ impl Member {
     pub(super) fn new(id: usize, setup: ParticipantSetup, events: UnboundedSender<Event>) -> Self {
         Self {
             id,
+            wishes: Wishes::new(&setup.identity),
             setup,
             events,
             publisher: None,
@@ -144,15 +148,20 @@ impl Member {
                     subscriber.on_layer_change(now_ns, &track);
                 }
             }
-            Command::TrackEnded { track } => {
-                if let Some(subscriber) = &mut self.subscriber {
-                    subscriber.on_track_ended(now_ns, received, &track);
-                }
-            }
+            Command::Subscribe { track } => self.wishes().on_subscribe(now_ns, &track),
+            Command::Rest { track, is_resting } => match &mut self.subscriber {
+                Some(subscriber) => subscriber.on_rest(now_ns, &track, is_resting),
+                None => self.wishes.on_rest(now_ns, &track, is_resting),
+            },
+            Command::TrackEnded { track } => match &mut self.subscriber {
+                Some(subscriber) => subscriber.on_track_ended(now_ns, received, &track),
+                None => self.wishes.on_track_ended(now_ns, received, &track),
+            },
             Command::Begin => {
                 self.measuring = true;
-                if let Some(subscriber) = &mut self.subscriber {
-                    subscriber.begin(now_ns);
+                match &mut self.subscriber {
+                    Some(subscriber) => subscriber.begin(now_ns),
+                    None => self.wishes.begin(now_ns),
                 }
             }
             Command::End => {
@@ -195,6 +204,13 @@ impl Member {
         Ok(())
     }
 
+    fn wishes(&mut self) -> &mut Wishes {
+        match &mut self.subscriber {
+            Some(subscriber) => subscriber.wishes(),
+            None => &mut self.wishes,
+        }
+    }
+
     /// The subscriber's transport, opened when first needed.
     fn subscriber(
         &mut self,
@@ -206,7 +222,8 @@ impl Member {
         match &mut self.subscriber {
             Some(subscriber) => Ok(subscriber),
             none => {
-                let mut subscriber = Subscriber::open(setup, self.measuring, now)?;
+                let wishes = std::mem::take(&mut self.wishes);
+                let mut subscriber = Subscriber::open(setup, self.measuring, wishes, now)?;
                 register(registry, subscriber.transport(), token)?;
                 Ok(none.insert(subscriber))
             }

@@ -18,6 +18,7 @@ use crate::engine::Event as Told;
 use crate::engine::Target;
 use crate::engine::messages::MessageStamp;
 use crate::engine::received::Received;
+use crate::engine::wishes::Wishes;
 use crate::measure::{MessageMeter, TrackMeter};
 use crate::media::Codec;
 use crate::signal::sdp;
@@ -68,6 +69,8 @@ struct Tracks {
     by_ssrc: Vec<(u32, usize)>,
     /// Data messages in the measured window.
     messages: MessageMeter,
+    /// What is to come.
+    wishes: Wishes,
     /// Whether the measured window is open.
     measuring: bool,
     told: Vec<Told>,
@@ -98,12 +101,14 @@ impl Subscriber {
     pub(super) fn open(
         setup: TransportSetup,
         measuring: bool,
+        wishes: Wishes,
         now: Instant,
     ) -> Result<Self, EngineError> {
         Ok(Self {
             transport: Transport::open(setup, Self::config(), now)?,
             tracks: Tracks {
                 measuring,
+                wishes,
                 ..Tracks::default()
             },
         })
@@ -200,13 +205,34 @@ impl Subscriber {
 
     /// `track` is not published any more.
     pub(super) fn on_track_ended(&mut self, now_ns: u64, received: &mut Received, track: &str) {
-        self.tracks
-            .end_tracks(now_ns, received, |slot| slot.track == track);
+        let tracks = &mut self.tracks;
+        tracks.end_tracks(now_ns, received, |slot| slot.track == track);
+        tracks.wishes.on_track_ended(now_ns, received, track);
+    }
+
+    /// What is to come.
+    pub(super) fn wishes(&mut self) -> &mut Wishes {
+        &mut self.tracks.wishes
+    }
+
+    /// The publisher of `track` has muted it, or sends again.
+    pub(super) fn on_rest(&mut self, now_ns: u64, track: &str, is_resting: bool) {
+        let tracks = &mut self.tracks;
+        let slots = tracks.slots.iter_mut().filter(|slot| slot.track == track);
+        for meter in slots.filter_map(|slot| slot.meter.as_mut()) {
+            if is_resting {
+                meter.on_pause();
+            } else {
+                meter.on_resume();
+            }
+        }
+        tracks.wishes.on_rest(now_ns, track, is_resting);
     }
 
     /// The measured window begins.
     pub(super) fn begin(&mut self, now_ns: u64) {
         self.tracks.measuring = true;
+        self.tracks.wishes.begin(now_ns);
         for meter in self
             .tracks
             .slots
@@ -219,11 +245,13 @@ impl Subscriber {
 
     /// The measured window ends: hands in what was received.
     pub(super) fn end(&mut self, now_ns: u64, received: &mut Received) {
-        for slot in &mut self.tracks.slots {
-            slot.finish(now_ns, received, self.tracks.measuring);
+        let tracks = &mut self.tracks;
+        for slot in &mut tracks.slots {
+            slot.finish(now_ns, received, tracks.measuring, &mut tracks.wishes);
         }
-        received.add_messages(&std::mem::take(&mut self.tracks.messages));
-        self.tracks.measuring = false;
+        tracks.wishes.end(now_ns, received);
+        received.add_messages(&std::mem::take(&mut tracks.messages));
+        tracks.measuring = false;
     }
 }
 
@@ -232,10 +260,13 @@ impl Tracks {
         match event {
             Event::RtpPacket(packet) => self.handle_packet(rtc, at_ns, received, &packet),
             Event::ChannelData(message) => self.handle_message(at_ns, received, &message.data),
-            Event::Connected => self.told.push(Told::Connected {
-                target: Target::Subscriber,
-                at_ns,
-            }),
+            Event::Connected => {
+                self.wishes.on_connected(at_ns);
+                self.told.push(Told::Connected {
+                    target: Target::Subscriber,
+                    at_ns,
+                });
+            }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) | Event::Closed => {
                 self.told.push(Told::Disconnected {
                     target: Target::Subscriber,
@@ -360,7 +391,7 @@ impl Tracks {
             if let Some(meter) = &mut slot.meter {
                 meter.on_pause();
             }
-            slot.finish(now_ns, received, self.measuring);
+            slot.finish(now_ns, received, self.measuring, &mut self.wishes);
         }
     }
 
@@ -384,11 +415,20 @@ impl Tracks {
 
 impl Slot {
     /// Ends its meter, and hands in what it measured if the window is open.
-    fn finish(&mut self, now_ns: u64, received: &Received, measuring: bool) {
-        if let Some(meter) = self.meter.take()
-            && measuring
-        {
-            received.add_subscription(&self.track, self.codec, &meter.finish(now_ns));
+    fn finish(
+        &mut self,
+        now_ns: u64,
+        received: &Received,
+        measuring: bool,
+        wishes: &mut Wishes,
+    ) {
+        let Some(meter) = self.meter.take() else {
+            return;
+        };
+        let measure = meter.finish(now_ns);
+        wishes.on_stream(&self.track, &measure);
+        if measuring {
+            received.add_subscription(&self.track, self.codec, &measure);
         }
     }
 }

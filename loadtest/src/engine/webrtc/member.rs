@@ -2,11 +2,12 @@
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::SharedReceived;
+use super::{SharedReceived, lock};
 use super::publisher::Publisher;
 use super::stack::Transport;
 use super::subscriber::Subscriber;
-use crate::engine::{Command, EngineError, Event, ParticipantSetup, PublishTrack, Target};
+use crate::engine::wishes::Wishes;
+use crate::engine::{Command, EngineError, Event, ParticipantSetup, PublishTrack, Target, unix_ns};
 
 struct Member {
     setup: ParticipantSetup,
@@ -14,6 +15,8 @@ struct Member {
     received: SharedReceived,
     publisher: Option<Publisher>,
     subscriber: Option<Subscriber>,
+    /// Of a subscriber's transport that is not open yet.
+    wishes: Wishes,
     /// Candidates of a transport that is not open yet.
     early: Vec<(Target, String)>,
     talking: bool,
@@ -28,6 +31,7 @@ pub(super) async fn run(
     mut commands: UnboundedReceiver<Command>,
 ) {
     let mut member = Member {
+        wishes: Wishes::new(&setup.identity),
         setup,
         events,
         received,
@@ -89,15 +93,26 @@ impl Member {
                     subscriber.on_layer_change(&track);
                 }
             }
-            Command::TrackEnded { track } => {
-                if let Some(subscriber) = &self.subscriber {
-                    subscriber.on_track_ended(&track);
+            Command::Subscribe { track } => match &self.subscriber {
+                Some(subscriber) => subscriber.on_subscribe(&track),
+                None => self.wishes.on_subscribe(unix_ns(), &track),
+            },
+            Command::Rest { track, is_resting } => match &self.subscriber {
+                Some(subscriber) => subscriber.on_rest(&track, is_resting),
+                None => self.wishes.on_rest(unix_ns(), &track, is_resting),
+            },
+            Command::TrackEnded { track } => match &self.subscriber {
+                Some(subscriber) => subscriber.on_track_ended(&track),
+                None => {
+                    let received = lock(&self.received);
+                    self.wishes.on_track_ended(unix_ns(), &received, &track);
                 }
-            }
+            },
             Command::Begin => {
                 self.measuring = true;
-                if let Some(subscriber) = &self.subscriber {
-                    subscriber.begin();
+                match &self.subscriber {
+                    Some(subscriber) => subscriber.begin(),
+                    None => self.wishes.begin(unix_ns()),
                 }
             }
             Command::End => {
@@ -124,7 +139,9 @@ impl Member {
     async fn answer(&mut self, sdp: String, id: u32) -> Result<(), EngineError> {
         if self.subscriber.is_none() {
             let received = SharedReceived::clone(&self.received);
-            let opened = Subscriber::open(&self.setup, self.measuring, &self.events, received);
+            let wishes = std::mem::take(&mut self.wishes);
+            let (setup, events) = (&self.setup, &self.events);
+            let opened = Subscriber::open(setup, self.measuring, wishes, events, received);
             self.subscriber = Some(opened.await?);
             self.add_early(Target::Subscriber).await;
         }

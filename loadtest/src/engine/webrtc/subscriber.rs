@@ -14,6 +14,7 @@ use webrtc::peer_connection::RTCSessionDescription;
 use super::stack::{Purpose, Transport};
 use super::tracks::{Head, Tracks};
 use super::{SharedReceived, lock};
+use crate::engine::wishes::Wishes;
 use crate::engine::{EngineError, Event, ParticipantSetup, Target, unix_ns};
 use crate::media::Codec;
 
@@ -38,15 +39,17 @@ impl Subscriber {
     pub(super) async fn open(
         setup: &ParticipantSetup,
         measuring: bool,
+        wishes: Wishes,
         events: &UnboundedSender<Event>,
         received: SharedReceived,
     ) -> Result<Self, EngineError> {
         let shared = Shared {
-            tracks: Arc::new(Mutex::new(Tracks::new(measuring))),
+            tracks: Arc::new(Mutex::new(Tracks::new(measuring, wishes))),
             received,
             events: events.clone(),
         };
         let reader = shared.clone();
+        let tracks = Arc::clone(&shared.tracks);
         let purpose = Purpose {
             target: Target::Subscriber,
             codecs: &Codec::ALL,
@@ -54,7 +57,11 @@ impl Subscriber {
             on_track: Box::new(move |track| {
                 tokio::spawn(reader.clone().read(track));
             }),
-            on_state: Box::new(|_| {}),
+            on_state: Box::new(move |is_up| {
+                if is_up {
+                    lock(&tracks).wishes.on_connected(unix_ns());
+                }
+            }),
         };
         Ok(Self {
             transport: Transport::open(setup, events, purpose).await?,
@@ -95,6 +102,17 @@ impl Subscriber {
     pub(super) fn on_track_ended(&self, track: &str) {
         let mut received = lock(&self.shared.received);
         lock(&self.shared.tracks).on_track_ended(unix_ns(), &mut received, track);
+    }
+
+    /// `track` has been asked for.
+    pub(super) fn on_subscribe(&self, track: &str) {
+        let mut tracks = lock(&self.shared.tracks);
+        tracks.wishes.on_subscribe(unix_ns(), track);
+    }
+
+    /// The publisher of `track` has muted it, or sends again.
+    pub(super) fn on_rest(&self, track: &str, is_resting: bool) {
+        lock(&self.shared.tracks).on_rest(unix_ns(), track, is_resting);
     }
 
     /// The measured window begins.

@@ -4,6 +4,7 @@
 
 use crate::engine::Event;
 use crate::engine::received::Received;
+use crate::engine::wishes::Wishes;
 use crate::measure::TrackMeter;
 use crate::media::Codec;
 
@@ -26,6 +27,8 @@ pub(super) struct Tracks {
     announced: Vec<(u32, String)>,
     slots: Vec<Slot>,
     measuring: bool,
+    /// What is to come.
+    pub(super) wishes: Wishes,
 }
 
 /// One subscribed stream.
@@ -43,9 +46,10 @@ struct Slot {
 }
 
 impl Tracks {
-    pub(super) fn new(measuring: bool) -> Self {
+    pub(super) fn new(measuring: bool, wishes: Wishes) -> Self {
         Self {
             measuring,
+            wishes,
             ..Self::default()
         }
     }
@@ -164,11 +168,26 @@ impl Tracks {
     /// `track` is not published any more.
     pub(super) fn on_track_ended(&mut self, now_ns: u64, received: &mut Received, track: &str) {
         self.finish(now_ns, received, |slot| slot.track == track);
+        self.wishes.on_track_ended(now_ns, received, track);
+    }
+
+    /// The publisher of `track` has muted it, or sends again.
+    pub(super) fn on_rest(&mut self, now_ns: u64, track: &str, is_resting: bool) {
+        let slots = self.slots.iter_mut().filter(|slot| slot.track == track);
+        for meter in slots.filter_map(|slot| slot.meter.as_mut()) {
+            if is_resting {
+                meter.on_pause();
+            } else {
+                meter.on_resume();
+            }
+        }
+        self.wishes.on_rest(now_ns, track, is_resting);
     }
 
     /// The measured window begins.
     pub(super) fn begin(&mut self, now_ns: u64) {
         self.measuring = true;
+        self.wishes.begin(now_ns);
         for meter in self.slots.iter_mut().filter_map(|slot| slot.meter.as_mut()) {
             meter.begin(now_ns);
         }
@@ -177,8 +196,9 @@ impl Tracks {
     /// The measured window ends: hands in what was received.
     pub(super) fn end(&mut self, now_ns: u64, received: &mut Received) {
         for slot in &mut self.slots {
-            slot.finish(now_ns, received, self.measuring);
+            slot.finish(now_ns, received, self.measuring, &mut self.wishes);
         }
+        self.wishes.end(now_ns, received);
         self.measuring = false;
     }
 
@@ -189,16 +209,27 @@ impl Tracks {
             if let Some(meter) = &mut slot.meter {
                 meter.on_pause();
             }
-            slot.finish(now_ns, received, self.measuring);
+            slot.finish(now_ns, received, self.measuring, &mut self.wishes);
         }
     }
 }
 
 impl Slot {
     /// Ends the meter, and hands in what it measured if that was in the window.
-    fn finish(&mut self, now_ns: u64, received: &mut Received, measuring: bool) {
-        if let Some(meter) = self.meter.take().filter(|_| measuring) {
-            received.add_subscription(&self.track, self.codec, &meter.finish(now_ns));
+    fn finish(
+        &mut self,
+        now_ns: u64,
+        received: &Received,
+        measuring: bool,
+        wishes: &mut Wishes,
+    ) {
+        let Some(meter) = self.meter.take() else {
+            return;
+        };
+        let measure = meter.finish(now_ns);
+        wishes.on_stream(&self.track, &measure);
+        if measuring {
+            received.add_subscription(&self.track, self.codec, &measure);
         }
     }
 }
@@ -273,7 +304,7 @@ mod tests {
     fn an_offer_names_the_streams_of_each_track() {
         let collector = Arc::new(Collector::default());
         let mut received = Received::new(collector);
-        let mut tracks = Tracks::new(false);
+        let mut tracks = Tracks::new(false, Wishes::new("viewer"));
         tracks.apply_offer(0, &mut received, OFFER);
         let cases = [
             (11, Some("TR_a")),
@@ -290,7 +321,7 @@ mod tests {
     fn what_came_in_the_window_is_handed_in_once() {
         let collector = Arc::new(Collector::default());
         let mut received = Received::new(Arc::clone(&collector));
-        let mut tracks = Tracks::new(false);
+        let mut tracks = Tracks::new(false, Wishes::new("viewer"));
         tracks.apply_offer(0, &mut received, OFFER);
         tracks.on_stream(0, &mut received, 21, "TR_v", Codec::Vp8);
         let mut source = VideoSource::new(Codec::Vp8, &spec(), 1, 0, 1);
@@ -328,7 +359,7 @@ mod tests {
     fn a_section_that_carries_another_track_ends_the_one_before() {
         let collector = Arc::new(Collector::default());
         let mut received = Received::new(Arc::clone(&collector));
-        let mut tracks = Tracks::new(true);
+        let mut tracks = Tracks::new(true, Wishes::new("viewer"));
         tracks.on_stream(0, &mut received, 21, "TR_v", Codec::Vp8);
         tracks.apply_offer(1, &mut received, &OFFER.replace("TR_v", "TR_z"));
         tracks.on_stream(2, &mut received, 21, "TR_z", Codec::Vp8);

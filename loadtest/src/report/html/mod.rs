@@ -3,6 +3,7 @@
 //! Owns its order and wording. Numbers and their meaning come from `super::figures`, plots from
 //! `super::svg`, the frame from `super::page`.
 
+mod silent;
 mod tiles;
 mod tracks;
 
@@ -23,6 +24,7 @@ pub fn render(report: &Report) -> String {
     let mut body = header(report);
     body.push_str(&remarks(&report.notes));
     body.push_str(&limits(report));
+    body.push_str(&silent::render(report));
     let _ = write!(
         body,
         "<h2>Over time</h2>\n<p class=\"soft lead\">One point per second. Shaded: joining and warm-up, which no total counts.</p>\n<div class=\"plots\">\n{}</div>\n",

@@ -30,7 +30,7 @@ pub(super) fn render(report: &Report) -> String {
         (
             "packets lost",
             Unit::Share.show_or_dash(report.packets_lost_ratio),
-            plural(report.packets_lost, "packet"),
+            lost(report),
         ),
         (
             "forwarding latency p99",
@@ -61,6 +61,15 @@ pub(super) fn render(report: &Report) -> String {
     };
     let tiles: String = tiles.into_iter().map(tile).collect();
     format!("<dl class=\"tiles\">\n{tiles}</dl>\n")
+}
+
+/// What was lost, and by how many wholly or for long.
+fn lost(report: &Report) -> String {
+    let packets = plural(report.packets_lost, "packet");
+    match report.subscriptions_silent {
+        0 => packets,
+        silent => format!("{packets}; {silent} of {} subscriptions silent", report.subscriptions),
+    }
 }
 
 /// What the server spent, as far as it was taken.

@@ -16,7 +16,7 @@ pub(super) fn render(report: &Report) -> String {
         return String::new();
     }
     let mut tracks: Vec<&TrackReport> = report.tracks.iter().collect();
-    tracks.sort_by_key(|track| std::cmp::Reverse(track.packets_lost));
+    tracks.sort_by_key(|track| std::cmp::Reverse((track.silent, track.packets_lost)));
     let more = if tracks.len() > MOST_TRACKS {
         format!(
             " The {MOST_TRACKS} with the most losses of {}; the JSON has all.",
@@ -66,7 +66,10 @@ fn track(track: &TrackReport) -> String {
             escape(&track.name)
         ),
         format!("<td>{}</td>", escape(&track.codec)),
-        count(u64::from(track.subscribers)),
+        number(
+            Some(f64::from(track.subscribers)),
+            &viewers(track),
+        ),
         count(track.packets_received),
         count(track.packets_lost),
         share(track.worst_lost_ratio),
@@ -88,6 +91,14 @@ fn track(track: &TrackReport) -> String {
         format!("<td>{}</td>", layers(&track.received_by_encoding)),
     ];
     format!("<tr>{}</tr>\n", cells.concat())
+}
+
+/// How many asked for it, and how many of them got nothing for a while.
+fn viewers(track: &TrackReport) -> String {
+    match track.silent {
+        0 => track.subscribers.to_string(),
+        silent => format!("{} ({silent} silent)", track.subscribers),
+    }
 }
 
 /// Shares of the encodings, lowest first; nothing with only one.
