@@ -1,4 +1,4 @@
-//! A worse network than there is: loss, delay, jitter, and a rate with a queue before it, on the datagrams of one
+//! A worse network than there is: loss, at random and in bursts, delay, jitter, and a rate with a queue before it, on the datagrams of one
 //! transport, one way.
 //!
 //! Owns the fate of each datagram, drawn from a seed. Order is kept, as it is on most links: jitter
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::scenario::{Bitrate, Network, Squeeze};
+use crate::scenario::{Bitrate, Bursts, Network, Squeeze};
 
 /// Datagrams held at most: a second of a fast stream. What comes on top is lost, as in any queue.
 const MOST_HELD: usize = 4096;
@@ -64,11 +64,57 @@ impl Bottleneck {
     }
 }
 
+/// Times in which most is lost, and those between (a Gilbert-Elliott model).
+#[derive(Debug)]
+struct Spells {
+    bursts: Bursts,
+    /// Of its own, so that when bursts come does not hang on how much is sent.
+    random: ChaCha8Rng,
+    /// When this spell ends; none before the first datagram.
+    until: Option<Instant>,
+    is_bad: bool,
+}
+
+impl Spells {
+    fn new(bursts: Bursts, seed: u64) -> Self {
+        Self {
+            bursts,
+            random: ChaCha8Rng::seed_from_u64(!seed),
+            until: None,
+            // The first one ends as it begins.
+            is_bad: true,
+        }
+    }
+
+    /// The share of datagrams that is lost now, 0 to 1.
+    fn loss(&mut self, now: Instant) -> f64 {
+        let mut until = self.until.unwrap_or(now);
+        while until <= now {
+            self.is_bad = !self.is_bad;
+            let mean = if self.is_bad {
+                self.bursts.last
+            } else {
+                self.bursts.every
+            };
+            // Lengths without memory, as the model has them; 1 - x is never 0.
+            let length = -(1.0 - self.random.random::<f64>()).ln();
+            until += mean.mul_f64(length).max(Duration::from_micros(1));
+        }
+        self.until = Some(until);
+        if self.is_bad {
+            self.bursts.loss.ratio()
+        } else {
+            0.0
+        }
+    }
+}
+
 /// One direction of one transport's network.
 #[derive(Debug)]
 pub(super) struct Shaper {
     random: ChaCha8Rng,
     loss: f64,
+    spells: Option<Spells>,
     delay: Duration,
     jitter: Duration,
     bottleneck: Option<Bottleneck>,
@@ -112,6 +158,7 @@ impl Shaper {
         Self {
             random: ChaCha8Rng::seed_from_u64(seed),
             loss: network.loss.ratio().clamp(0.0, 1.0),
+            spells: network.bursts.map(|bursts| Spells::new(bursts, seed)),
             delay: network.delay,
             jitter: network.jitter,
             bottleneck,
@@ -122,7 +169,8 @@ impl Shaper {
     /// Takes a datagram: it is lost, or comes out of [`Self::poll`] later.
     pub(super) fn handle(&mut self, now: Instant, sent_ns: u64, remote: SocketAddr, bytes: &[u8]) {
         // Both are drawn for every datagram, so that one's loss does not change the next one's delay.
-        let lost = self.random.random::<f64>() < self.loss;
+        let in_burst = self.spells.as_mut().map_or(0.0, |spells| spells.loss(now));
+        let lost = self.random.random::<f64>() < 1.0 - (1.0 - self.loss) * (1.0 - in_burst);
         let jitter = self.jitter.mul_f64(self.random.random::<f64>());
         if lost || self.held.len() >= MOST_HELD {
             return;
@@ -168,6 +216,7 @@ mod tests {
     fn network(loss: f64, delay_ms: u64, jitter_ms: u64) -> Network {
         Network {
             loss: Share::from_ratio(loss),
+            bursts: None,
             delay: Duration::from_millis(delay_ms),
             jitter: Duration::from_millis(jitter_ms),
             rate: None,
@@ -217,6 +266,53 @@ mod tests {
         assert_ne!(lost(1), lost(2));
     }
 
+    /// Which of 400,000 datagrams, one each 10 ms, come.
+    fn come(network: Network, seed: u64) -> Vec<bool> {
+        let mut shaper = Shaper::out(network, seed);
+        let start = Instant::now();
+        let remote = ([127, 0, 0, 1], 1).into();
+        let came = (0..400_000u32).map(|n| {
+            let now = start + Duration::from_millis(10) * n;
+            shaper.handle(now, 0, remote, &[0]);
+            shaper.poll(now).is_some()
+        });
+        came.collect()
+    }
+
+    #[test]
+    fn losses_in_bursts_come_together_and_make_the_share_they_should() {
+        let bursts = Bursts {
+            every: Duration::from_millis(1_940),
+            last: Duration::from_millis(60),
+            loss: Share::from_ratio(1.0),
+        };
+        let bursty = |loss| Network {
+            bursts: Some(bursts),
+            ..network(loss, 0, 0)
+        };
+        let share = |came: &[bool]| {
+            came.iter().filter(|came| !**came).count() as f64 / came.len() as f64
+        };
+        // How often the next one is lost too.
+        let together = |came: &[bool]| {
+            let lost = came.windows(2).filter(|pair| !pair[0]);
+            let both = came.windows(2).filter(|pair| !pair[0] && !pair[1]);
+            both.count() as f64 / lost.count() as f64
+        };
+        let alone = come(bursty(0.0), 1);
+        assert!((share(&alone) - 0.03).abs() < 0.004, "{}", share(&alone));
+        // A burst of 60 ms on average goes on for 10 ms more in e^(-1/6).
+        let expected = (-1.0_f64 / 6.0).exp();
+        assert!((together(&alone) - expected).abs() < 0.03);
+        let both = come(bursty(0.1), 1);
+        let expected = 1.0 - 0.9 * 0.97;
+        assert!((share(&both) - expected).abs() < 0.006, "{}", share(&both));
+        assert_eq!(alone, come(bursty(0.0), 1), "the same seed, the same bursts");
+        assert_ne!(alone, come(bursty(0.0), 2));
+        // What else is lost does not move them.
+        assert!(alone.iter().zip(&both).all(|(alone, both)| *alone || !both));
+    }
+
     #[test]
     fn nothing_comes_before_its_time() {
         let mut shaper = Shaper::out(network(0.0, 10, 0), 0);
@@ -226,6 +322,7 @@ mod tests {
         assert!(shaper.poll(now + Duration::from_millis(9)).is_none());
         assert!(shaper.poll(now + Duration::from_millis(10)).is_some());
     }
+
     #[test]
     fn a_link_carries_its_rate_and_less_while_it_is_squeezed() {
         let link = Network {

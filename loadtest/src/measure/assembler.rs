@@ -41,6 +41,10 @@ pub(super) struct Decoded {
 pub(super) struct Tally {
     pub(super) expected: u64,
     pub(super) complete: u64,
+    /// Of these, how many were whole only after a newer one was.
+    pub(super) late: u64,
+    /// Of these, how many came wholly once more.
+    pub(super) duplicated: u64,
     pub(super) decodable: u64,
     pub(super) keyframes: u64,
 }
@@ -58,6 +62,10 @@ struct Frame {
     padding: u16,
     /// Packets that came.
     got: u16,
+    /// Packets that came once more.
+    again: u16,
+    /// Whether a newer one was whole before it was.
+    is_late: bool,
     format: u32,
     order: Order,
     is_keyframe: bool,
@@ -160,7 +168,27 @@ impl Assembler {
     pub(super) fn on_packet(&mut self, position: &Position, part: &Part) -> Option<Decoded> {
         let index = self.place(position, part)?;
         self.frames[index].add(position, part);
+        let mut newer = index + 1..self.frames.len();
+        let is_overtaken = newer.any(|at| self.is_whole(at));
+        self.frames[index].is_late = is_overtaken && self.is_whole(index);
         self.decode_from(index)
+    }
+
+    /// A packet that has been seen before.
+    pub(super) fn on_duplicate(&mut self, sequence: u16) {
+        let mut newest_first = self.frames.iter_mut().rev();
+        if let Some(frame) = newest_first.find(|frame| {
+            sequence.wrapping_sub(frame.low) <= frame.high.wrapping_sub(frame.low)
+        }) {
+            frame.again += 1;
+        }
+    }
+
+    fn is_whole(&self, at: usize) -> bool {
+        let before = at
+            .checked_sub(1)
+            .map_or(self.before.as_ref(), |index| self.frames.get(index));
+        self.frames[at].is_complete(before)
     }
 
     /// A packet without payload: it takes a number, and belongs to no frame.
@@ -242,6 +270,8 @@ impl Assembler {
             end: None,
             padding: 0,
             got: 0,
+            again: 0,
+            is_late: false,
             format: 0,
             order: part.order,
             is_keyframe: false,
@@ -276,13 +306,13 @@ impl Assembler {
     }
 
     fn is_decodable(&self, at: usize) -> bool {
+        if !self.is_whole(at) {
+            return false;
+        }
         let frame = &self.frames[at];
         let before = at
             .checked_sub(1)
             .map_or(self.before.as_ref(), |index| self.frames.get(index));
-        if !frame.is_complete(before) {
-            return false;
-        }
         if frame.is_keyframe {
             return true;
         }
@@ -339,7 +369,10 @@ impl Assembler {
             .map_or(0, |before| self.missing_between(before, &frame));
         let tally = &mut self.tally;
         tally.expected += 1 + missing;
-        tally.complete += u64::from(frame.is_complete(before.as_ref()));
+        let is_complete = frame.is_complete(before.as_ref());
+        tally.complete += u64::from(is_complete);
+        tally.late += u64::from(is_complete && frame.is_late);
+        tally.duplicated += u64::from(is_complete && frame.again >= frame.got);
         tally.decodable += u64::from(frame.is_decoded);
         tally.keyframes += u64::from(frame.is_keyframe);
     }

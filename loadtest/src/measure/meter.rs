@@ -101,6 +101,9 @@ impl TrackMeter {
             Arrival::Late => self.counts.late += u64::from(!payload.is_empty()),
             Arrival::Duplicate => {
                 self.counts.duplicated += 1;
+                if let Some(pictures) = &mut self.pictures {
+                    pictures.assembler.on_duplicate(sequence);
+                }
                 return None;
             }
             // Not to be counted, but a frame may want it.
@@ -281,6 +284,8 @@ impl TrackMeter {
             let tally = pictures.assembler.tally();
             measure.frames_expected = tally.expected;
             measure.frames_complete = tally.complete;
+            measure.frames_late = tally.late;
+            measure.frames_duplicated = tally.duplicated;
             measure.frames_decodable = tally.decodable;
             measure.keyframes = tally.keyframes;
             (measure.freezes, measure.freeze_ns) = pictures.freezes.totals(now_ns);

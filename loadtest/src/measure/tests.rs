@@ -278,6 +278,13 @@ fn a_packet_sent_again_is_received_and_its_frame_decoded() {
             "{clip:?}"
         );
         assert_eq!(measure.packets_duplicated, 1);
+        // The frame is whole again only if that packet is all of it.
+        let is_only = trace.iter().filter(|packet| packet.frame == 40).count() == 2;
+        assert_eq!(
+            (measure.frames_late, measure.frames_duplicated),
+            (1, u64::from(is_only)),
+            "{clip:?}"
+        );
         assert_eq!(
             (measure.frames_expected, measure.frames_decodable),
             (90, 90),
@@ -285,6 +292,43 @@ fn a_packet_sent_again_is_received_and_its_frame_decoded() {
         );
         assert_eq!(measure.freezes, 0, "183 ms are no freeze yet");
     }
+}
+
+#[test]
+fn a_frame_that_comes_twice_counts_once_and_is_told() {
+    for clip in every_kind() {
+        let mut trace = packets(clip);
+        let again = trace.iter().filter(|packet| packet.frame == 40);
+        let again: Vec<Packet> = again.cloned().collect();
+        trace.extend(again.into_iter().map(|packet| Packet {
+            at_ns: packet.at_ns + 50 * MS,
+            ..packet
+        }));
+        let measure = measure(clip.codec, &trace);
+        assert_eq!(
+            (
+                measure.frames_expected,
+                measure.frames_complete,
+                measure.frames_late,
+                measure.frames_duplicated
+            ),
+            (90, 90, 0, 1),
+            "{clip:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_dropped_and_numbered_anew_is_unseen() {
+    let mut trace = packets(CLIP);
+    let count = trace.len() as u64;
+    trace.retain(|packet| packet.frame % 10 != 5);
+    for (index, packet) in trace.iter_mut().enumerate() {
+        packet.sequence = 65_500u16.wrapping_add(index as u16);
+    }
+    let measure = measure(Codec::Vp8, &trace);
+    assert_eq!((measure.packets_lost, measure.packets_published), (0, count));
+    assert_eq!(measure.packets_unseen, count - trace.len() as u64);
 }
 
 #[test]
@@ -552,6 +596,8 @@ proptest! {
         prop_assert_eq!(measure.packets_received, count as u64 - lost);
         prop_assert!(measure.frames_decodable <= measure.frames_complete);
         prop_assert!(measure.frames_complete <= measure.frames_expected);
+        prop_assert!(measure.frames_late <= measure.frames_complete);
+        prop_assert!(measure.frames_duplicated <= measure.frames_complete);
         // The newest frame does not count while it is on its way. Without stamps, the frames in a gap
         // are an estimate: near to exact where pictures are numbered.
         let expected = 149 + u64::from(is_tail_whole);

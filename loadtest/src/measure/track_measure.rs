@@ -35,6 +35,10 @@ pub struct TrackMeasure {
     pub frames_expected: u64,
     /// Of which all packets came.
     pub frames_complete: u64,
+    /// Of these, those that were whole only after a newer one was: reordered, or sent again.
+    pub frames_late: u64,
+    /// Of these, those of which all packets came once more.
+    pub frames_duplicated: u64,
     /// Which could be decoded: complete, and so was all they rest on.
     pub frames_decodable: u64,
     /// Keyframes that came, whole or not.
@@ -78,6 +82,8 @@ impl TrackMeasure {
             (&mut self.bytes, other.bytes),
             (&mut self.frames_expected, other.frames_expected),
             (&mut self.frames_complete, other.frames_complete),
+            (&mut self.frames_late, other.frames_late),
+            (&mut self.frames_duplicated, other.frames_duplicated),
             (&mut self.frames_decodable, other.frames_decodable),
             (&mut self.keyframes, other.keyframes),
             (&mut self.freezes, other.freezes),

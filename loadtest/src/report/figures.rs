@@ -105,6 +105,14 @@ fn delivery(report: &Report) -> Rows {
             "Media packets that subscribers received, all subscriptions together. Duplicates and padding do not count.",
         ),
         (
+            "packets expected",
+            "packets_expected",
+            count(report.packets_expected),
+            Unit::Count,
+            Neither,
+            "Packets forwarded and packets lost.",
+        ),
+        (
             "packets per second",
             "packets_per_second",
             Some(report.packets_per_second),
@@ -144,6 +152,22 @@ fn delivery(report: &Report) -> Rows {
             Lower,
             "Packets that came twice.",
         ),
+        (
+            "packets unseen",
+            "packets_unseen",
+            report.packets_unseen_ratio.and(count(report.packets_unseen)),
+            Unit::Count,
+            Lower,
+            "Packets that publishers sent and that never came, by the publishers' own numbers: lost on any way, or left out by the server (layers, paused tracks), whatever numbers it gives to the rest.",
+        ),
+        (
+            "share unseen",
+            "packets_unseen_ratio",
+            report.packets_unseen_ratio,
+            Unit::Share,
+            Lower,
+            "Packets unseen, of those that publishers sent of what was being forwarded.",
+        ),
     ]
 }
 
@@ -159,6 +183,38 @@ fn video(report: &Report) -> Rows {
             Unit::Count,
             Neither,
             "Video frames that subscribers should have had.",
+        ),
+        (
+            "frames received",
+            "frames_received",
+            count(report.frames_received),
+            Unit::Count,
+            Neither,
+            "Video frames that came whole.",
+        ),
+        (
+            "frames late",
+            "frames_late",
+            count(report.frames_late),
+            Unit::Count,
+            Lower,
+            "Video frames that were whole only after a newer one was: reordered or retransmitted.",
+        ),
+        (
+            "frames lost",
+            "frames_lost",
+            count(report.frames_lost),
+            Unit::Count,
+            Lower,
+            "Video frames that never were whole.",
+        ),
+        (
+            "frames duplicated",
+            "frames_duplicated",
+            count(report.frames_duplicated),
+            Unit::Count,
+            Lower,
+            "Video frames that came wholly once more.",
         ),
         (
             "frames decodable",

@@ -53,6 +53,10 @@ pub struct Report {
     /// Media packets that reached subscribers, over all subscriptions. Retransmissions that filled a
     /// hole count; duplicates and padding do not.
     pub packets_forwarded: u64,
+    /// Packets that subscribers should have had: those that came, holes in their numbers, and what silent
+    /// subscriptions missed.
+    #[serde(default)]
+    pub packets_expected: u64,
     /// Packets that subscribers should have had and never got.
     pub packets_lost: u64,
     /// `packets_lost` over what was expected (`packets_forwarded + packets_lost`); `null` when nothing was.
@@ -61,8 +65,31 @@ pub struct Report {
     pub packets_late: u64,
     /// Packets that came twice.
     pub packets_duplicated: u64,
+    /// Packets that publishers sent, by their stamps: of each subscription between the first and the last that
+    /// came of an encoding. 0 without stamps.
+    #[serde(default)]
+    pub packets_published: u64,
+    /// Of these, those that never came: lost on any way, or left out by the server, which may number anew what it
+    /// sends so that no hole shows.
+    #[serde(default)]
+    pub packets_unseen: u64,
+    /// `packets_unseen / packets_published`; `null` without stamps.
+    #[serde(default)]
+    pub packets_unseen_ratio: Option<f64>,
     /// Video frames that subscribers should have had.
     pub frames_expected: u64,
+    /// Video frames that came whole.
+    #[serde(default)]
+    pub frames_received: u64,
+    /// Of these, those that were whole only after a newer one was.
+    #[serde(default)]
+    pub frames_late: u64,
+    /// Video frames that never were whole.
+    #[serde(default)]
+    pub frames_lost: u64,
+    /// Video frames that came wholly once more.
+    #[serde(default)]
+    pub frames_duplicated: u64,
     /// Video frames that came whole and whose references came whole.
     pub frames_decodable: u64,
     /// `frames_decodable / frames_expected`; `null` without video.
@@ -326,10 +353,28 @@ pub struct TrackReport {
     pub packets_late: u64,
     /// Packets that came twice.
     pub packets_duplicated: u64,
+    /// See [`Report::packets_published`].
+    #[serde(default)]
+    pub packets_published: u64,
+    /// See [`Report::packets_unseen`].
+    #[serde(default)]
+    pub packets_unseen: u64,
     /// The largest share of lost packets that one subscriber saw, 0 to 1.
     pub worst_lost_ratio: Option<f64>,
     /// Video frames that should have come.
     pub frames_expected: u64,
+    /// Video frames that came whole.
+    #[serde(default)]
+    pub frames_received: u64,
+    /// Of these, those that were whole only after a newer one was.
+    #[serde(default)]
+    pub frames_late: u64,
+    /// Video frames that never were whole.
+    #[serde(default)]
+    pub frames_lost: u64,
+    /// Video frames that came wholly once more.
+    #[serde(default)]
+    pub frames_duplicated: u64,
     /// Video frames that could be decoded.
     pub frames_decodable: u64,
     /// Times a picture stood still.
@@ -347,6 +392,9 @@ pub struct TrackReport {
     pub jitter_ms: Quantiles,
     /// See [`Report::first_frame_ms`].
     pub first_frame_ms: Quantiles,
+    /// See [`Report::switch_ms`].
+    #[serde(default)]
+    pub switch_ms: Quantiles,
     /// Packets that came of each encoding, lowest first; empty where that is unknown.
     pub received_by_encoding: Vec<u64>,
 }
@@ -391,10 +439,10 @@ impl Report {
     pub fn conclude(&mut self, limits: &crate::scenario::Thresholds) {
         self.format = FORMAT;
         self.subscriptions_silent = self.silent.len() as u64;
-        self.packets_lost_ratio = ratio(
-            self.packets_lost,
-            self.packets_forwarded + self.packets_lost,
-        );
+        self.packets_expected = self.packets_forwarded + self.packets_lost;
+        self.packets_lost_ratio = ratio(self.packets_lost, self.packets_expected);
+        self.packets_unseen_ratio = ratio(self.packets_unseen, self.packets_published);
+        self.frames_lost = self.frames_expected.saturating_sub(self.frames_received);
         self.frames_decodable_ratio = ratio(self.frames_decodable, self.frames_expected);
         self.cpu_ns_per_forwarded_packet = self
             .cpu_seconds

@@ -202,33 +202,85 @@ fn tracks(text: &mut String, report: &Report) {
     } else {
         "Tracks".to_owned()
     };
+    let tracks = &tracks[..shown];
+    packets(text, report, &which, tracks);
+    if tracks.iter().any(|track| track.kind == "video") {
+        frames(text, report, tracks);
+    }
+}
+
+/// What came of each track.
+fn packets(text: &mut String, report: &Report, which: &str, tracks: &[&TrackReport]) {
+    let count = |value: u64| Unit::Count.show(value as f64);
     let _ = writeln!(
         text,
-        "\n{which:<42}{:>7}{:>12}{:>10}{:>12}{:>9}{:>12}{:>13}",
-        "viewers", "packets", "lost", "decodable", "freezes", "p99", "bitrate"
+        "\n{which:<36}{:>8}{:>12}{:>12}{:>8}{:>9}{:>8}{:>9}{:>10}{:>12}",
+        "viewers", "expected", "received", "late", "lost", "twice", "unseen", "p99", "bitrate"
     );
-    for track in &tracks[..shown] {
-        let decodable = super::model::ratio(track.frames_decodable, track.frames_expected);
-        // Rooms are alike: they matter only when there are several.
-        let room = if report.rooms > 1 {
-            format!("{} ", track.room)
-        } else {
-            String::new()
-        };
-        let name = format!("{room}{} {} {}", track.publisher, track.kind, track.codec);
+    for track in tracks {
         let _ = writeln!(
             text,
-            "  {:<40}{:>7}{:>12}{:>10}{:>12}{:>9}{:>12}{:>13}",
-            shorten(&name, 39),
+            "  {:<34}{:>8}{:>12}{:>12}{:>8}{:>9}{:>8}{:>9}{:>10}{:>12}",
+            name(report, track),
             track.subscribers,
-            Unit::Count.show(track.packets_received as f64),
-            Unit::Count.show(track.packets_lost as f64),
-            Unit::Share.show_or_dash(decodable),
-            track.freezes,
+            count(track.packets_expected),
+            count(track.packets_received),
+            count(track.packets_late),
+            count(track.packets_lost),
+            count(track.packets_duplicated),
+            count(track.packets_unseen),
             Unit::Millis.show_or_dash(track.latency_ms.p99),
             Unit::BitRate.show(track.bitrate_bps)
         );
     }
+}
+
+/// What became of each video track's frames.
+fn frames(text: &mut String, report: &Report, tracks: &[&TrackReport]) {
+    let count = |value: u64| Unit::Count.show(value as f64);
+    let _ = writeln!(
+        text,
+        "\n{:<36}{:>11}{:>11}{:>8}{:>8}{:>8}{:>12}{:>9}{:>11}{:>11}",
+        "Video frames",
+        "expected",
+        "received",
+        "late",
+        "lost",
+        "twice",
+        "decodable",
+        "freezes",
+        "first p95",
+        "switch p95"
+    );
+    for track in tracks.iter().filter(|track| track.kind == "video") {
+        let decodable = super::model::ratio(track.frames_decodable, track.frames_expected);
+        let _ = writeln!(
+            text,
+            "  {:<34}{:>11}{:>11}{:>8}{:>8}{:>8}{:>12}{:>9}{:>11}{:>11}",
+            name(report, track),
+            count(track.frames_expected),
+            count(track.frames_received),
+            count(track.frames_late),
+            count(track.frames_lost),
+            count(track.frames_duplicated),
+            Unit::Share.show_or_dash(decodable),
+            track.freezes,
+            Unit::Millis.show_or_dash(track.first_frame_ms.p95),
+            Unit::Millis.show_or_dash(track.switch_ms.p95)
+        );
+    }
+}
+
+/// What to call a track.
+fn name(report: &Report, track: &TrackReport) -> String {
+    // Rooms are alike: they matter only when there are several.
+    let room = if report.rooms > 1 {
+        format!("{} ", track.room)
+    } else {
+        String::new()
+    };
+    let name = format!("{room}{} {} {}", track.publisher, track.kind, track.codec);
+    shorten(&name, 33)
 }
 
 fn ends(text: &mut String, report: &Report) {

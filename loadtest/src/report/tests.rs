@@ -43,6 +43,12 @@ fn sample() -> Report {
         packets_expected: packets + lost,
         packets_received: packets,
         packets_lost: lost,
+        packets_published: packets + lost + 5,
+        packets_unseen: lost + 5,
+        frames_received: if kind == "video" { 74_998 } else { 0 },
+        frames_late: u64::from(kind == "video"),
+        frames_lost: if kind == "video" { 2 } else { 0 },
+        switch_ms: spread(if kind == "video" { 310.0 } else { f64::NAN }).without_buckets(),
         silent: u32::from(kind == "audio"),
         worst_lost_ratio: Some(0.000_4),
         frames_expected: if kind == "video" { 75_000 } else { 0 },
@@ -83,7 +89,11 @@ fn sample() -> Report {
         packets_lost: 12,
         packets_late: 3,
         packets_duplicated: 1,
+        packets_published: 437_522,
+        packets_unseen: 22,
         frames_expected: 75_000,
+        frames_received: 74_998,
+        frames_late: 1,
         frames_decodable: 74_997,
         freezes: 1,
         freeze_seconds: 0.4,
@@ -156,6 +166,22 @@ fn names_that_scripts_rely_on_are_there() {
         "/timeline/9/latency_p99_ms",
         "/tracks/0/packets_lost",
         "/tracks/1/silent",
+        "/packets_expected",
+        "/packets_published",
+        "/packets_unseen",
+        "/packets_unseen_ratio",
+        "/frames_received",
+        "/frames_late",
+        "/frames_lost",
+        "/frames_duplicated",
+        "/tracks/0/packets_late",
+        "/tracks/0/packets_duplicated",
+        "/tracks/0/packets_unseen",
+        "/tracks/0/frames_received",
+        "/tracks/0/frames_late",
+        "/tracks/0/frames_lost",
+        "/tracks/0/frames_duplicated",
+        "/tracks/0/switch_ms/p95",
         "/subscriptions",
         "/subscriptions_silent",
         "/silent/0/viewer",
@@ -198,6 +224,8 @@ fn what_follows_from_other_numbers_is_computed() {
     };
     assert!(near(report.cpu_ns_per_forwarded_packet, 7.75e9 / 437_500.0));
     assert!(near(report.packets_lost_ratio, 12.0 / 437_512.0));
+    assert_eq!((report.packets_expected, report.frames_lost), (437_512, 2));
+    assert!(near(report.packets_unseen_ratio, 22.0 / 437_522.0));
     assert!(near(report.frames_decodable_ratio, 74_997.0 / 75_000.0));
     assert!(near(Some(report.packets_per_second), 17_500.0));
 }
@@ -375,6 +403,30 @@ fn thresholds_judge_what_was_found() {
         ),
         (
             Thresholds {
+                max_unseen: Some(Share::from_ratio(0.001)),
+                ..Thresholds::default()
+            },
+            nothing,
+            true,
+        ),
+        (
+            Thresholds {
+                max_unseen: Some(Share::NONE),
+                ..Thresholds::default()
+            },
+            nothing,
+            false,
+        ),
+        (
+            Thresholds {
+                max_unseen: Some(Share::from_ratio(0.5)),
+                ..Thresholds::default()
+            },
+            |report| report.packets_published = 0,
+            false,
+        ),
+        (
+            Thresholds {
                 max_silent: Some(1),
                 ..Thresholds::default()
             },
@@ -419,11 +471,14 @@ fn the_table_says_what_matters() {
         "17,714 ns",
         "forwarding latency",
         "publisher-0 video vp8",
+        "packets unseen",
+        "frames late",
+        "switch p95",
         "FAIL freezes 1, at most 0",
         "ok   packets lost 0.003 %, at most 0.1 %",
         "FAIL silent subscriptions 1, at most 0",
         "subscriber-7: of publisher-0's audio nothing for 13.0 s from 21.0 s",
-        "Thresholds: FAILED: 2 of 8 thresholds",
+        "Thresholds: FAILED: 2 of 9 thresholds",
     ] {
         assert!(text.contains(expected), "{expected} is missing in\n{text}");
     }
@@ -438,10 +493,13 @@ fn the_page_has_all_and_loads_nothing() {
     let page = html::render(&sample());
     for expected in [
         "Load test: webinar",
-        "FAILED: 2 of 8 thresholds",
+        "FAILED: 2 of 9 thresholds",
         "Silent subscriptions",
         "subscriber-7",
         "100 (1 silent)",
+        "Video frames",
+        "switch p95",
+        "unseen",
         "1 of 200 subscriptions silent",
         "frames decodable",
         "✗ failed",

@@ -37,6 +37,13 @@ pub fn evaluate(limits: &Thresholds, report: &Report) -> Vec<ThresholdResult> {
     let switch = report.switch_ms.p95;
     [
         judge("max_lost", AtMost, percent(limits.max_lost), lost, "%"),
+        judge(
+            "max_unseen",
+            AtMost,
+            percent(limits.max_unseen),
+            of_ratio(report.packets_unseen_ratio),
+            "%",
+        ),
         judge("max_silent", AtMost, max_silent, silent, ""),
         judge(
             "min_decodable_frames",
@@ -135,6 +142,7 @@ fn judge(
 pub fn title(name: &str) -> &str {
     match name {
         "max_lost" => "packets lost",
+        "max_unseen" => "packets unseen",
         "max_silent" => "silent subscriptions",
         "min_decodable_frames" => "frames decodable",
         "max_freezes" => "freezes",

@@ -151,7 +151,12 @@ impl Outcome {
             packets_lost: total.packets_lost,
             packets_late: total.packets_late,
             packets_duplicated: total.packets_duplicated,
+            packets_published: total.packets_published,
+            packets_unseen: total.packets_unseen,
             frames_expected: total.frames_expected,
+            frames_received: total.frames_complete,
+            frames_late: total.frames_late,
+            frames_duplicated: total.frames_duplicated,
             frames_decodable: total.frames_decodable,
             freezes: total.freezes,
             freeze_seconds: total.freeze_ns as f64 / 1e9,
@@ -162,12 +167,7 @@ impl Outcome {
             jitter_ms: Quantiles::of_samples(jitters.map(|jitter| *jitter as f64 * NS_TO_MS)),
             join_ms: Quantiles::of_samples(self.joins_ms.iter().copied()),
             first_frame_ms: Quantiles::of_samples(first_frames),
-            switch_ms: Quantiles::of_samples(
-                total
-                    .switches
-                    .iter()
-                    .map(|switch| *switch as f64 * NS_TO_MS),
-            ),
+            switch_ms: Quantiles::of_samples(millis(&total.switches)),
             rejoin_ms: Quantiles::of_samples(
                 self.rejoins
                     .iter()
@@ -272,10 +272,8 @@ impl Outcome {
             .into_iter()
             .map(|(id, totals)| {
                 let first_frames = self.first_frames_ms.get(&id).map_or(&[][..], Vec::as_slice);
-                TrackReport {
-                    silent: silences.by_track.get(&id).copied().unwrap_or(0),
-                    ..track_report(&id, &totals, first_frames, directory)
-                }
+                let silent = silences.by_track.get(&id).copied().unwrap_or(0);
+                track_report(&id, &totals, first_frames, silent, directory)
             })
             .collect();
         reports.sort_by(|a, b| {
@@ -295,6 +293,7 @@ fn track_report(
     id: &str,
     totals: &TrackTotals,
     first_frames_ms: &[f64],
+    silent: u32,
     directory: &Directory,
 ) -> TrackReport {
     let measure = &totals.measure;
@@ -309,10 +308,6 @@ fn track_report(
         || codec_of(announced),
         |codec| codec.name().to_owned(),
     );
-    let jitters = totals
-        .jitters
-        .iter()
-        .map(|jitter| *jitter as f64 * NS_TO_MS);
     TrackReport {
         room: entry
             .as_ref()
@@ -324,21 +319,31 @@ fn track_report(
         codec,
         stamped: measure.stamped,
         subscribers: totals.subscriptions,
+        silent,
         packets_expected: measure.packets_expected,
         packets_received: measure.packets_received,
         packets_lost: measure.packets_lost,
         packets_late: measure.packets_late,
         packets_duplicated: measure.packets_duplicated,
+        packets_published: measure.packets_published,
+        packets_unseen: measure.packets_unseen,
         worst_lost_ratio: totals.worst_lost_ratio,
         frames_expected: measure.frames_expected,
+        frames_received: measure.frames_complete,
+        frames_late: measure.frames_late,
+        frames_lost: measure
+            .frames_expected
+            .saturating_sub(measure.frames_complete),
+        frames_duplicated: measure.frames_duplicated,
         frames_decodable: measure.frames_decodable,
         freezes: measure.freezes,
         freeze_seconds: measure.freeze_ns as f64 / 1e9,
         longest_gap_ms: measure.longest_gap_ns as f64 * NS_TO_MS,
         bitrate_bps: measure.bitrate() as f64,
         latency_ms: Quantiles::of_histogram(&totals.latency, NS_TO_MS).without_buckets(),
-        jitter_ms: Quantiles::of_samples(jitters).without_buckets(),
+        jitter_ms: Quantiles::of_samples(millis(&totals.jitters)).without_buckets(),
         first_frame_ms: Quantiles::of_samples(first_frames_ms.iter().copied()).without_buckets(),
+        switch_ms: Quantiles::of_samples(millis(&measure.switches)).without_buckets(),
         received_by_encoding: by_encoding(&measure.received_by_encoding),
     }
 }
@@ -396,6 +401,11 @@ fn sum(tracks: &HashMap<String, TrackTotals>) -> TrackMeasure {
             total.merge(&track.measure);
             total
         })
+}
+
+/// Nanoseconds as milliseconds.
+fn millis(times_ns: &[u64]) -> impl Iterator<Item = f64> {
+    times_ns.iter().map(|ns| *ns as f64 * NS_TO_MS)
 }
 
 fn ms(duration: Duration) -> f64 {

@@ -198,6 +198,12 @@ fn thresholds(scenario: &Scenario, root: &Section<'_>) {
         );
     }
     let is_silent = scenario.video.is_none() && scenario.audio.is_none();
+    if limits.max_unseen.is_some() && (is_silent || scenario.publishers == 0) {
+        root.mistake_at(
+            "thresholds.max_unseen",
+            "nobody publishes media in this scenario",
+        );
+    }
     if limits.max_silent.is_some() && is_silent && scenario.publishers > 0 {
         root.mistake_at(
             "thresholds.max_silent",

@@ -189,6 +189,26 @@ pub const KEYS: &[KeyDoc] = &[
         "\"0%\"",
         "Packets dropped at random, each way.",
     ),
+    key(
+        "network.bursts",
+        "none",
+        "Losses that come together, each way, on top of those at random.",
+    ),
+    key(
+        "network.bursts.every",
+        "required",
+        "From the end of one to the beginning of the next, on average.",
+    ),
+    key(
+        "network.bursts.last",
+        "required",
+        "How long one lasts, on average.",
+    ),
+    key(
+        "network.bursts.loss",
+        "\"100%\"",
+        "Packets dropped meanwhile. `every = \"1.94s\"`, `last = \"60ms\"` at 100% lose 3% of all.",
+    ),
     key("network.delay", "\"0s\"", "Added each way."),
     key(
         "network.jitter",
@@ -230,6 +250,11 @@ pub const KEYS: &[KeyDoc] = &[
         "thresholds.max_lost",
         "",
         "Share of packets that never came, of those expected.",
+    ),
+    key(
+        "thresholds.max_unseen",
+        "",
+        "Share of packets that publishers sent and that never came, whatever numbers the server gives to the rest. For scenarios that leave a server nothing to leave out.",
     ),
     key(
         "thresholds.max_silent",

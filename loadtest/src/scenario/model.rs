@@ -185,6 +185,8 @@ pub struct LayerChanges {
 pub struct Network {
     /// Packets dropped at random, each way.
     pub loss: Share,
+    /// Losses that come together; `None`: only those at random.
+    pub bursts: Option<Bursts>,
     /// Added each way.
     pub delay: Duration,
     /// Added at random on top of `delay`, from zero to this, each way.
@@ -197,6 +199,17 @@ pub struct Network {
     pub squeeze: Option<Squeeze>,
     /// Whose network it is.
     pub who: Who,
+}
+
+/// Losses that come together: times in which most is lost, of random length and distance, each way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bursts {
+    /// From the end of one to the beginning of the next, on average.
+    pub every: Duration,
+    /// How long one lasts, on average.
+    pub last: Duration,
+    /// Packets lost meanwhile.
+    pub loss: Share,
 }
 
 /// A time during which a link carries less toward the participant.
@@ -227,6 +240,8 @@ impl Who {
 pub struct Thresholds {
     /// Packets that never reached a subscriber, of those expected.
     pub max_lost: Option<Share>,
+    /// Packets that publishers sent and that never came, of those sent of what was being forwarded.
+    pub max_unseen: Option<Share>,
     /// Subscriptions that got nothing for a while though there was something to get.
     pub max_silent: Option<u64>,
     /// Video frames that a subscriber could decode, of those expected.

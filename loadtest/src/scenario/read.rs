@@ -193,6 +193,7 @@ fn layer_changes(mut section: Section<'_>) -> LayerChanges {
 fn network(mut section: Section<'_>) -> Network {
     let network = Network {
         loss: section.value_in("loss", Share::NONE, Share::NONE..=Share::from_ratio(0.9)),
+        bursts: section.table("bursts").map(bursts),
         delay: section.value_in("delay", Duration::ZERO, Duration::ZERO..=10 * SECOND),
         jitter: section.value_in("jitter", Duration::ZERO, Duration::ZERO..=10 * SECOND),
         rate: section.optional_in("rate", LINKS),
@@ -202,6 +203,16 @@ fn network(mut section: Section<'_>) -> Network {
     };
     section.finish();
     network
+}
+
+fn bursts(mut section: Section<'_>) -> Bursts {
+    let bursts = Bursts {
+        every: section.required_in("every", SECOND / 100..=HOUR),
+        last: section.required_in("last", SECOND / 1_000..=MINUTE),
+        loss: section.value_in("loss", Share::from_ratio(1.0), Share::NONE..=Share::from_ratio(1.0)),
+    };
+    section.finish();
+    bursts
 }
 
 fn squeeze(mut section: Section<'_>) -> Squeeze {
@@ -217,6 +228,7 @@ fn squeeze(mut section: Section<'_>) -> Squeeze {
 fn thresholds(mut section: Section<'_>) -> Thresholds {
     let thresholds = Thresholds {
         max_lost: section.optional("max_lost"),
+        max_unseen: section.optional("max_unseen"),
         max_silent: section.optional("max_silent"),
         min_decodable_frames: section.optional("min_decodable_frames"),
         max_freezes: section.optional("max_freezes"),

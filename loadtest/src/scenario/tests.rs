@@ -142,6 +142,7 @@ fn contradictions_are_mistakes() {
         ("publishers = 2\n[audio]\n[subscribe]\naudio = false\nvideo_tracks = 0\n".to_owned(), "x.toml:4:1: subscribe.audio: nobody subscribes to anything"),
         ("publishers = 2\n[audio]\n[thresholds]\nmax_freezes = 0\n".to_owned(), "x.toml:4:1: thresholds.max_freezes: nobody watches video"),
         ("publishers = 2\n[audio]\n[thresholds]\nmax_data_lost = \"1%\"\n".to_owned(), "x.toml:4:1: thresholds.max_data_lost: nobody sends messages"),
+        ("subscribers = 2\nroom = \"a\"\n[thresholds]\nmax_unseen = \"1%\"\n".to_owned(), "x.toml:4:1: thresholds.max_unseen: nobody publishes media in this scenario"),
         ("publishers = 2\n[data]\n[thresholds]\nmax_silent = 0\n".to_owned(), "x.toml:4:1: thresholds.max_silent: nobody publishes media in this scenario"),
         ("engine = \"webrtc\"\npublishers = 2\n[data]\n".to_owned(), "x.toml:1:1: engine: must be \"str0m\" for [data]"),
         ("publishers = 2\n[data]\nsize = \"20B\"\n".to_owned(), "x.toml:3:1: data.size: must be between"),
@@ -352,12 +353,17 @@ jitter = "7ms"
 rate = "3M"
 queue = "150ms"
 who = "subscribers"
+[network.bursts]
+every = "1.94s"
+last = "60ms"
+loss = "90%"
 [network.squeeze]
 rate = "500k"
 after = "5s"
 length = "10s"
 [thresholds]
 max_lost = "0.1%"
+max_unseen = "0.2%"
 max_silent = 2
 min_decodable_frames = "99.95%"
 max_freezes = 3

@@ -90,6 +90,12 @@ impl Scenario {
             }
             text.string("queue", format_duration(network.queue));
             text.string("who", network.who.word());
+            if let Some(bursts) = network.bursts {
+                text.table("[network.bursts]");
+                text.string("every", format_duration(bursts.every));
+                text.string("last", format_duration(bursts.last));
+                text.string("loss", bursts.loss);
+            }
             if let Some(squeeze) = network.squeeze {
                 text.table("[network.squeeze]");
                 text.string("rate", squeeze.rate);
@@ -120,6 +126,7 @@ impl Thresholds {
         let share = |share: Option<super::Share>| share.map(|share| share.to_string());
         let strings = [
             ("max_lost", share(self.max_lost)),
+            ("max_unseen", share(self.max_unseen)),
             ("min_decodable_frames", share(self.min_decodable_frames)),
             ("max_latency_p99", duration(self.max_latency_p99)),
             ("max_data_lost", share(self.max_data_lost)),

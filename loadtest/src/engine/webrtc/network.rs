@@ -240,6 +240,7 @@ mod tests {
     async fn datagrams_pass_after_the_delay_even_when_nothing_comes_back() {
         let network = Network {
             loss: Share::from_ratio(0.0),
+            bursts: None,
             delay: Duration::from_millis(20),
             jitter: Duration::ZERO,
             rate: None,

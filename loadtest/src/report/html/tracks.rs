@@ -1,4 +1,4 @@
-//! The table of tracks on the page, which sorts.
+//! The tables of tracks on the page, which sort: packets of each, and frames of video.
 
 use crate::report::{
     Report, TrackReport,
@@ -10,7 +10,7 @@ use crate::report::{
 /// Rows of the table of tracks; the JSON has all.
 const MOST_TRACKS: usize = 1_000;
 
-/// The table; nothing without tracks.
+/// The tables; nothing without tracks.
 pub(super) fn render(report: &Report) -> String {
     if report.tracks.is_empty() {
         return String::new();
@@ -25,80 +25,120 @@ pub(super) fn render(report: &Report) -> String {
     } else {
         String::new()
     };
-    let rows: String = tracks.into_iter().take(MOST_TRACKS).map(track).collect();
-    let heads = [
-        ("track", ""),
-        ("codec", ""),
-        ("viewers", "n"),
-        ("received", "n"),
-        ("lost", "n"),
-        ("worst viewer", "n"),
-        ("late", "n"),
-        ("decodable", "n"),
-        ("freezes", "n"),
-        ("latency p50", "n"),
-        ("latency p99", "n"),
-        ("jitter p95", "n"),
-        ("first frame p95", "n"),
-        ("bitrate", "n"),
-        ("by layer", ""),
-    ];
-    let heads: String = heads
+    tracks.truncate(MOST_TRACKS);
+    let video: Vec<&TrackReport> = tracks
         .iter()
-        .map(|(name, class)| format!("<th class=\"{class}\" scope=\"col\">{name}</th>"))
+        .copied()
+        .filter(|track| track.kind == "video")
         .collect();
-    format!(
-        "<h2>Tracks</h2>\n<p class=\"soft lead\">Each published track, over all its viewers; for the worst viewer, the share lost.{more} Press a heading to sort.</p>\n\
-         <div class=\"card wide\"><table class=\"sortable tracks\"><thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div>\n"
-    )
+    let mut text = format!(
+        "<h2>Tracks</h2>\n<p class=\"soft lead\">Each published track, over all its viewers; for the worst viewer, the share lost. Unseen is what its publisher sent and nobody who got it saw: lost on any way, or left out by the server.{more} Press a heading to sort.</p>\n{}",
+        table(&PACKETS, &tracks)
+    );
+    if !video.is_empty() {
+        text.push_str("<h3 class=\"spaced\">Video frames</h3>\n");
+        text.push_str(&table(&FRAMES, &video));
+    }
+    text
 }
 
-fn track(track: &TrackReport) -> String {
-    let millis = |value: Option<f64>| number(value, &Unit::Millis.show_or_dash(value));
-    let count = |value: u64| number(Some(value as f64), &Unit::Count.show(value as f64));
-    let share = |value: Option<f64>| number(value, &Unit::Share.show_or_dash(value));
-    let video = track.kind == "video";
-    let cells = [
-        format!(
-            "<td>{} <span class=\"soft\">{} · {}</span></td>",
-            escape(&track.publisher),
-            escape(&track.room),
-            escape(&track.name)
-        ),
-        format!("<td>{}</td>", escape(&track.codec)),
-        number(
-            Some(f64::from(track.subscribers)),
-            &viewers(track),
-        ),
-        count(track.packets_received),
-        count(track.packets_lost),
-        share(track.worst_lost_ratio),
-        count(track.packets_late),
-        share(ratio(track.frames_decodable, track.frames_expected)),
-        if video {
-            count(track.freezes)
-        } else {
-            number(None, "–")
-        },
-        millis(track.latency_ms.p50),
-        millis(track.latency_ms.p99),
-        millis(track.jitter_ms.p95),
-        millis(track.first_frame_ms.p95),
+/// A column: its heading, whether it holds numbers, and its cell.
+type Column = (&'static str, bool, fn(&TrackReport) -> String);
+
+const PACKETS: [Column; 15] = [
+    ("track", false, name),
+    ("codec", false, |track| {
+        format!("<td>{}</td>", escape(&track.codec))
+    }),
+    ("viewers", true, viewers),
+    ("expected", true, |track| count(track.packets_expected)),
+    ("received", true, |track| count(track.packets_received)),
+    ("late", true, |track| count(track.packets_late)),
+    ("lost", true, |track| count(track.packets_lost)),
+    ("worst viewer", true, |track| share(track.worst_lost_ratio)),
+    ("twice", true, |track| count(track.packets_duplicated)),
+    ("unseen", true, |track| count(track.packets_unseen)),
+    ("latency p50", true, |track| millis(track.latency_ms.p50)),
+    ("latency p99", true, |track| millis(track.latency_ms.p99)),
+    ("jitter p95", true, |track| millis(track.jitter_ms.p95)),
+    ("bitrate", true, |track| {
         number(
             Some(track.bitrate_bps),
             &Unit::BitRate.show(track.bitrate_bps),
-        ),
-        format!("<td>{}</td>", layers(&track.received_by_encoding)),
-    ];
-    format!("<tr>{}</tr>\n", cells.concat())
+        )
+    }),
+    ("by layer", false, |track| {
+        format!("<td>{}</td>", layers(&track.received_by_encoding))
+    }),
+];
+
+const FRAMES: [Column; 12] = [
+    ("track", false, name),
+    ("expected", true, |track| count(track.frames_expected)),
+    ("received", true, |track| count(track.frames_received)),
+    ("late", true, |track| count(track.frames_late)),
+    ("lost", true, |track| count(track.frames_lost)),
+    ("twice", true, |track| count(track.frames_duplicated)),
+    ("decodable", true, |track| {
+        share(ratio(track.frames_decodable, track.frames_expected))
+    }),
+    ("freezes", true, |track| count(track.freezes)),
+    ("longest gap", true, |track| {
+        millis(Some(track.longest_gap_ms))
+    }),
+    ("first frame p95", true, |track| {
+        millis(track.first_frame_ms.p95)
+    }),
+    ("switch p50", true, |track| millis(track.switch_ms.p50)),
+    ("switch p95", true, |track| millis(track.switch_ms.p95)),
+];
+
+fn table(columns: &[Column], tracks: &[&TrackReport]) -> String {
+    let heads: String = columns
+        .iter()
+        .map(|(name, is_number, _)| {
+            let class = if *is_number { "n" } else { "" };
+            format!("<th class=\"{class}\" scope=\"col\">{name}</th>")
+        })
+        .collect();
+    let row = |track: &TrackReport| {
+        let cells: String = columns.iter().map(|(_, _, cell)| cell(track)).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let rows: String = tracks.iter().map(|track| row(track)).collect();
+    format!(
+        "<div class=\"card wide\"><table class=\"sortable tracks\"><thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div>\n"
+    )
+}
+
+fn name(track: &TrackReport) -> String {
+    format!(
+        "<td>{} <span class=\"soft\">{} · {}</span></td>",
+        escape(&track.publisher),
+        escape(&track.room),
+        escape(&track.name)
+    )
+}
+
+fn count(value: u64) -> String {
+    number(Some(value as f64), &Unit::Count.show(value as f64))
+}
+
+fn millis(value: Option<f64>) -> String {
+    number(value, &Unit::Millis.show_or_dash(value))
+}
+
+fn share(value: Option<f64>) -> String {
+    number(value, &Unit::Share.show_or_dash(value))
 }
 
 /// How many asked for it, and how many of them got nothing for a while.
 fn viewers(track: &TrackReport) -> String {
-    match track.silent {
+    let text = match track.silent {
         0 => track.subscribers.to_string(),
         silent => format!("{} ({silent} silent)", track.subscribers),
-    }
+    };
+    number(Some(f64::from(track.subscribers)), &text)
 }
 
 /// Shares of the encodings, lowest first; nothing with only one.
