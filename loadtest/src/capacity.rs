@@ -169,6 +169,9 @@ impl Step {
             &mut report.join_ms,
             &mut report.first_frame_ms,
             &mut report.switch_ms,
+            &mut report.rejoin_ms,
+            &mut report.data.reliable.latency_ms,
+            &mut report.data.lossy.latency_ms,
         ];
         for spread in spreads {
             *spread = std::mem::take::<Quantiles>(spread).without_buckets();
@@ -271,6 +274,27 @@ mod tests {
                 "{plan:?} {capacity}"
             );
         }
+    }
+
+    #[test]
+    fn a_step_keeps_no_buckets() {
+        let spread = || Quantiles::of_samples([1.0, 2.0]);
+        let mut report = Report {
+            forward_latency_ms: spread(),
+            jitter_ms: spread(),
+            join_ms: spread(),
+            first_frame_ms: spread(),
+            switch_ms: spread(),
+            rejoin_ms: spread(),
+            ..Report::default()
+        };
+        report.data.reliable.latency_ms = spread();
+        report.data.lossy.latency_ms = spread();
+        let text = |of: &Report| serde_json::to_string(of).expect("json");
+        assert_eq!(text(&report).matches("buckets").count(), 8);
+        let step = Step::of_report(1, report);
+        let kept = step.report.expect("the report");
+        assert!(!text(&kept).contains("buckets") && kept.rejoin_ms.count == 2);
     }
 
     #[test]

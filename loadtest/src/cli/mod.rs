@@ -160,6 +160,7 @@ fn find_capacity(args: &CapacityArgs) -> Result<Outcome, CliError> {
     }
     let interrupted = interruption(&runtime);
     let mut search = Search::new(plan);
+    let mut refused = None;
     while let Some(load) = search.poll_next() {
         let scenario = scenario_at(args, vary, load)?;
         let step = match measure(&runtime, &scenario, &args.target, quiet) {
@@ -167,9 +168,13 @@ fn find_capacity(args: &CapacityArgs) -> Result<Outcome, CliError> {
                 found.url.clone_from(&report.url);
                 Step::of_report(load, report)
             }
-            // Before anything passed, it is not the load that fails.
-            Err(error) if search.capacity().is_none() => return Err(error),
-            Err(error) => Step::of_error(load, with_causes(&error)),
+            // Fewer may get in; if in the end none do, it is not the load that fails.
+            Err(error) if search.capacity().is_some() || may_be_load(&error) => {
+                let step = Step::of_error(load, with_causes(&error));
+                refused = Some(error);
+                step
+            }
+            Err(error) => return Err(error),
         };
         // A run that was cut short says nothing about its load.
         if interrupted.load(Ordering::Relaxed) {
@@ -185,11 +190,26 @@ fn find_capacity(args: &CapacityArgs) -> Result<Outcome, CliError> {
         // After each step, so that what was found so far survives an interruption.
         outputs.write(&Found::Capacity(Box::new(found.clone())))?;
     }
+    let has_run = found.steps.iter().any(|step| step.report.is_some());
+    if let Some(error) = refused.filter(|_| !has_run) {
+        return Err(error);
+    }
     say(&steps::conclusion(&found));
     if !quiet {
         say_files(&args.output);
     }
     Ok(outcome(found.capacity.is_some()))
+}
+
+/// Whether a smaller load might run where one did not.
+const fn may_be_load(error: &CliError) -> bool {
+    matches!(
+        error,
+        CliError::Run(run::RunError::NobodyJoined {
+            is_passing: true,
+            ..
+        })
+    )
 }
 
 /// Set once Ctrl-C is pressed; the run under way ends by itself.

@@ -136,3 +136,48 @@ fn a_search_sets_the_load_of_each_step() {
         "{error}"
     );
 }
+
+/// A server that gives every request this status line; where it is.
+fn refusing(status: &'static str) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            while lines.next().is_some_and(|line| !line.is_empty()) {}
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            let _ = (&stream).write_all(answer.as_bytes());
+        }
+    });
+    format!("ws://{address}")
+}
+
+#[test]
+fn a_search_goes_down_where_nobody_gets_in_and_ends_where_that_is_no_matter_of_load() {
+    let file = std::env::temp_dir().join(format!("loadtest-search-{}.json", std::process::id()));
+    for (status, loads) in [
+        ("503 Service Unavailable", &[4, 2, 1][..]),
+        ("401 Unauthorized", &[]),
+    ] {
+        let line = format!(
+            "loadtest find-capacity webinar --url {} --api-key k --api-secret s --start 4 --tries 1 \
+             --join-rate 1000 --quiet --json {}",
+            refusing(status),
+            file.display()
+        );
+        let error = execute(&parse(&line).expect("right").command).expect_err(status);
+        assert_eq!(error.status(), 3);
+        let said = with_causes(&error);
+        assert!(
+            said.contains(status.split(' ').next().expect("a number")),
+            "{said}"
+        );
+        let text = std::fs::read_to_string(&file).expect("opened");
+        let tried: Vec<u32> = serde_json::from_str::<CapacityReport>(&text)
+            .map(|found| found.steps.iter().map(|step| step.load).collect())
+            .unwrap_or_default();
+        assert_eq!(tried, loads, "{status}");
+        std::fs::remove_file(&file).expect("removed");
+    }
+}

@@ -3,7 +3,7 @@
 //! Owns the two sums of a run: one per interval (for the timeline), one per published track over its
 //! subscribers (for the report). Engines add to it in batches, some times a second, never per packet.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -118,6 +118,8 @@ pub struct Collector {
     /// By kind.
     messages: Mutex<[MessageTotals; 2]>,
     waited: Mutex<Vec<Waited>>,
+    /// Packets by codec.
+    unmeasured: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Default for MessageTotals {
@@ -169,6 +171,31 @@ impl Collector {
             let mut kept = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
             kept.push(waited);
         }
+    }
+
+    /// Counts a packet of a codec that is not measured. Few: a run measures what it knows.
+    pub fn add_unmeasured(&self, codec: &str) {
+        let mut counts = self
+            .unmeasured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(codec) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(codec.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Packets of codecs that are not measured, by codec; the collector is empty after.
+    #[must_use]
+    pub fn take_unmeasured(&self) -> BTreeMap<String, u64> {
+        std::mem::take(
+            &mut *self
+                .unmeasured
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// The subscriptions that were kept; the collector is empty after.

@@ -114,6 +114,11 @@ impl Received {
         self.collector.add_subscription(track, codec, measure);
     }
 
+    /// Counts a packet of a codec that is not measured, in the measured window.
+    pub(super) fn on_unmeasured(&self, codec: &str) {
+        self.collector.add_unmeasured(codec);
+    }
+
     /// Hands in a subscription; one of which there is something to say is kept.
     pub(super) fn add_wish(&self, waited: Waited, is_odd: bool) {
         self.collector.add_wish(waited, is_odd);

@@ -290,9 +290,8 @@ mod tests {
             bursts: Some(bursts),
             ..network(loss, 0, 0)
         };
-        let share = |came: &[bool]| {
-            came.iter().filter(|came| !**came).count() as f64 / came.len() as f64
-        };
+        let share =
+            |came: &[bool]| came.iter().filter(|came| !**came).count() as f64 / came.len() as f64;
         // How often the next one is lost too.
         let together = |came: &[bool]| {
             let lost = came.windows(2).filter(|pair| !pair[0]);
@@ -307,7 +306,11 @@ mod tests {
         let both = come(bursty(0.1), 1);
         let expected = 1.0 - 0.9 * 0.97;
         assert!((share(&both) - expected).abs() < 0.006, "{}", share(&both));
-        assert_eq!(alone, come(bursty(0.0), 1), "the same seed, the same bursts");
+        assert_eq!(
+            alone,
+            come(bursty(0.0), 1),
+            "the same seed, the same bursts"
+        );
         assert_ne!(alone, come(bursty(0.0), 2));
         // What else is lost does not move them.
         assert!(alone.iter().zip(&both).all(|(alone, both)| *alone || !both));

@@ -84,6 +84,8 @@ pub(super) struct Wishes {
     wishes: Vec<Wish>,
     /// Since when the transport is up.
     connected_ns: Option<u64>,
+    /// The transport that was up is lost.
+    is_cut_off: bool,
     /// Since when the measured window is open.
     window_ns: Option<u64>,
 }
@@ -109,6 +111,12 @@ impl Wishes {
     /// The transport is up: from now on something can come.
     pub(super) fn on_connected(&mut self, now_ns: u64) {
         self.connected_ns.get_or_insert(now_ns);
+        self.is_cut_off = false;
+    }
+
+    /// The transport is lost: what does not come since is told where those are who came back.
+    pub(super) fn on_cut_off(&mut self) {
+        self.is_cut_off = true;
     }
 
     /// The measured window begins.
@@ -138,6 +146,14 @@ impl Wishes {
             wish.has_frame |= measure.first_frame_ns.is_some();
             let (from, to) = wish.came.unwrap_or((first, last));
             wish.came = Some((from.min(first), to.max(last)));
+        }
+    }
+
+    /// A packet of `track` came that no meter reads.
+    pub(super) fn on_unmeasured(&mut self, now_ns: u64, track: &str) {
+        if let Some(wish) = self.wishes.iter_mut().find(|wish| wish.track == track) {
+            wish.has_frame = true;
+            wish.came = Some((wish.came.map_or(now_ns, |(first, _)| first), now_ns));
         }
     }
 
@@ -178,12 +194,14 @@ impl Wishes {
             return;
         }
         let since_ns = wish.since_ns.max(connected_ns);
+        let from_ns = since_ns.max(window_ns);
+        let until_ns = wish.came.filter(|_| self.is_cut_off);
         let waited = Waited {
             track: wish.track,
             viewer: self.viewer.clone(),
             since_ns,
-            from_ns: since_ns.max(window_ns),
-            to_ns: now_ns,
+            from_ns,
+            to_ns: until_ns.map_or(now_ns, |(_, last)| last.max(from_ns)),
             came: wish.came,
             has_frame: wish.has_frame,
         };
@@ -253,6 +271,35 @@ mod tests {
         for (asked, streams, expected) in cases {
             assert_eq!(silences(asked, streams), expected, "{asked} {streams:?}");
         }
+    }
+
+    #[test]
+    fn who_is_cut_off_waits_no_longer() {
+        let collector = Arc::new(Collector::default());
+        let received = Received::new(Arc::clone(&collector));
+        let mut wishes = Wishes::new("viewer");
+        wishes.on_connected(0);
+        wishes.begin(0);
+        wishes.on_subscribe(0, "TR");
+        wishes.on_stream("TR", &stream(1, 10));
+        wishes.on_cut_off();
+        wishes.end(20 * SECOND, &received);
+        assert!(collector.take_waited().is_empty());
+    }
+
+    #[test]
+    fn what_no_meter_reads_has_come_all_the_same() {
+        let collector = Arc::new(Collector::default());
+        let received = Received::new(Arc::clone(&collector));
+        let mut wishes = Wishes::new("viewer");
+        wishes.on_connected(0);
+        wishes.begin(0);
+        wishes.on_subscribe(0, "TR");
+        wishes.on_unmeasured(SECOND, "TR");
+        wishes.on_unmeasured(9 * SECOND, "TR");
+        wishes.end(10 * SECOND, &received);
+        assert!(collector.take_waited().is_empty());
+        assert_eq!(collector.take_tracks()["TR"].subscriptions, 1);
     }
 
     #[test]

@@ -177,9 +177,9 @@ impl Assembler {
     /// A packet that has been seen before.
     pub(super) fn on_duplicate(&mut self, sequence: u16) {
         let mut newest_first = self.frames.iter_mut().rev();
-        if let Some(frame) = newest_first.find(|frame| {
-            sequence.wrapping_sub(frame.low) <= frame.high.wrapping_sub(frame.low)
-        }) {
+        if let Some(frame) = newest_first
+            .find(|frame| sequence.wrapping_sub(frame.low) <= frame.high.wrapping_sub(frame.low))
+        {
             frame.again += 1;
         }
     }

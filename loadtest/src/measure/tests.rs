@@ -327,7 +327,10 @@ fn what_is_dropped_and_numbered_anew_is_unseen() {
         packet.sequence = 65_500u16.wrapping_add(index as u16);
     }
     let measure = measure(Codec::Vp8, &trace);
-    assert_eq!((measure.packets_lost, measure.packets_published), (0, count));
+    assert_eq!(
+        (measure.packets_lost, measure.packets_published),
+        (0, count)
+    );
     assert_eq!(measure.packets_unseen, count - trace.len() as u64);
 }
 

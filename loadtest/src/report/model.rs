@@ -159,6 +159,9 @@ pub struct Report {
     pub passed: bool,
     /// Each published track, over all its subscribers.
     pub tracks: Vec<TrackReport>,
+    /// Packets that came of codecs that are not measured: in no other number.
+    #[serde(default)]
+    pub unmeasured: Vec<CodecCount>,
     /// One point per second of the run, warm-up included.
     pub timeline: Vec<TimelinePoint>,
     /// What went wrong, once each with how often.
@@ -422,6 +425,15 @@ pub struct TimelinePoint {
     pub latency_p99_ms: Option<f64>,
     /// Participants who are in.
     pub connected: u32,
+}
+
+/// Packets of one codec that is not measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodecCount {
+    /// `h265`, `pcmu`, …
+    pub codec: String,
+    /// Packets that came of it.
+    pub packets: u64,
 }
 
 /// One kind of error.

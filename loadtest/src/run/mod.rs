@@ -104,6 +104,8 @@ pub enum RunError {
     NobodyJoined {
         /// What the first one met.
         first: String,
+        /// Whether fewer might get in: nothing is wrong with what they ask for.
+        is_passing: bool,
     },
 }
 
@@ -157,8 +159,8 @@ pub async fn run(
     course.join().await;
     if course.crowd.joined == 0 {
         progress.on_end();
-        let first = course.outcome.first_error();
-        return Err(RunError::NobodyJoined { first });
+        let (first, is_passing) = course.outcome.first_error();
+        return Err(RunError::NobodyJoined { first, is_passing });
     }
     course.pass(scenario.warm_up, Phase::Before).await;
     course.measure(scenario.duration).await;

@@ -103,8 +103,12 @@ pub(super) fn judge(
         });
     }
     found.list.sort_by(|a, b| {
-        (&a.room, &a.publisher, &a.kind, &a.viewer)
-            .cmp(&(&b.room, &b.publisher, &b.kind, &b.viewer))
+        (&a.room, &a.publisher, &a.kind, &a.viewer).cmp(&(
+            &b.room,
+            &b.publisher,
+            &b.kind,
+            &b.viewer,
+        ))
     });
     found
 }
@@ -172,7 +176,10 @@ fn rate(id: &str, totals: &TrackTotals, directory: &Directory, scenario: &Scenar
         },
         // Of simulcast the least: it takes nothing to forward that.
         Some(TrackKind::Video) => {
-            let layer = scenario.video.as_ref().and_then(|video| video.layers.first());
+            let layer = scenario
+                .video
+                .as_ref()
+                .and_then(|video| video.layers.first());
             layer.map_or_else(Rate::default, |layer| {
                 let frames = f64::from(layer.fps);
                 let bytes = layer.bitrate.bps() as f64 / 8.0 / frames;
@@ -356,12 +363,8 @@ mod tests {
             }
             let measure = heard(1_000, 0);
             let all = [waited("TR", "a", None)];
-            let (found, totals) = found(
-                &directory,
-                Codec::Opus,
-                is_heard.then_some(&measure),
-                &all,
-            );
+            let (found, totals) =
+                found(&directory, Codec::Opus, is_heard.then_some(&measure), &all);
             let told: f64 = found.list.iter().map(|of| of.seconds).sum();
             assert!((told - seconds).abs() < 1e-9, "{talk:?} {is_heard}: {told}");
             assert_eq!(totals.measure.packets_lost, (seconds * 50.0) as u64);

@@ -19,7 +19,7 @@ use crate::media::Codec;
 use crate::process::program_of;
 use crate::report::Quantiles;
 use crate::report::model::{
-    Bitrates, DataReport, DataReports, Environment, ErrorCount, Rejoin, Report, Server,
+    Bitrates, CodecCount, DataReport, DataReports, Environment, ErrorCount, Rejoin, Report, Server,
     TrackReport, ratio,
 };
 use crate::scenario::{DataKinds, EngineKind, Scenario};
@@ -38,7 +38,8 @@ pub(super) struct Outcome {
     /// By the server's id of the track.
     first_frames_ms: HashMap<String, Vec<f64>>,
     errors: BTreeMap<String, u64>,
-    first_error: Option<String>,
+    /// With whether it would pass.
+    first_error: Option<(String, bool)>,
     notes: Vec<String>,
     server: Server,
 }
@@ -61,15 +62,16 @@ impl Outcome {
         self.notes.push(text.to_owned());
     }
 
-    /// What went wrong first.
-    pub(super) fn first_error(&self) -> String {
+    /// What went wrong first, and whether a participant might try again.
+    pub(super) fn first_error(&self) -> (String, bool) {
         self.first_error
             .clone()
-            .unwrap_or_else(|| "interrupted".to_owned())
+            .unwrap_or_else(|| ("interrupted".to_owned(), false))
     }
 
-    fn on_error(&mut self, message: String) {
-        self.first_error.get_or_insert_with(|| message.clone());
+    fn on_error(&mut self, message: String, is_passing: bool) {
+        self.first_error
+            .get_or_insert_with(|| (message.clone(), is_passing));
         *self.errors.entry(message).or_default() += 1;
     }
 
@@ -88,10 +90,10 @@ impl Outcome {
             }
             Notice::Back(rejoin) => self.rejoins.push(rejoin),
             Notice::Resumed => {}
-            Notice::Trouble(message) => self.on_error(message),
+            Notice::Trouble(message) => self.on_error(message, true),
             Notice::Gone {
                 result: Err(error), ..
-            } => self.on_error(error.to_string()),
+            } => self.on_error(error.to_string(), error.is_passing()),
             Notice::Gone { result: Ok(()), .. } => {}
         }
     }
@@ -126,6 +128,7 @@ impl Outcome {
             reliable: data_report(&reliable, scenario, DataKinds::Lossy, window.duration),
             lossy: data_report(&lossy, scenario, DataKinds::Reliable, window.duration),
         };
+        let unmeasured = self.unmeasured(collector);
         let mut latency = nanoseconds_histogram();
         for track in tracks.values() {
             // Same bounds on both sides: adding cannot fail.
@@ -179,6 +182,7 @@ impl Outcome {
                 egress: rate(total.bytes),
             },
             data,
+            unmeasured,
             subscriptions: tracks
                 .values()
                 .map(|track| u64::from(track.subscriptions))
@@ -223,6 +227,26 @@ impl Outcome {
             scenario_toml: scenario.to_toml(),
             ..Report::default()
         }
+    }
+
+    /// What came of codecs that no meter reads.
+    fn unmeasured(&mut self, collector: &Collector) -> Vec<CodecCount> {
+        let counts = collector.take_unmeasured().into_iter();
+        let counts: Vec<CodecCount> = counts
+            .map(|(codec, packets)| CodecCount { codec, packets })
+            .collect();
+        if !counts.is_empty() {
+            let what: Vec<String> = counts
+                .iter()
+                .map(|of| format!("{} of {}", of.packets, of.codec))
+                .collect();
+            let known = Codec::ALL.map(Codec::name).join(", ");
+            self.notes.push(format!(
+                "packets that came and are in no other number: {}; measured are {known}",
+                what.join(", ")
+            ));
+        }
+        counts
     }
 
     fn note_what_is_missing(
@@ -304,10 +328,9 @@ fn track_report(
     };
     let name = entry.as_ref().map_or(id, |entry| &entry.name).to_owned();
     let announced = entry.as_ref().map_or("", |entry| &entry.mime);
-    let codec = totals.codec.map_or_else(
-        || codec_of(announced),
-        |codec| codec.name().to_owned(),
-    );
+    let codec = totals
+        .codec
+        .map_or_else(|| codec_of(announced), |codec| codec.name().to_owned());
     TrackReport {
         room: entry
             .as_ref()
@@ -502,11 +525,28 @@ mod tests {
         for message in ["b", "a", "b"] {
             outcome.on_notice(Notice::Trouble(message.to_owned()));
         }
-        assert_eq!(outcome.first_error(), "b");
+        assert_eq!(outcome.first_error(), ("b".to_owned(), true));
         assert_eq!(
             outcome.errors.into_iter().collect::<Vec<_>>(),
             [("a".to_owned(), 1), ("b".to_owned(), 2)]
         );
+    }
+
+    #[test]
+    fn what_is_not_measured_is_counted_and_noted() {
+        let collector = Collector::default();
+        for codec in ["pcmu", "h265", "pcmu"] {
+            collector.add_unmeasured(codec);
+        }
+        let mut outcome = Outcome::new(UNIX_EPOCH);
+        let counts = outcome.unmeasured(&collector);
+        assert_eq!((counts.len(), counts[1].packets), (2, 2));
+        assert!(
+            outcome.notes[0].contains("1 of h265, 2 of pcmu; measured are opus, vp8"),
+            "{:?}",
+            outcome.notes
+        );
+        assert!(outcome.unmeasured(&collector).is_empty() && outcome.notes.len() == 1);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
     mistake::Mistake,
     model::{EngineKind, Scenario, Who},
     section::Section,
+    units::{Share, format_duration},
 };
 
 /// Most participants at a time, over all rooms.
@@ -17,6 +18,7 @@ pub(super) fn check(scenario: &Scenario, root: &Section<'_>) {
     media(scenario, root);
     layers(scenario, root);
     changes(scenario, root);
+    idle(scenario, root);
     thresholds(scenario, root);
 }
 
@@ -162,12 +164,62 @@ fn changes(scenario: &Scenario, root: &Section<'_>) {
                 "layer_changes",
                 "there are no layers to change between: needs [[video.layers]] twice",
             );
+        } else if scenario.subscribe.video_tracks == Some(0) {
+            root.mistake_at(
+                "layer_changes",
+                "nobody watches video: subscribe.video_tracks is 0",
+            );
         } else if !scenario.subscribe.adaptive {
             root.mistake_at(
                 "layer_changes",
                 "nobody asks for a size: needs subscribe.adaptive = true",
             );
         }
+    }
+}
+
+/// Keys that do nothing beside the others.
+fn idle(scenario: &Scenario, root: &Section<'_>) {
+    let network = scenario.network;
+    let has_link = network.is_some_and(|link| link.rate.is_some() || link.squeeze.is_some());
+    let without_link = "does nothing without network.rate or [network.squeeze]";
+    let without_size = "does nothing without subscribe.adaptive = true";
+    for (key, is_idle, why) in [
+        ("network.queue", !has_link, without_link),
+        (
+            "subscribe.width",
+            !scenario.subscribe.adaptive,
+            without_size,
+        ),
+        (
+            "subscribe.height",
+            !scenario.subscribe.adaptive,
+            without_size,
+        ),
+        (
+            "room_prefix",
+            scenario.room.is_some(),
+            "does nothing beside room, which names the only room",
+        ),
+    ] {
+        if is_idle && root.is_given(key) {
+            root.mistake_at(key, why);
+        }
+    }
+    if let Some(squeeze) = network.and_then(|network| network.squeeze)
+        && squeeze.after >= scenario.duration
+    {
+        root.mistake_at(
+            "network.squeeze.after",
+            &format!(
+                "{} is not within the measured window: duration is {}",
+                format_duration(squeeze.after),
+                format_duration(scenario.duration)
+            ),
+        );
+    }
+    if network.is_some_and(|network| network.bursts.is_some_and(|b| b.loss == Share::NONE)) {
+        root.mistake_at("network.bursts.loss", "must be more than 0%");
     }
 }
 

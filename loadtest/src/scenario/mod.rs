@@ -93,6 +93,8 @@ impl Scenario {
             }
         }
         source::cap_to_publishers(&mut root);
+        let overridden: Vec<&str> = overrides.iter().map(|of| of.key.as_str()).collect();
+        source::drop_idle(&mut root, &overridden);
         let scenario = read::scenario(&root, name, &mistakes);
         if mistakes.is_empty() {
             Ok(scenario)

@@ -209,7 +209,11 @@ fn bursts(mut section: Section<'_>) -> Bursts {
     let bursts = Bursts {
         every: section.required_in("every", SECOND / 100..=HOUR),
         last: section.required_in("last", SECOND / 1_000..=MINUTE),
-        loss: section.value_in("loss", Share::from_ratio(1.0), Share::NONE..=Share::from_ratio(1.0)),
+        loss: section.value_in(
+            "loss",
+            Share::from_ratio(1.0),
+            Share::NONE..=Share::from_ratio(1.0),
+        ),
     };
     section.finish();
     bursts

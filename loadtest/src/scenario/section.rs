@@ -196,6 +196,19 @@ impl<'a> Section<'a> {
         place.clone()
     }
 
+    /// Whether a value at a path below this table was given.
+    pub(super) fn is_given(&self, path: &str) -> bool {
+        let mut entries = self.entries;
+        path.split('.').all(|name| {
+            let entry = entries.and_then(|entries| entries.get(name));
+            entries = entry.and_then(|entry| match &entry.node {
+                Node::Table(entries) => Some(entries),
+                _ => None,
+            });
+            entry.is_some()
+        })
+    }
+
     /// Ends reading: keys that nobody asked for are mistakes.
     pub(super) fn finish(self) {
         for name in self.entries.into_iter().flat_map(BTreeMap::keys) {

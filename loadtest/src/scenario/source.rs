@@ -189,6 +189,51 @@ pub(super) fn cap_to_publishers(root: &mut Entry) {
     }
 }
 
+/// What the command line makes idle goes with it: `--room` needs no prefix that the file has, and a size that is not
+/// told, or a queue before no link, is no mistake of the one who took the reason for it away.
+pub(super) fn drop_idle(root: &mut Entry, overridden: &[&str]) {
+    let is_true = |entry: &Entry| {
+        matches!(&entry.node, Node::Boolean(true))
+            || matches!(&entry.node, Node::Given(text) if text == "true")
+    };
+    let adapts = find(root, "subscribe.adaptive").is_some_and(is_true);
+    let has_room = find(root, "room").is_some();
+    let has_link = ["network.rate", "network.squeeze"]
+        .iter()
+        .any(|key| find(root, key).is_some());
+    for (reasons, is_idle, keys) in [
+        (
+            &["subscribe.adaptive"][..],
+            !adapts,
+            &["subscribe.width", "subscribe.height"][..],
+        ),
+        (&["room"], has_room, &["room_prefix"]),
+        (
+            &["network.rate", "network.squeeze"],
+            !has_link,
+            &["network.queue"],
+        ),
+    ] {
+        if !is_idle || !reasons.iter().any(|reason| overridden.contains(reason)) {
+            continue;
+        }
+        for key in keys {
+            let is_of_file = |entry: &Entry| matches!(entry.place, Place::File { .. });
+            if find(root, key).is_some_and(is_of_file) {
+                remove(root, key);
+            }
+        }
+    }
+}
+
+fn find<'a>(root: &'a Entry, path: &str) -> Option<&'a Entry> {
+    path.split('.')
+        .try_fold(root, |entry, name| match &entry.node {
+            Node::Table(table) => table.get(name),
+            _ => None,
+        })
+}
+
 fn table_node(table: &DeTable<'_>, lines: &Lines<'_>) -> Node {
     let entries = table.iter().map(|(name, value)| {
         let entry = Entry {

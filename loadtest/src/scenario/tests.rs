@@ -144,6 +144,13 @@ fn contradictions_are_mistakes() {
         ("publishers = 2\n[audio]\n[thresholds]\nmax_data_lost = \"1%\"\n".to_owned(), "x.toml:4:1: thresholds.max_data_lost: nobody sends messages"),
         ("subscribers = 2\nroom = \"a\"\n[thresholds]\nmax_unseen = \"1%\"\n".to_owned(), "x.toml:4:1: thresholds.max_unseen: nobody publishes media in this scenario"),
         ("publishers = 2\n[data]\n[thresholds]\nmax_silent = 0\n".to_owned(), "x.toml:4:1: thresholds.max_silent: nobody publishes media in this scenario"),
+        ("publishers = 2\n[audio]\n[network]\nqueue = \"1s\"\n".to_owned(), "x.toml:4:1: network.queue: does nothing without network.rate or [network.squeeze]"),
+        ("publishers = 2\nduration = \"20s\"\n[audio]\n[network.squeeze]\nrate = \"1M\"\nafter = \"20s\"\n".to_owned(), "x.toml:6:1: network.squeeze.after: 20s is not within the measured window: duration is 20s"),
+        (format!("publishers = 2\n{two_layers}[subscribe]\nwidth = 320\n"), "x.toml:13:1: subscribe.width: does nothing without subscribe.adaptive = true"),
+        (format!("publishers = 2\n{two_layers}[subscribe]\nadaptive = false\nheight = 320\n"), "x.toml:14:1: subscribe.height: does nothing without subscribe.adaptive = true"),
+        ("room_prefix = \"p\"\nroom = \"r\"\npublishers = 2\n[audio]\n".to_owned(), "x.toml:1:1: room_prefix: does nothing beside room"),
+        (format!("publishers = 2\n{two_layers}[layer_changes]\nper_minute = 2\n[subscribe]\nadaptive = true\nvideo_tracks = 0\n"), "x.toml:12:2: layer_changes: nobody watches video: subscribe.video_tracks is 0"),
+        ("publishers = 2\n[audio]\n[network.bursts]\nevery = \"1s\"\nlast = \"50ms\"\nloss = \"0%\"\n".to_owned(), "x.toml:6:1: network.bursts.loss: must be more than 0%"),
         ("engine = \"webrtc\"\npublishers = 2\n[data]\n".to_owned(), "x.toml:1:1: engine: must be \"str0m\" for [data]"),
         ("publishers = 2\n[data]\nsize = \"20B\"\n".to_owned(), "x.toml:3:1: data.size: must be between"),
         ("publishers = 2\n[audio]\n[thresholds]\nmax_switch_p95 = \"1s\"\n".to_owned(), "x.toml:4:1: thresholds.max_switch_p95: nobody switches"),
@@ -239,6 +246,50 @@ fn fewer_publishers_from_the_command_line_leave_no_contradiction() {
 }
 
 #[test]
+fn what_a_flag_makes_idle_is_no_mistake() {
+    let without = |key: &str| Override {
+        flag: "--unset".to_owned(),
+        key: key.to_owned(),
+        text: None,
+    };
+    let read = |text: &str, flags: &[Override]| {
+        let scenario = Scenario::read(text, "x.toml", "x", flags).expect("right");
+        let again = Scenario::read(&scenario.to_toml(), "again", "x", &[]);
+        assert_eq!(again.expect("right"), scenario);
+        scenario
+    };
+    let meeting = built_in("meeting").expect("built in").toml;
+    assert!(
+        !read(meeting, &[flag("subscribe.adaptive", "false")])
+            .subscribe
+            .adaptive
+    );
+    let narrow = "publishers = 2\n[audio]\n[network]\nrate = \"1M\"\nqueue = \"1s\"\n";
+    let network = read(narrow, &[without("network.rate")]).network;
+    assert_eq!(network.and_then(|network| network.rate), None);
+    let named = "room_prefix = \"p\"\npublishers = 2\n[audio]\n";
+    assert_eq!(read(named, &[flag("room", "r")]).room_name(0), "r");
+
+    // Who gives the idle one says it wrongly all the same.
+    let message = mistakes(
+        meeting,
+        &[
+            flag("subscribe.adaptive", "false"),
+            flag("subscribe.width", "320"),
+        ],
+    );
+    assert!(
+        message.contains("--subscribe.width: subscribe.width: does nothing"),
+        "{message}"
+    );
+    let message = mistakes(named, &[flag("room", "r"), flag("room_prefix", "q")]);
+    assert!(
+        message.contains("--room-prefix: room_prefix: does nothing"),
+        "{message}"
+    );
+}
+
+#[test]
 fn keys_can_be_taken_away() {
     let without = |key: &str| Override {
         flag: "--no-video".to_owned(),
@@ -304,7 +355,6 @@ duration = "1m30s"
 warm_up = "1.5s"
 engine = "str0m"
 room = "studio"
-room_prefix = "p"
 seed = 7
 [join]
 rate = 2.5
@@ -401,6 +451,8 @@ fn every_key_is_read_written_and_described() {
         "",
         &mut given,
     );
+    // Beside `room` it would do nothing.
+    given.insert("room_prefix".to_owned());
     // Sections that are no switch are described by their keys alone.
     given.retain(|key| {
         !matches!(

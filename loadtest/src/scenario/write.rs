@@ -1,7 +1,7 @@
 //! A scenario as TOML: what `super::read` reads back as the same scenario.
 //!
-//! Owns the order of keys. Every value is written, defaults too, so that a report stays repeatable when
-//! a default changes. Explanations are in `super::keys`, not here.
+//! Owns the order of keys. Every value that does anything is written, defaults too, so that a report stays
+//! repeatable when a default changes. Explanations are in `super::keys`, not here.
 
 use std::fmt::{Display, Write as _};
 
@@ -23,8 +23,9 @@ impl Scenario {
         text.string("engine", self.engine.word());
         if let Some(room) = &self.room {
             text.string("room", room);
+        } else {
+            text.string("room_prefix", &self.room_prefix);
         }
-        text.string("room_prefix", &self.room_prefix);
         text.plain("seed", self.seed);
         text.plain("rejoin", self.rejoin);
         text.table("[join]");
@@ -37,8 +38,10 @@ impl Scenario {
             text.plain("video_tracks", tracks);
         }
         text.plain("adaptive", self.subscribe.adaptive);
-        text.plain("width", self.subscribe.width);
-        text.plain("height", self.subscribe.height);
+        if self.subscribe.adaptive {
+            text.plain("width", self.subscribe.width);
+            text.plain("height", self.subscribe.height);
+        }
         self.write_changes(&mut text);
         self.thresholds.write(&mut text);
         text.0
@@ -88,7 +91,9 @@ impl Scenario {
             if let Some(rate) = network.rate {
                 text.string("rate", rate);
             }
-            text.string("queue", format_duration(network.queue));
+            if network.rate.is_some() || network.squeeze.is_some() {
+                text.string("queue", format_duration(network.queue));
+            }
             text.string("who", network.who.word());
             if let Some(bursts) = network.bursts {
                 text.table("[network.bursts]");

@@ -96,6 +96,11 @@ impl Subscriber {
             .enable_vp9(true)
             .enable_h264(true)
             .enable_av1(true)
+            // Not measured: taken so that they are seen.
+            .enable_h265(true)
+            .enable_pcmu(true, false)
+            .enable_pcma(true, false)
+            .enable_g722(true, false)
     }
 
     pub(super) fn open(
@@ -268,6 +273,7 @@ impl Tracks {
                 });
             }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) | Event::Closed => {
+                self.wishes.on_cut_off();
                 self.told.push(Told::Disconnected {
                     target: Target::Subscriber,
                 });
@@ -300,7 +306,7 @@ impl Tracks {
             Ok(at) => self.by_ssrc[at].1,
             Err(_) => match self.new_slot(rtc, at_ns, received, packet) {
                 Some(index) => index,
-                // Of a section that we do not know yet.
+                // Of a section that we do not know yet, or of a codec that is not measured.
                 None => return,
             },
         };
@@ -340,7 +346,7 @@ impl Tracks {
         received: &mut Received,
         packet: &RtpPacket,
     ) -> Option<usize> {
-        let codec = codec_of(rtc, packet)?;
+        let codec = codec_of(rtc, packet);
         let ssrc = packet.header.ssrc;
         let mid = rtc.direct_api().stream_rx(&ssrc)?.mid();
         let track = self
@@ -349,6 +355,16 @@ impl Tracks {
             .find(|section| section.0 == mid)?
             .1
             .clone();
+        let codec = match codec {
+            Ok(codec) => codec,
+            Err(name) => {
+                self.wishes.on_unmeasured(at_ns, &track);
+                if self.measuring {
+                    received.on_unmeasured(&name);
+                }
+                return None;
+            }
+        };
         // The track goes on under another SSRC: what came before is a stream of its own.
         let first_frame_told = self
             .slots
@@ -415,13 +431,7 @@ impl Tracks {
 
 impl Slot {
     /// Ends its meter, and hands in what it measured if the window is open.
-    fn finish(
-        &mut self,
-        now_ns: u64,
-        received: &Received,
-        measuring: bool,
-        wishes: &mut Wishes,
-    ) {
+    fn finish(&mut self, now_ns: u64, received: &Received, measuring: bool, wishes: &mut Wishes) {
         let Some(meter) = self.meter.take() else {
             return;
         };
@@ -433,16 +443,20 @@ impl Slot {
     }
 }
 
-fn codec_of(rtc: &Rtc, packet: &RtpPacket) -> Option<Codec> {
+/// The codec of a packet, or the name of one that is not measured.
+fn codec_of(rtc: &Rtc, packet: &RtpPacket) -> Result<Codec, String> {
     let payload_type = packet.header.payload_type;
     let params = rtc.codec_config().params();
-    let params = params.iter().find(|params| params.pt() == payload_type)?;
-    Some(match params.spec().codec {
+    let params = params.iter().find(|params| params.pt() == payload_type);
+    let Some(params) = params else {
+        return Err(format!("payload type {payload_type}"));
+    };
+    Ok(match params.spec().codec {
         StackCodec::Opus => Codec::Opus,
         StackCodec::Vp8 => Codec::Vp8,
         StackCodec::Vp9 => Codec::Vp9,
         StackCodec::H264 => Codec::H264,
         StackCodec::Av1 => Codec::Av1,
-        _ => return None,
+        other => return Err(other.to_string().to_ascii_lowercase()),
     })
 }

@@ -70,6 +70,31 @@ fn payload_type(codec: Codec) -> u8 {
     }
 }
 
+/// What others may publish and no meter reads: taken so that it is seen.
+const UNMEASURED: [(&str, u32, u8, RtpCodecKind); 4] = [
+    ("audio/PCMU", 8_000, 0, RtpCodecKind::Audio),
+    ("audio/PCMA", 8_000, 8, RtpCodecKind::Audio),
+    ("audio/G722", 8_000, 9, RtpCodecKind::Audio),
+    ("video/H265", 90_000, 49, RtpCodecKind::Video),
+];
+
+/// Has an engine take what no meter reads.
+pub(super) fn register_unmeasured(engine: &mut MediaEngine) -> Result<()> {
+    for (mime, clock_rate, payload_type, kind) in UNMEASURED {
+        let rtp_codec = RTCRtpCodec {
+            mime_type: mime.to_owned(),
+            clock_rate,
+            ..RTCRtpCodec::default()
+        };
+        let parameters = RTCRtpCodecParameters {
+            rtp_codec,
+            payload_type,
+        };
+        engine.register_codec(parameters, kind)?;
+    }
+    Ok(())
+}
+
 /// A media engine that knows `codecs`, each video codec with RTX (RFC 4588).
 pub(super) fn media_engine(codecs: &[Codec]) -> Result<MediaEngine> {
     let mut engine = MediaEngine::default();

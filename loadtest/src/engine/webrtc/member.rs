@@ -2,10 +2,10 @@
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::{SharedReceived, lock};
 use super::publisher::Publisher;
 use super::stack::Transport;
 use super::subscriber::Subscriber;
+use super::{SharedReceived, lock};
 use crate::engine::wishes::Wishes;
 use crate::engine::{Command, EngineError, Event, ParticipantSetup, PublishTrack, Target, unix_ns};
 

@@ -66,6 +66,9 @@ impl Transport {
         purpose: Purpose<'_>,
     ) -> Result<Self> {
         let mut engine = codecs::media_engine(purpose.codecs)?;
+        if purpose.target == Target::Subscriber {
+            codecs::register_unmeasured(&mut engine)?;
+        }
         configure_simulcast_extension_headers(&mut engine)?;
         let registry = configure_nack(Registry::new(), &mut engine);
         let registry = configure_twcc(registry, &mut engine)?;

@@ -58,8 +58,11 @@ impl Subscriber {
                 tokio::spawn(reader.clone().read(track));
             }),
             on_state: Box::new(move |is_up| {
+                let wishes = &mut lock(&tracks).wishes;
                 if is_up {
-                    lock(&tracks).wishes.on_connected(unix_ns());
+                    wishes.on_connected(unix_ns());
+                } else {
+                    wishes.on_cut_off();
                 }
             }),
         };
@@ -166,11 +169,12 @@ impl Shared {
         let Some(codec) = track.codec(ssrc).await else {
             return false;
         };
-        let Ok(codec) = codec.mime_type.parse::<Codec>() else {
-            return false;
-        };
         let mut received = lock(&self.received);
         let mut tracks = lock(&self.tracks);
+        let Ok(codec) = codec.mime_type.parse::<Codec>() else {
+            tracks.on_unmeasured(unix_ns(), &received, &name, &codec.mime_type);
+            return false;
+        };
         if !tracks.knows(ssrc) {
             tracks.on_stream(unix_ns(), &mut received, ssrc, &name, codec);
         }

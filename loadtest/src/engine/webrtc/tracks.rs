@@ -104,6 +104,21 @@ impl Tracks {
         });
     }
 
+    /// A packet of a codec that is not measured.
+    pub(super) fn on_unmeasured(
+        &mut self,
+        now_ns: u64,
+        received: &Received,
+        track: &str,
+        mime: &str,
+    ) {
+        self.wishes.on_unmeasured(now_ns, track);
+        if self.measuring {
+            let name = mime.split_once('/').map_or(mime, |(_, name)| name);
+            received.on_unmeasured(&name.to_ascii_lowercase());
+        }
+    }
+
     /// Whether packets of this stream are known what they are.
     pub(super) fn knows(&self, ssrc: u32) -> bool {
         self.slots.iter().any(|slot| slot.ssrc == ssrc)
@@ -216,13 +231,7 @@ impl Tracks {
 
 impl Slot {
     /// Ends the meter, and hands in what it measured if that was in the window.
-    fn finish(
-        &mut self,
-        now_ns: u64,
-        received: &Received,
-        measuring: bool,
-        wishes: &mut Wishes,
-    ) {
+    fn finish(&mut self, now_ns: u64, received: &Received, measuring: bool, wishes: &mut Wishes) {
         let Some(meter) = self.meter.take() else {
             return;
         };
@@ -352,6 +361,30 @@ mod tests {
         assert_eq!(
             (track.subscriptions, track.measure.frames_decodable),
             (1, 10)
+        );
+    }
+
+    #[test]
+    fn a_track_of_which_nothing_comes_and_a_foreign_codec_are_told() {
+        let collector = Arc::new(Collector::default());
+        let mut received = Received::new(Arc::clone(&collector));
+        let mut tracks = Tracks::new(false, Wishes::new("viewer"));
+        tracks.wishes.on_connected(0);
+        tracks.begin(0);
+        for track in ["TR_a", "TR_v"] {
+            tracks.wishes.on_subscribe(0, track);
+        }
+        tracks.apply_offer(0, &mut received, OFFER);
+        for n in 0..3 {
+            tracks.on_unmeasured(n * 4_000_000_000, &received, "TR_a", "audio/PCMU");
+        }
+        tracks.end(9_000_000_000, &mut received);
+        let waited = collector.take_waited();
+        let silent: Vec<_> = waited.iter().map(|of| of.track.as_str()).collect();
+        assert_eq!(silent, ["TR_v"]);
+        assert_eq!(
+            collector.take_unmeasured().into_iter().collect::<Vec<_>>(),
+            [("pcmu".to_owned(), 3)]
         );
     }
 

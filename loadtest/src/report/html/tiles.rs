@@ -68,7 +68,10 @@ fn lost(report: &Report) -> String {
     let packets = plural(report.packets_lost, "packet");
     match report.subscriptions_silent {
         0 => packets,
-        silent => format!("{packets}; {silent} of {} subscriptions silent", report.subscriptions),
+        silent => format!(
+            "{packets}; {silent} of {} subscriptions silent",
+            report.subscriptions
+        ),
     }
 }
 
