@@ -332,6 +332,8 @@ mod tests {
         let mut received = Received::new(Arc::clone(&collector));
         let mut tracks = Tracks::new(false, Wishes::new("viewer"));
         tracks.apply_offer(0, &mut received, OFFER);
+        tracks.wishes.on_connected(0);
+        tracks.wishes.on_subscribe(0, "TR_v");
         tracks.on_stream(0, &mut received, 21, "TR_v", Codec::Vp8);
         let mut source = VideoSource::new(Codec::Vp8, &spec(), 1, 0, 1);
         let mut sequence = 0;
@@ -401,7 +403,7 @@ mod tests {
             collector
                 .take_tracks()
                 .get("TR_v")
-                .map(|of| of.subscriptions),
+                .map(|of| of.measure.window_ns),
             Some(1)
         );
     }
