@@ -155,9 +155,7 @@ fn delivery(report: &Report) -> Rows {
         (
             "packets unseen",
             "packets_unseen",
-            report
-                .packets_unseen_ratio
-                .and(count(report.packets_unseen)),
+            count(report.packets_unseen).filter(|_| report.packets_published > 0),
             Unit::Count,
             Lower,
             "Packets that publishers sent and that never came, by the publishers' own numbers: lost on any way, or left out by the server (layers, paused tracks), whatever numbers it gives to the rest.",

@@ -58,7 +58,7 @@ impl Directory {
     /// A track of ours is sent from now on.
     pub(super) fn on_sent(&self, track: &str, now_ns: u64) {
         let mut known = self.lock();
-        known.sent.entry(track.to_owned()).or_insert(Sent {
+        known.sent.entry(track.to_owned()).or_insert_with(|| Sent {
             from_ns: now_ns,
             ..Sent::default()
         });

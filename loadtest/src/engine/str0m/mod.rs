@@ -90,6 +90,7 @@ impl Engine for Str0mEngine {
     ) -> Result<Box<dyn Participant>, EngineError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let orders = self.threads[id % self.threads.len()].orders.clone();
+        let setup = Box::new(setup);
         orders.send(Order::Open { id, setup, events })?;
         Ok(Box::new(OnThread { id, orders }))
     }

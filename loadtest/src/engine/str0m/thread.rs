@@ -39,7 +39,7 @@ pub(super) enum Order {
     Open {
         /// Number of it.
         id: usize,
-        setup: ParticipantSetup,
+        setup: Box<ParticipantSetup>,
         events: UnboundedSender<Event>,
     },
     /// The server's offer to a participant, read.
@@ -185,7 +185,7 @@ impl Thread {
             }
             match self.orders.try_recv() {
                 Ok(Order::Open { id, setup, events }) => {
-                    self.members.insert(id, Member::new(id, setup, events));
+                    self.members.insert(id, Member::new(id, *setup, events));
                 }
                 Ok(Order::Command {
                     id,
