@@ -32,7 +32,7 @@ pub(super) fn render(report: &Report) -> String {
         .filter(|track| track.kind == "video")
         .collect();
     let mut text = format!(
-        "<h2>Tracks</h2>\n<p class=\"soft lead\">Each published track, over all its viewers; for the worst viewer, the share lost. Unseen is what its publisher sent and nobody who got it saw: lost on any way, or left out by the server.{more} Press a heading to sort.</p>\n{}",
+        "<h2>Tracks</h2>\n<p class=\"soft lead\">Each published track, over all its viewers; for the worst viewer, the share lost. Unseen is what its publisher sent and viewers never got: lost on any way, or left out by the server.{more} Press a heading to sort.</p>\n{}",
         table(&PACKETS, &tracks)
     );
     if !video.is_empty() {
@@ -45,7 +45,7 @@ pub(super) fn render(report: &Report) -> String {
 /// A column: its heading, whether it holds numbers, and its cell.
 type Column = (&'static str, bool, fn(&TrackReport) -> String);
 
-const PACKETS: [Column; 15] = [
+const PACKETS: [Column; 14] = [
     ("track", false, name),
     ("codec", false, |track| {
         format!("<td>{}</td>", escape(&track.codec))
@@ -67,12 +67,9 @@ const PACKETS: [Column; 15] = [
             &Unit::BitRate.show(track.bitrate_bps),
         )
     }),
-    ("by layer", false, |track| {
-        format!("<td>{}</td>", layers(&track.received_by_encoding))
-    }),
 ];
 
-const FRAMES: [Column; 12] = [
+const FRAMES: [Column; 13] = [
     ("track", false, name),
     ("expected", true, |track| count(track.frames_expected)),
     ("received", true, |track| count(track.frames_received)),
@@ -91,6 +88,9 @@ const FRAMES: [Column; 12] = [
     }),
     ("switch p50", true, |track| millis(track.switch_ms.p50)),
     ("switch p95", true, |track| millis(track.switch_ms.p95)),
+    ("by layer", false, |track| {
+        format!("<td>{}</td>", layers(&track.received_by_encoding))
+    }),
 ];
 
 fn table(columns: &[Column], tracks: &[&TrackReport]) -> String {
