@@ -426,7 +426,7 @@ fn a_moment_in_which_next_to_nothing_comes_through_is_over_soon() {
         call.world.run_for(millis(800));
         call.limit(link(5_000_000));
         let (before, _) = call.frames();
-        call.world.run_for(seconds(3));
+        call.world.run_for(seconds(4));
         let (frames, _) = call.frames();
         assert!(frames > before + 100, "seed {seed}: {}", frames - before);
     }

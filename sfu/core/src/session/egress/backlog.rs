@@ -83,7 +83,7 @@ pub(crate) struct WaitingNow {
     pub(crate) packets: usize,
     /// Of their payloads.
     pub(crate) bytes: usize,
-    /// When the oldest of media was captured, on our clock.
+    /// Since when the oldest of media does.
     pub(crate) oldest: Option<Instant>,
 }
 
@@ -91,6 +91,7 @@ impl Egress {
     /// Lets a packet of a stream wait; where too much does, the section with most of it loses all that waits.
     pub(super) fn wait(
         &mut self,
+        now: Instant,
         slot: usize,
         ssrc: u32,
         media: &Media<'_>,
@@ -107,7 +108,7 @@ impl Egress {
         if self.lane.pacer.is_full() {
             return Err(Unsent::QueueFull);
         }
-        let waiting = Waiting::new(slot, ssrc, media);
+        let waiting = Waiting::new(now, slot, ssrc, media);
         let bytes = waiting.bytes();
         self.lane.shares.add(&waiting);
         self.lane.pacer.push(Queued::Media(waiting), bytes);
@@ -148,7 +149,7 @@ impl Egress {
             .pacer
             .waiting()
             .find_map(|(queued, _)| match queued {
-                Queued::Media(waiting) => Some(waiting.captured()),
+                Queued::Media(waiting) => Some(waiting.since()),
                 Queued::Again(_) => None,
             });
         WaitingNow {
@@ -173,7 +174,7 @@ impl Egress {
         let (slot, ssrc) = (oldest.slot, oldest.ssrc);
         let stream = self.slots.get(slot).and_then(|slot| slot.stream.as_ref());
         let is_its = stream.is_some_and(|stream| stream.ssrc == ssrc);
-        if is_its && now > oldest.captured() + LIFE {
+        if is_its && now > oldest.since() + LIFE {
             self.throw_away(slot);
             self.cut.push(slot);
         }

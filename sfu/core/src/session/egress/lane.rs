@@ -112,11 +112,13 @@ pub(super) struct Waiting {
     payload_type: PayloadType,
     rewritten: Rewritten,
     captured: Instant,
+    /// When it began to wait.
+    since: Instant,
 }
 
 impl Waiting {
     /// Whole packets only wait, and empty ones: what is cut is sound.
-    pub(super) fn new(slot: usize, ssrc: u32, media: &Media<'_>) -> Self {
+    pub(super) fn new(now: Instant, slot: usize, ssrc: u32, media: &Media<'_>) -> Self {
         Self {
             slot,
             ssrc,
@@ -125,6 +127,7 @@ impl Waiting {
             payload_type: media.payload_type,
             rewritten: media.rewritten,
             captured: media.captured,
+            since: now,
         }
     }
 
@@ -140,8 +143,8 @@ impl Waiting {
         self.rewritten.timestamp
     }
 
-    pub(super) fn captured(&self) -> Instant {
-        self.captured
+    pub(super) fn since(&self) -> Instant {
+        self.since
     }
 
     /// Its number in its stream.

@@ -552,7 +552,7 @@ impl Egress {
             return Ok(lane.send(now, outbox, stream, media));
         }
         let ssrc = stream.ssrc;
-        self.wait(slot.0, ssrc, media)
+        self.wait(now, slot.0, ssrc, media)
     }
 
     /// Sends again what did not arrive. `find` looks up a packet of an encoding of the track by the low
