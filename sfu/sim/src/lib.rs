@@ -19,6 +19,7 @@ mod network;
 mod oracle;
 mod spec;
 mod svc;
+mod together;
 mod trace;
 mod world;
 
@@ -32,6 +33,7 @@ pub use network::{Bursts, Faults, HopFaults, LinkSettings};
 pub use oracle::{StreamReport, Violation};
 pub use spec::SpecError;
 pub use svc::{LayerFrame, Prediction, Scalability};
+pub use together::side_by_side;
 pub use trace::Trace;
 pub use world::{ClientKey, PlainKey, PlainTold, PlainWay, Tapped, World};
 

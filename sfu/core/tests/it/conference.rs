@@ -4,6 +4,7 @@
 use plenum_proto::v1::VideoQuality;
 use sfu_sim::{
     ClientKey, ClientOptions, LinkSettings, SourceId, VideoSettings, World, millis, seconds,
+    side_by_side,
 };
 
 /// Seeds of the ordinary run.
@@ -205,12 +206,12 @@ fn a_minute_of_coming_and_going_on_bad_links() {
 #[test]
 #[ignore = "long: fresh seeds for a machine with time; what fails goes into the list"]
 fn many_more_minutes() {
-    for seed in 10_000..10_012 {
+    side_by_side(10_000..10_012, |seed| {
         minute(seed, LinkSettings::default());
         minute(seed, bad_link());
         minute_over(2, seed, LinkSettings::default());
         minute_over(3, seed, bad_link());
-    }
+    });
 }
 
 fn bad_link() -> LinkSettings {

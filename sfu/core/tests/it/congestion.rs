@@ -9,7 +9,7 @@ use plenum_proto::{
 };
 use sfu_sim::{
     ClientKey, ClientOptions, Cross, LinkSettings, SourceId, StreamReport, VideoSettings, World,
-    millis, seconds,
+    millis, seconds, side_by_side,
 };
 
 const QUEUE: Duration = millis(300);
@@ -211,17 +211,16 @@ fn assert_good(seed: u64, drop: &Drop) {
 
 #[test]
 fn a_receiver_whose_link_falls_keeps_sound_and_picture_and_has_all_back_when_it_returns() {
-    for seed in [300, 301] {
-        assert_good(seed, &drop_and_return(seed));
+    let drops = side_by_side([300, 301], |seed| (seed, drop_and_return(seed)));
+    for (seed, drop) in &drops {
+        assert_good(*seed, drop);
     }
 }
 
 #[test]
 #[ignore = "takes minutes; prints each seed"]
 fn the_same_over_twenty_seeds() {
-    let drops: Vec<_> = (300..320)
-        .map(|seed| (seed, drop_and_return(seed)))
-        .collect();
+    let drops = side_by_side(300..320, |seed| (seed, drop_and_return(seed)));
     for (seed, drop) in &drops {
         println!("{seed}: {drop:?}");
     }
@@ -265,14 +264,17 @@ fn ten_cameras(seed: u64, link: LinkSettings) {
 
 #[test]
 fn a_fast_link_that_loses_a_little_is_filled_at_once_and_stays_full() {
-    for (seed, delay) in [(310, Duration::ZERO), (311, millis(20))] {
-        let link = LinkSettings {
-            delay,
-            loss: 0.005,
-            ..LinkSettings::limited(1_000_000_000, QUEUE)
-        };
-        ten_cameras(seed, link);
-    }
+    side_by_side(
+        [(310, Duration::ZERO), (311, millis(20))],
+        |(seed, delay)| {
+            let link = LinkSettings {
+                delay,
+                loss: 0.005,
+                ..LinkSettings::limited(1_000_000_000, QUEUE)
+            };
+            ten_cameras(seed, link);
+        },
+    );
 }
 
 /// One camera in one encoding and no sound: there is nothing smaller to fall back to, and nothing else that
@@ -511,9 +513,7 @@ fn a_client_that_stands_still_now_and_then_misses_no_more_than_that() {
 
 #[test]
 fn pictures_that_give_way_in_the_queue_begin_anew_at_once() {
-    let seeds = 330..338;
-    let count = seeds.end - seeds.start;
-    let gaps = seeds.map(|seed| {
+    let gaps = side_by_side(330..338, |seed| {
         let fast = LinkSettings::limited(5_000_000, QUEUE);
         let mut lone = Lone::new(seed, 900_000, fast);
         let first = (0..3).map(|number| {
@@ -535,8 +535,7 @@ fn pictures_that_give_way_in_the_queue_begin_anew_at_once() {
         let watcher = lone.world.client(lone.watcher);
         watcher.report(first).longest_gap
     });
-    let gaps: Vec<_> = gaps.collect();
-    let mean = gaps.iter().sum::<Duration>() / count as u32;
+    let mean = gaps.iter().sum::<Duration>() / gaps.len() as u32;
     // A client that is left to ask for its keyframe does so after a second and a half.
     assert!(mean < seconds(1), "{gaps:?}");
 }

@@ -10,7 +10,7 @@ use plenum_proto::{
 use sfu_core::{Command, NewHome};
 use sfu_sim::{
     Bursts, ClientKey, ClientOptions, DataTo, LinkSettings, SourceId, VideoSettings, World, millis,
-    seconds,
+    seconds, side_by_side,
 };
 
 use crate::spread::admin;
@@ -501,11 +501,17 @@ fn play(seed: u64, span: Duration, play: Play) -> Seen {
 
 fn play_all(seeds: Range<u64>, span: Duration, what: Play) {
     let (mut all, mut broken) = (Seen::new(), Vec::new());
-    for seed in seeds {
-        // What is broken is told where it is found; the other seeds are played all the same.
-        let Ok(seen) = panic::catch_unwind(|| play(seed, span, what)) else {
-            broken.push(seed);
-            continue;
+    // What is broken is told where it is found; the other seeds are played all the same.
+    let played = side_by_side(seeds, |seed| {
+        panic::catch_unwind(|| play(seed, span, what)).map_err(|_| seed)
+    });
+    for played in played {
+        let seen = match played {
+            Ok(seen) => seen,
+            Err(seed) => {
+                broken.push(seed);
+                continue;
+            }
         };
         for (what, times) in seen {
             *all.entry(what).or_default() += times;

@@ -411,9 +411,14 @@ const CASES: &[Case] = &[
 
 /// Plays cases over seeds; prints the table and fails where a bound is broken.
 fn judge(cases: &[Case], seeds: std::ops::Range<u64>) {
+    let all = cases.iter().flat_map(|(_, case)| {
+        let of_case = seeds.clone();
+        of_case.map(move |seed| (case, seed))
+    });
+    let mut played = sfu_sim::side_by_side(all, |(case, seed)| case(seed)).into_iter();
     let mut broken = Vec::new();
-    for (name, case) in cases {
-        let played: Vec<Vec<Row>> = seeds.clone().map(case).collect();
+    for (name, _) in cases {
+        let played: Vec<Vec<Row>> = played.by_ref().take(seeds.clone().count()).collect();
         for index in 0..played[0].len() {
             let row = played[0][index];
             let mut values: Vec<f64> = played.iter().map(|rows| rows[index].value).collect();
