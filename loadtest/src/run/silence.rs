@@ -62,6 +62,10 @@ pub(super) fn judge(
             continue;
         };
         let sent = directory.sent(&waited.track);
+        // Nobody else publishes in rooms of ours: left over from a run before, which the server has not missed yet.
+        if sent.is_none() && scenario.room.is_none() {
+            continue;
+        }
         let heard_ns = totals
             .measure
             .first_packet_ns
@@ -337,6 +341,15 @@ mod tests {
             let told: f64 = found.list.iter().map(|of| of.seconds).sum();
             assert!((told - seconds).abs() < 1e-9, "{from} {to}: {told}");
         }
+    }
+
+    #[test]
+    fn what_a_run_before_left_in_the_room_owes_nothing() {
+        let directory = Directory::default();
+        directory.add("TR", || entry(TrackKind::Video));
+        let (found, totals) = found(&directory, Codec::Vp8, None, &[waited("TR", "a", None)]);
+        assert!(found.list.is_empty() && found.frameless_ms.is_empty());
+        assert_eq!(totals.measure.packets_lost, 0);
     }
 
     #[test]
