@@ -79,8 +79,8 @@ export class Person {
   // With `isLarge` false the pin is taken away.
   async pin(other, isLarge = true) {
     const element = await this.tileElement(other);
-    await element.hover();
-    await element.getByTestId('pin-button').click();
+    // By the keyboard: a panel may lie over the tile.
+    await element.getByTestId('pin-button').press('Enter');
     await until(`${other.name} is large: ${isLarge}`, async () => (await this.tile(other)).isLarge === isLarge);
   }
 
