@@ -30,11 +30,39 @@ after(async () => {
   }
 });
 
+// Runs in a page before its own scripts: no answer of it takes video of a codec.
+function leaveOut(mime) {
+  const { createAnswer } = RTCPeerConnection.prototype;
+  RTCPeerConnection.prototype.createAnswer = function (...args) {
+    const { codecs } = RTCRtpReceiver.getCapabilities('video');
+    const rest = codecs.filter((codec) => codec.mimeType.toLowerCase() !== mime);
+    for (const transceiver of this.getTransceivers()) {
+      if (transceiver.receiver.track.kind === 'video') transceiver.setCodecPreferences(rest);
+    }
+    return createAnswer.apply(this, args);
+  };
+}
+
+async function openHarness(page, origin) {
+  await page.goto(`${origin}/harness/index.html`);
+  await page.waitForFunction(() => window.harness);
+}
+
 class Scene {
-  constructor(page) {
+  constructor(page, room = uniqueRoom('js')) {
     this.page = page;
-    this.room = uniqueRoom('js');
+    this.room = room;
     this.joins = 0;
+    this.others = [];
+  }
+
+  // The same room in a page of its own, whose participants take no video of a codec ("video/vp9").
+  async without(mime) {
+    const page = await this.page.context().newPage();
+    this.others.push(page);
+    await page.addInitScript(leaveOut, mime);
+    await openHarness(page, new URL(this.page.url()).origin);
+    return new Scene(page, this.room);
   }
 
   // Joins a participant. `grant` and `details` go into the token, `options` to the SDK's Room,
@@ -77,17 +105,16 @@ export function scene(body, flags = []) {
     const { site, browser } = await opened(flags);
     const page = await browser.context.newPage();
     const complaints = complaintsOf(page);
+    const stage = new Scene(page);
     try {
-      await page.goto(`${site.origin}/harness/index.html`);
-      await page.waitForFunction(() => window.harness);
-      const stage = new Scene(page);
+      await openHarness(page, site.origin);
       await body({ stage, page, room: stage.room, join: stage.join.bind(stage) });
       await page.evaluate(() => harness.leaveAll());
     } catch (error) {
       const heard = complaints.length ? `\nthe page said:\n  ${complaints.join('\n  ')}` : '';
       throw new Error(`${error.message}${heard}`, { cause: error });
     } finally {
-      await page.close();
+      await Promise.all([page, ...stage.others].map((opened) => opened.close()));
     }
   };
 }
