@@ -20,6 +20,8 @@ pub(super) struct TargetFilter {
     picture: u32,
     /// The highest spatial and temporal layer of it that was here.
     bound: (u8, u8),
+    /// A frame of it was here before one that goes before it.
+    is_shuffled: bool,
     /// The newest frame, and its fate: that of most packets.
     newest: Option<(Name, Fate)>,
     /// The last frames, for packets that come late.
@@ -64,6 +66,8 @@ struct Past {
     spatial: u8,
     /// What [`TargetFilter::intact`] was after it.
     intact: u32,
+    /// Targets that can't be decoded any more without it, where it was left out.
+    broken: u32,
 }
 
 /// How a packet passes.
@@ -104,6 +108,7 @@ impl TargetFilter {
             // The first packet is of the first picture.
             picture: packet.timestamp.wrapping_sub(1),
             bound: packet.bound(),
+            is_shuffled: false,
             newest: None,
             recent: [None; Self::RECENT],
             next: 0,
@@ -173,8 +178,12 @@ impl TargetFilter {
                 self.intact &= frame.targets.up_to(self.bound.0, self.bound.1);
             }
             self.bound = bound;
+            self.is_shuffled = false;
             self.turn(frame, wish);
         }
+        let newest = self.newest.map(|(newest, _)| newest);
+        self.is_shuffled |=
+            newest.is_some_and(|newest| newest.0 == packet.timestamp && is_before(id, newest.1));
         let late = ahead < 0;
         let (target, spatial, intact) = if late {
             let Some(past) = self.before(packet.timestamp) else {
@@ -195,7 +204,7 @@ impl TargetFilter {
             is_forwarded: !packet.is_cut_short() && (frame.restarts || frame.serves & serving != 0),
             ends_picture: frame.spatial == spatial,
         };
-        self.learn(frame, fate.is_forwarded, late);
+        self.learn(frame, name, fate.is_forwarded, late);
         if !late {
             self.newest = Some((name, fate));
         }
@@ -205,6 +214,7 @@ impl TargetFilter {
             target,
             spatial,
             intact: if late { intact } else { self.intact },
+            broken: if fate.is_forwarded { 0 } else { frame.breaks },
         };
         if let Some(slot) = self.recent.get_mut(self.next) {
             *slot = Some(past);
@@ -289,11 +299,31 @@ impl TargetFilter {
         }
     }
 
-    /// Of a frame that comes late nothing is gained: what needs it may have been left out since.
-    fn learn(&mut self, frame: &Frame, is_forwarded: bool, is_late: bool) {
-        let gain = if is_late { 0 } else { self.gain(frame) };
+    /// Frames that come after this one in its picture and were here before it.
+    fn overtaking(&self, (timestamp, id): Name) -> impl Iterator<Item = &Past> {
+        let recent = if self.is_shuffled {
+            self.recent.as_slice()
+        } else {
+            &[]
+        };
+        recent
+            .iter()
+            .flatten()
+            .filter(move |past| past.name.0 == timestamp && is_before(id, past.name.1))
+    }
+
+    /// Of a frame that comes late nothing is gained: what needs it may have been left out since. The same goes for the
+    /// targets whose frames of its own picture were.
+    fn learn(&mut self, frame: &Frame, name: Name, is_forwarded: bool, is_late: bool) {
+        let overtaking = self.overtaking(name);
+        let broken = overtaking.fold(0, |all, past| all | past.broken);
+        let gain = if is_late {
+            0
+        } else {
+            self.gain(frame) & !broken
+        };
         if frame.restarts && !is_late {
-            self.intact = u32::MAX;
+            self.intact = !broken;
             self.is_narrowed = false;
             self.missing = 0;
         }
@@ -305,11 +335,22 @@ impl TargetFilter {
         let References::Numbered { number, .. } = frame.references else {
             return;
         };
+        if frame.restarts && !is_late {
+            // The count may begin anew, and nothing refers to what was before.
+            self.forwarded = None;
+            let before = self.clone();
+            for past in before.overtaking(name) {
+                self.count(past.name.1, past.fate.is_forwarded);
+            }
+        }
+        self.count(number, is_forwarded);
+    }
+
+    /// Keeps whether the frame of a number was forwarded.
+    fn count(&mut self, number: u16, is_forwarded: bool) {
         let bit = u128::from(is_forwarded);
         self.forwarded = Some(match self.forwarded {
             None => (number, bit),
-            // The count may begin anew, and nothing refers to what was before.
-            Some(_) if frame.restarts && !is_late => (number, bit),
             Some((newest, known)) => match number.wrapping_sub(newest) {
                 ahead @ 1..0x8000 => (number, known.checked_shl(ahead.into()).unwrap_or(0) | bit),
                 _ => {
@@ -328,6 +369,11 @@ impl TargetFilter {
         self.is_narrowed |= !frame.targets.is_all(mask);
         NonZeroU32::new(mask).filter(|_| self.is_narrowed)
     }
+}
+
+/// Whether a frame goes before another of its picture, by their numbers or spatial layers.
+fn is_before(id: u16, other: u16) -> bool {
+    matches!(other.wrapping_sub(id), 1..0x8000)
 }
 
 #[cfg(test)]

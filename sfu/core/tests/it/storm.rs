@@ -535,7 +535,7 @@ fn no_law_is_broken_while_rooms_move_and_people_appear_in_others() {
 
 #[test]
 fn no_law_is_broken_while_senders_have_narrow_links_and_people_do_more() {
-    play_all(809..821, seconds(9), Play::More);
+    play_all(808..821, seconds(9), Play::More);
 }
 
 #[test]
