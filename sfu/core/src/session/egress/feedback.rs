@@ -133,6 +133,8 @@ impl Egress {
         told: &mut Vec<Feedback>,
     ) {
         let clock = NtpTime::from_unix(anchor.unix(now)).compact();
+        // Clients name their streams in any order.
+        let (mut all_expected, mut all_lost, mut shortest) = (0_u32, 0_u32, None::<Duration>);
         for block in blocks {
             let Some(slot) = self.slot_of(block.ssrc) else {
                 continue;
@@ -144,16 +146,19 @@ impl Egress {
             let rate = u64::from(stream.rate().max(1));
             let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000_000 / rate);
             let rtt = rtcp::rtt(clock, block.last_sr, block.delay);
-            self.lane.rtt = rtt.or(self.lane.rtt);
-            self.lane.congestion.on_report(now, expected, lost);
+            shortest = shortest.into_iter().chain(rtt).min();
+            all_expected = all_expected.saturating_add(expected);
+            all_lost = all_lost.saturating_add(lost);
             let loss = f32::from(block.fraction_lost) / 256.0;
-            self.lane.redundancy.on_report(now, loss);
             told.push(Feedback::Report(StreamReport {
                 loss: Some(loss),
                 rtt,
                 jitter,
             }));
         }
+        self.lane.rtt = shortest.or(self.lane.rtt);
+        self.lane.congestion.on_report(now, all_expected, all_lost);
+        self.lane.redundancy.on_report(now, all_expected, all_lost);
     }
 
     fn on_keyframe_request(&self, ssrc: u32, told: &mut Vec<Feedback>) {

@@ -8,6 +8,9 @@ use crate::rtp::REDUNDANT_MAX;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Redundancy {
     count: usize,
+    /// Packets of all streams that reports told of since the last judgement, and those lost of them.
+    expected: u32,
+    lost: u32,
     /// Not less before this moment.
     holds_until: Option<Instant>,
     /// The same for what is lost in a row.
@@ -20,13 +23,23 @@ impl Redundancy {
     /// below a thousandth.
     const ONE_FROM: f32 = 0.01;
     const TWO_FROM: f32 = 0.04;
+    /// Loss is judged by so many packets at least.
+    const PACKETS_MIN: u32 = 50;
     /// Loss comes in bursts, and reports tell of a second or so.
     const HOLD: Duration = Duration::from_secs(15);
     /// As long as a packet of sound mostly is.
     const PACKET: Duration = Duration::from_millis(20);
 
-    /// The client reports which share of a stream was lost since its last report.
-    pub(super) fn on_report(&mut self, now: Instant, loss: f32) {
+    /// The client reports how many packets it expected since its last report, and lost, of whatever streams: they
+    /// share its link.
+    pub(super) fn on_report(&mut self, now: Instant, expected: u32, lost: u32) {
+        self.expected = self.expected.saturating_add(expected);
+        self.lost = self.lost.saturating_add(lost);
+        if self.expected < Self::PACKETS_MIN {
+            return;
+        }
+        let loss = self.lost as f32 / self.expected as f32;
+        (self.expected, self.lost) = (0, 0);
         let wanted = match loss {
             loss if loss >= Self::TWO_FROM => 2,
             loss if loss >= Self::ONE_FROM => 1,
@@ -75,15 +88,15 @@ mod tests {
         let mut redundancy = Redundancy::default();
         redundancy.on_row(start, Duration::from_millis(70));
         assert_eq!(redundancy.count(true), 0, "seldom enough");
-        redundancy.on_report(at(1), 0.02);
+        redundancy.on_report(at(1), 100, 2);
         assert_eq!((redundancy.count(true), redundancy.count(false)), (4, 1));
         redundancy.on_row(at(2), Duration::from_millis(30));
         assert_eq!(redundancy.count(true), 4);
         redundancy.on_row(at(3), Duration::from_millis(400));
         assert_eq!(redundancy.count(true), REDUNDANT_MAX);
-        redundancy.on_report(at(17), 0.02);
+        redundancy.on_report(at(17), 100, 2);
         assert_eq!(redundancy.count(true), REDUNDANT_MAX);
-        redundancy.on_report(at(18), 0.02);
+        redundancy.on_report(at(18), 100, 2);
         assert_eq!(redundancy.count(true), 1);
     }
 
@@ -92,21 +105,35 @@ mod tests {
         let start = Instant::now();
         let mut redundancy = Redundancy::default();
         assert_eq!(redundancy.count(true), 0);
-        for (seconds, loss, expected) in [
-            (0, 0.0, 0),
-            (1, 0.02, 1),
-            (2, 0.1, 2),
-            (3, 0.0, 2),
-            (16, 0.0, 2),
-            (17, 0.0, 1),
-            (18, 0.0, 1),
-            (20, 0.015, 1),
-            (34, 0.0, 1),
-            (35, 0.0, 0),
-            (36, 0.0, 0),
+        for (seconds, lost, count) in [
+            (0, 0, 0),
+            (1, 4, 1),
+            (2, 20, 2),
+            (3, 0, 2),
+            (16, 0, 2),
+            (17, 0, 1),
+            (18, 0, 1),
+            (20, 3, 1),
+            (34, 0, 1),
+            (35, 0, 0),
+            (36, 0, 0),
         ] {
-            redundancy.on_report(start + Duration::from_secs(seconds), loss);
-            assert_eq!(redundancy.count(true), expected, "{seconds} s");
+            redundancy.on_report(start + Duration::from_secs(seconds), 200, lost);
+            assert_eq!(redundancy.count(true), count, "{seconds} s");
         }
+    }
+
+    #[test]
+    fn a_stream_of_few_packets_does_not_speak_for_the_link() {
+        let now = Instant::now();
+        let mut redundancy = Redundancy::default();
+        redundancy.on_report(now, 5, 1);
+        assert_eq!(redundancy.count(true), 0);
+        redundancy.on_report(now, 195, 0);
+        assert_eq!(redundancy.count(true), 0, "one of 200");
+        for _ in 0..10 {
+            redundancy.on_report(now, 20, 1);
+        }
+        assert_eq!(redundancy.count(true), 2, "one of 20");
     }
 }
