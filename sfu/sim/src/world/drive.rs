@@ -9,7 +9,7 @@ use sfu_core::{Command, Datagram, Event, Protocol, Shard};
 use super::{ClientKey, Tapped, World, laws};
 use crate::{
     connection::Outgoing,
-    network::{Cargo, Letter},
+    network::{Cargo, Letter, is_repair},
 };
 
 impl World {
@@ -263,16 +263,17 @@ impl World {
     }
 }
 
-/// What is sent in one moment, the streams by turns: the engine goes through them in another order in each run.
+/// What is sent in one moment, the streams by turns, repair streams last: the engine goes through them in
+/// another order in each run.
 fn in_turn(out: Vec<Outgoing>) -> impl Iterator<Item = Outgoing> {
     let mut counts = BTreeMap::<_, usize>::new();
     let mut turns: Vec<_> = out
         .into_iter()
         .map(|datagram| {
-            let turn = stream_of(&datagram.bytes).map(|ssrc| {
+            let turn = stream_of(&datagram.bytes).map(|(is_repair, ssrc)| {
                 let count = counts.entry(ssrc).or_default();
                 *count += 1;
-                (*count, ssrc)
+                (is_repair, *count, ssrc)
             });
             (turn, datagram)
         })
@@ -281,11 +282,13 @@ fn in_turn(out: Vec<Outgoing>) -> impl Iterator<Item = Outgoing> {
     turns.into_iter().map(|(_, datagram)| datagram)
 }
 
-/// The SSRC of a media packet; none of anything else.
-fn stream_of(bytes: &[u8]) -> Option<[u8; 4]> {
+/// Whether a media packet is of a repair stream, and its SSRC; none of anything else.
+fn stream_of(bytes: &[u8]) -> Option<(bool, [u8; 4])> {
     match bytes {
         [128..=191, 192..=223, ..] => None,
-        [128..=191, _, _, _, _, _, _, _, ssrc @ ..] => ssrc.first_chunk().copied(),
+        [128..=191, marked, _, _, _, _, _, _, ssrc @ ..] => {
+            Some((is_repair(*marked), *ssrc.first_chunk()?))
+        }
         _ => None,
     }
 }
