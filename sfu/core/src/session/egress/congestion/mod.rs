@@ -120,8 +120,10 @@ impl Congestion {
     /// Of the estimate: how fast what waits is sent at most, and while a queue is waited out.
     const PACE: f64 = 1.5;
     const PACE_DRAINING: f64 = 0.9;
-    /// Of what is sent: how fast a picture is sent at least, so that it is gone when the next one comes.
+    /// Of what is sent: how fast a picture is sent at least, so that it is gone when the next one comes. But no less than
+    /// this share of the estimate.
     const PACE_EVEN: f64 = 1.04;
+    const PACE_LEAST: f64 = 0.5;
     /// A link that passes so many times the estimate is quick: a picture makes no queue there. It is sent as fast
     /// as this share of what the link passes, in bits per second at most.
     const QUICK: f64 = 4.0;
@@ -417,7 +419,8 @@ impl Congestion {
         }
         let sent = self.sent.rate.unwrap_or(most);
         Pace {
-            least: (sent * Self::PACE_EVEN).min(most),
+            // Of late next to nothing may have been sent: sound alone, while video was paused.
+            least: (sent * Self::PACE_EVEN).clamp(estimate * Self::PACE_LEAST, most),
             most,
         }
     }
