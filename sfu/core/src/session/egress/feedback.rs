@@ -104,7 +104,10 @@ impl Egress {
                         self.on_keyframe_request(entry.ssrc, told);
                     }
                 }
-                Part::Remb(remb) => self.lane.congestion.on_remb(now, remb.bitrate),
+                Part::Remb(remb) => {
+                    self.lane.congestion.on_remb(now, remb.bitrate);
+                    self.lane.follow(now);
+                }
                 Part::Twcc(twcc) => {
                     self.lane.congestion.on_transport_feedback(now, &twcc);
                     self.lane.on_told(now);

@@ -237,7 +237,7 @@ impl Lane {
         if let Some(row) = self.congestion.take_longest_row() {
             self.redundancy.on_row(now, row);
         }
-        self.follow();
+        self.follow(now);
     }
 
     /// From now on the client tells of packets by stream (RFC 8888), if it tells of them.
@@ -247,8 +247,8 @@ impl Lane {
     }
 
     /// What the controller says of the link holds for what is sent from now on.
-    pub(super) fn follow(&mut self) {
-        self.pacer.set_pace(self.congestion.pace());
+    pub(super) fn follow(&mut self, now: Instant) {
+        self.pacer.set_pace(self.congestion.pace(now));
         self.pacer.hold(self.congestion.held());
     }
 
@@ -525,7 +525,7 @@ impl Lane {
         self.pacer.on_sent(now, bytes);
         if is_numbered {
             if self.transport_sequence == 0 {
-                self.follow();
+                self.follow(now);
             }
             self.transport_sequence = self.transport_sequence.wrapping_add(1);
         }

@@ -636,7 +636,7 @@ impl Egress {
     ) -> Timed {
         let mut timed = Timed::default();
         self.lane.congestion.handle_timeout(now);
-        self.lane.follow();
+        self.lane.follow(now);
         self.probe(now, outbox, find, &mut timed);
         self.drop_stale(now);
         while let Some(queued) = self.lane.pacer.pop(now) {

@@ -13,6 +13,7 @@ use super::*;
 use crate::{
     Protocol,
     outbox::Route,
+    rtcp::write_remb,
     rtp::{Codec, ExtensionValues, Patch, Rewritten},
     srtp::{Profile, contexts},
 };
@@ -243,6 +244,41 @@ fn a_large_picture_is_spread_and_sound_does_not_wait_behind_it() {
     egress.handle_timeout(later, &anchor, &mut outbox, &mut |_, _, _| None);
     let left = drained(&mut outbox);
     assert!(left.iter().all(|(kind, ..)| *kind != 96), "{left:?}");
+}
+
+#[test]
+fn a_picture_is_spread_by_the_estimate_of_a_client_that_numbers_nothing() {
+    let now = Instant::now();
+    let mut outbox = Outbox::new(64);
+    let mut egress = connected(now, 100);
+    let picture = serve(&mut egress, 1, true);
+    for slot in &mut egress.slots {
+        let stream = slot.stream.as_mut().unwrap();
+        stream.ids = ElementIds::default();
+    }
+    let mut remb = Vec::new();
+    write_remb(&mut remb, 1, 800_000, &[]).unwrap();
+    let anchor = ClockAnchor::new(now, std::time::SystemTime::UNIX_EPOCH);
+    egress.take_reports(now, &anchor, &remb, &mut Vec::new());
+    for sequence in 0..15 {
+        let part = packet(Codec::H264, sequence, 1_000);
+        egress
+            .write(now, &mut outbox, picture, &media(&part, sequence))
+            .unwrap();
+    }
+    // 120,000 bits at one and a half times the estimate take 100 ms.
+    let pictures = |outbox: &mut Outbox| {
+        let sent = drained(outbox);
+        sent.iter().filter(|(kind, ..)| *kind == 96).count()
+    };
+    let mut sent = vec![pictures(&mut outbox)];
+    for millis in (5..=100).step_by(5) {
+        let at = now + Duration::from_millis(millis);
+        egress.handle_timeout(at, &anchor, &mut outbox, &mut |_, _, _| None);
+        sent.push(pictures(&mut outbox));
+    }
+    assert!(sent[..10].iter().sum::<usize>() <= 9, "{sent:?}");
+    assert_eq!(sent.iter().sum::<usize>(), 15, "{sent:?}");
 }
 
 #[test]

@@ -391,7 +391,11 @@ impl Congestion {
     }
 
     /// At which rate what waits is sent; `None` where nothing is known.
-    pub(super) fn pace(&self) -> Option<Pace> {
+    pub(super) fn pace(&self, now: Instant) -> Option<Pace> {
+        if !self.is_transport_wide {
+            let budget = self.budget(now)?;
+            return Some(Pace::of(budget as f64 * Self::PACE));
+        }
         let pace = if !self.is_heard {
             Pace::of(Self::START_PACE)
         } else if self.delay.is_draining() {
@@ -399,7 +403,7 @@ impl Congestion {
         } else {
             self.pace_of_calm()
         };
-        self.is_transport_wide.then_some(pace)
+        Some(pace)
     }
 
     /// The same where no queue is being waited out.
@@ -676,7 +680,7 @@ mod tests {
         let now = send(&mut congestion, start, 0..200);
         assert_eq!(congestion.budget(now), Some(2_500_000));
         let now = send(&mut congestion, now, 200..500);
-        assert_eq!((congestion.budget(now), congestion.pace()), (None, None));
+        assert_eq!((congestion.budget(now), congestion.pace(now)), (None, None));
         // Its receiver reports count, as those of clients without the numbers do.
         congestion.on_report(now, 300, 90);
         assert!(congestion.budget(now).is_some());
