@@ -42,10 +42,10 @@ export class Member {
   }
 
   // Publishes a steady tone as the microphone.
-  publishTone() {
-    return this.run(async (m) => {
-      await m.room.localParticipant.publishTrack(harness.tone(), { source: 'microphone' });
-    });
+  publishTone(publish = {}) {
+    return this.run(async (m, publish) => {
+      await m.room.localParticipant.publishTrack(harness.tone(), { source: 'microphone', ...publish });
+    }, publish);
   }
 
   leave() {

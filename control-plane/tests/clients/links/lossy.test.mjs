@@ -1,0 +1,80 @@
+// A link that loses much, each way, with 100 ms of round trip: sound goes on by what is repeated beside it (RED), whether
+// its publisher repeats or not, and the picture by what is sent again. By hand, as its neighbour. Prints what was measured.
+
+import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
+import { after, before, describe, test } from 'node:test';
+import { Stage, obstacle, summary } from './stage.mjs';
+
+const WELL = 'rate=0 delay=50ms loss=0 burst=none';
+const LINKS = [
+  ['one packet of ten lost', 'loss=10%'],
+  // 3 % of all, most of 60 ms at a time.
+  ['3 % lost in bursts', 'burst=1.6s/60ms/80%'],
+];
+const SECONDS = 60;
+// Until the loss is known and judged.
+const SETTLING_MS = 10_000;
+const LOOK_MS = 500;
+const CAMERA = { resolution: { width: 640, height: 360, frameRate: 30 } };
+
+// What came of sound and picture, looked at twice a second.
+async function watch(viewer, seconds) {
+  const [sounds, pictures] = [[], []];
+  const end = Date.now() + seconds * 1000;
+  while (Date.now() < end) {
+    const [sound, picture] = await Promise.all(['microphone', 'camera'].map((source) => viewer.inbound('publisher', source)));
+    if (sound) sounds.push({ ...sound, at: Date.now() });
+    if (picture) pictures.push({ ...picture, at: Date.now() });
+    await pause(LOOK_MS);
+  }
+  return { sounds, pictures };
+}
+
+// Of the sound: the share that was made up, and the quietest half of a second beside the usual one.
+function heard(sounds) {
+  const grown = (key) => sounds.at(-1)[key] - sounds[0][key];
+  const power = sounds.slice(1).map((sound, place) => {
+    const before = sounds[place];
+    return (sound.totalAudioEnergy - before.totalAudioEnergy) / (sound.totalSamplesDuration - before.totalSamplesDuration);
+  });
+  const sorted = power.filter(Number.isFinite).sort((a, b) => a - b);
+  const samples = grown('totalSamplesReceived');
+  return {
+    concealed: grown('concealedSamples') / samples,
+    silent: grown('silentConcealedSamples') / samples,
+    quietest: sorted[0] / sorted[Math.floor(sorted.length / 2)],
+    codec: sounds.at(-1).codec,
+    lost: grown('packetsLost') / (grown('packetsLost') + grown('packetsReceived')),
+    recovered: grown('fecPacketsReceived'),
+  };
+}
+
+describe('a link that loses', { skip: (await obstacle()) ?? false }, () => {
+  let stage;
+  before(async () => (stage = await Stage.open()));
+  after(() => stage?.close());
+  for (const [name, link] of LINKS) {
+    for (const red of [true, false]) {
+      test(`${name}, from a publisher ${red ? 'that repeats' : 'of plain Opus'}`, () =>
+        stage.call(async (publisher, viewer) => {
+          for (const way of ['down', 'up']) await stage.shaper.set(way, WELL);
+          await publisher.publishTone({ red, dtx: false });
+          await publisher.publishCamera(CAMERA, { videoCodec: 'vp8' });
+          await viewer.sees('publisher');
+          for (const way of ['down', 'up']) await stage.shaper.set(way, link);
+          await pause(SETTLING_MS);
+          const { sounds, pictures } = await watch(viewer, SECONDS);
+          const [sound, picture] = [heard(sounds), summary(pictures)];
+          console.log(name, red ? 'RED published' : 'plain Opus published');
+          console.table({ sound, picture });
+          console.log(await stage.shaper.stats());
+          assert.ok(sound.lost > 0.015, 'the link loses');
+          assert.ok(sound.quietest > 0.5, `sound goes on: the quietest half second has ${sound.quietest} of the usual power`);
+          assert.ok(sound.concealed < 0.02, `${sound.concealed} of the sound was made up`);
+          assert.ok(picture.frozenSeconds < SECONDS / 100, `the picture stood still for ${picture.frozenSeconds} s`);
+        }),
+      );
+    }
+  }
+});
