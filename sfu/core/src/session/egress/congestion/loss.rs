@@ -19,6 +19,8 @@ struct Pending {
     bytes: u32,
     /// Microseconds of sending, the first and the last.
     span: Option<(u64, u64)>,
+    /// The same of those lost.
+    lost_span: Option<(u64, u64)>,
 }
 
 /// The estimate by loss.
@@ -27,6 +29,10 @@ pub(super) struct LossBased {
     ring: [Observation; Self::KEPT],
     taken: usize,
     pending: Pending,
+    /// More than a little is lost since this was sent, in microseconds.
+    losing: Option<u64>,
+    /// Much more is lost than before: the share before it.
+    jump: Option<f64>,
     /// Bits per second; `None` while loss limits nothing.
     estimate: Option<f64>,
 }
@@ -38,10 +44,19 @@ impl LossBased {
     const PACKETS: u32 = 20;
     /// An older observation counts so much less.
     const AGING: f64 = 0.8;
-    /// A loss so much above the one before: the link is another one, what was seen of it says nothing.
+    /// A loss so much above those before, and by more than chance: the link is another one, what was seen of it says
+    /// nothing.
     const CHANGED: f64 = 0.15;
+    const CHANCE: f64 = 3.0;
     /// So little loss limits nothing.
     const CALM: f64 = 0.01;
+    /// A link that is full loses so much at least, for so many microseconds. What lasts for less is a burst, whatever
+    /// is sent.
+    const LOSING: f64 = 0.05;
+    const LASTS: u64 = 200_000;
+    /// The same where no more is sent than this share of what the link was thought to take: it is rarely all gone at once.
+    const LASTS_FAR: u64 = 500_000;
+    const FAR: f64 = 0.5;
     /// Loss that a link may have by itself: on a slow one more, for it can give no more way.
     const OWN_LOSS: f64 = 0.06;
     const OWN_LOSS_BITS: f64 = 75_000.0;
@@ -58,6 +73,8 @@ impl LossBased {
             ring: [Observation::default(); Self::KEPT],
             taken: 0,
             pending: Pending::default(),
+            losing: None,
+            jump: None,
             estimate: None,
         }
     }
@@ -78,8 +95,14 @@ impl LossBased {
         pending.packets += 1;
         pending.lost += u32::from(is_lost);
         pending.bytes += u32::from(bytes);
-        let (first, last) = pending.span.unwrap_or((sent, sent));
-        pending.span = Some((first.min(sent), last.max(sent)));
+        let reach = |span: Option<(u64, u64)>| {
+            let (first, last) = span.unwrap_or((sent, sent));
+            Some((first.min(sent), last.max(sent)))
+        };
+        pending.span = reach(pending.span);
+        if is_lost {
+            pending.lost_span = reach(pending.lost_span);
+        }
     }
 
     /// A packet counted as lost came after all.
@@ -97,37 +120,67 @@ impl LossBased {
         if span < Self::SPAN || self.pending.packets < Self::PACKETS {
             return;
         }
-        let Pending {
-            packets,
-            lost,
-            bytes,
-            ..
-        } = std::mem::take(&mut self.pending);
-        let loss = |lost: f64, packets: f64| lost / packets.max(1.0);
-        let before = self
-            .newest()
-            .map_or(0.0, |seen| loss(seen.lost, seen.packets));
-        if loss(lost.into(), packets.into()) > before + Self::CHANGED {
+        let counted = std::mem::take(&mut self.pending);
+        let rate = f64::from(counted.bytes) * 8e6 / span as f64;
+        let held = self.estimate.unwrap_or(ceiling).min(ceiling);
+        let lasts = self.lasts(&counted, rate < held * Self::FAR);
+        let is_jump = self.is_jump(&counted, lasts);
+        if is_jump && lasts {
             self.taken = 0;
         }
+        let Pending { packets, lost, .. } = counted;
         let index = self.taken % Self::KEPT;
         if let Some(place) = self.ring.get_mut(index) {
             *place = Observation {
                 packets: packets.into(),
                 lost: lost.into(),
-                rate: f64::from(bytes) * 8e6 / span as f64,
+                rate,
             };
         }
         self.taken = self.taken.wrapping_add(1).max(1);
-        self.judge(ceiling, delivered);
+        if lasts || !is_jump {
+            self.judge(ceiling, delivered.filter(|_| lasts));
+        }
     }
 
-    fn judge(&mut self, ceiling: f64, delivered: Option<f64>) {
-        let (packets, lost) = self
-            .aged()
+    /// Whether packets are lost now, and were for longer than a burst lasts.
+    fn lasts(&mut self, counted: &Pending, is_far: bool) -> bool {
+        let is_losing = f64::from(counted.lost) > f64::from(counted.packets) * Self::LOSING;
+        let Some((first, last)) = counted.lost_span.filter(|_| is_losing) else {
+            self.losing = None;
+            return false;
+        };
+        let since = *self.losing.get_or_insert(first);
+        let lasts = if is_far { Self::LASTS_FAR } else { Self::LASTS };
+        last.saturating_sub(since) >= lasts
+    }
+
+    /// Whether so much more is lost than before that it may be another link, which is certain when it `lasts`.
+    fn is_jump(&mut self, counted: &Pending, lasts: bool) -> bool {
+        let packets = f64::from(counted.packets.max(1));
+        let loss = f64::from(counted.lost) / packets;
+        let before = self.jump.take().unwrap_or_else(|| {
+            let (packets, lost) = self.seen();
+            lost / packets.max(1.0)
+        });
+        let usual = before.max(Self::CALM);
+        let chance = Self::CHANCE * (usual * (1.0 - usual) / packets).sqrt();
+        let is_jump = loss > before + chance.max(Self::CHANGED);
+        self.jump = Some(before).filter(|_| is_jump && !lasts);
+        is_jump
+    }
+
+    /// Packets of the observations, and those lost, the older the less.
+    fn seen(&self) -> (f64, f64) {
+        self.aged()
             .fold((0.0, 0.0), |(packets, lost), (weight, seen)| {
                 (packets + weight * seen.packets, lost + weight * seen.lost)
-            });
+            })
+    }
+
+    /// Chooses among rates near the one held, and that which arrives, if the link may take no more.
+    fn judge(&mut self, ceiling: f64, delivered: Option<f64>) {
+        let (packets, lost) = self.seen();
         let held = self.estimate.unwrap_or(ceiling).min(ceiling);
         if lost <= packets * Self::CALM {
             // Not at once: a link that is full loses nothing for a moment.
@@ -178,11 +231,6 @@ impl LossBased {
         } else {
             LEAST
         }
-    }
-
-    fn newest(&self) -> Option<&Observation> {
-        let newest = self.taken.checked_sub(1)?;
-        self.ring.get(newest % Self::KEPT)
     }
 
     /// The observations with their weights.
@@ -256,6 +304,49 @@ mod tests {
             let back = play(&mut loss, 40_000_000, 120, 1e9, random);
             assert!(back > 2.5e6, "{random}: {back}");
         }
+    }
+
+    /// Sound and a small picture: 80 packets a second of 430 bytes, far less than the link takes, for so many seconds.
+    fn small(loss: &mut LossBased, seconds: u64, is_lost: impl Fn(u64) -> bool) -> f64 {
+        let ceiling = 2.3e6;
+        let mut least: f64 = ceiling;
+        let mut arrived = 20_000;
+        for number in 0..seconds * 80 {
+            let is_lost = is_lost(number);
+            arrived = arrived * 19 / 20 + if is_lost { 0 } else { 1_000 };
+            loss.on_packet(number * 12_500, 430, is_lost);
+            if is_lost {
+                // It is sent again, twice.
+                for after in [5_000, 10_000] {
+                    loss.on_packet(number * 12_500 + after, 430, false);
+                }
+            }
+            loss.update(ceiling, Some(275e3 * arrived as f64 / 20e3));
+            least = least.min(loss.estimate().unwrap_or(ceiling));
+        }
+        least
+    }
+
+    #[test]
+    fn bursts_that_come_whatever_is_sent_limit_nothing_far_above() {
+        let mut loss = LossBased::new();
+        // In 60 ms of each 1.6 s, two to five of five packets: about 3 % of all.
+        for lost in 2..=5 {
+            let burst = |number: u64| number % 127 < lost;
+            let least = small(&mut loss, 60, burst);
+            assert!(least > 1.5e6, "{lost}: {least}");
+        }
+    }
+
+    #[test]
+    fn random_loss_of_few_packets_limits_nothing_far_above() {
+        let dice = |number: u64| {
+            let mixed = (number + 7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 40
+        };
+        let mut loss = LossBased::new();
+        let least = small(&mut loss, 120, |number| dice(number) % 10 == 0);
+        assert!(least > 2.0 * 275e3, "{least}");
     }
 
     #[test]
