@@ -165,7 +165,6 @@ fn what_is_left_out_and_comes_late_leaves_no_hole() {
 }
 
 #[test]
-
 fn a_viewer_a_round_trip_of_100_ms_away_hears_and_sees_whole_although_much_is_lost() {
     let far = LinkSettings::delayed(millis(50));
     let random = LinkSettings { loss: 0.1, ..far };

@@ -137,7 +137,10 @@ impl Egress {
     ) {
         let clock = NtpTime::from_unix(anchor.unix(now)).compact();
         // Clients name their streams in any order.
-        let (mut all_expected, mut all_lost, mut shortest) = (0_u32, 0_u32, None::<Duration>);
+        let (mut all, mut sound, mut shortest) = ((0_u32, 0_u32), (0_u32, 0_u32), None::<Duration>);
+        let add = |sum: &mut (u32, u32), (expected, lost): (u32, u32)| {
+            *sum = (sum.0.saturating_add(expected), sum.1.saturating_add(lost));
+        };
         for block in blocks {
             let Some(slot) = self.slot_of(block.ssrc) else {
                 continue;
@@ -145,13 +148,15 @@ impl Egress {
             let Some(stream) = self.stream_mut(slot).filter(|s| s.ssrc == block.ssrc) else {
                 continue;
             };
-            let (expected, lost) = stream.on_block(&block);
+            let told_since = stream.on_block(&block);
             let rate = u64::from(stream.rate().max(1));
             let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000_000 / rate);
             let rtt = rtcp::rtt(clock, block.last_sr, block.delay);
             shortest = shortest.into_iter().chain(rtt).min();
-            all_expected = all_expected.saturating_add(expected);
-            all_lost = all_lost.saturating_add(lost);
+            add(&mut all, told_since);
+            if self.slots.get(slot.0).is_some_and(|slot| !slot.is_video) {
+                add(&mut sound, told_since);
+            }
             let loss = f32::from(block.fraction_lost) / 256.0;
             told.push(Feedback::Report(StreamReport {
                 loss: Some(loss),
@@ -160,8 +165,11 @@ impl Egress {
             }));
         }
         self.lane.rtt = shortest.or(self.lane.rtt);
-        self.lane.congestion.on_report(now, all_expected, all_lost);
-        self.lane.redundancy.on_report(now, all_expected, all_lost);
+        self.lane.congestion.on_report(now, all.0, all.1);
+        // Of pictures a client may count as received what was sent again. Feedback on packets tells more, and sooner.
+        if self.feedback() == FeedbackKind::FeedbackUnknown {
+            self.lane.redundancy.on_report(now, sound.0, sound.1);
+        }
     }
 
     fn on_keyframe_request(&self, ssrc: u32, told: &mut Vec<Feedback>) {

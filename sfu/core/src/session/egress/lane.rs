@@ -220,7 +220,7 @@ impl Lane {
     /// How many packets of sound are repeated beside each one now.
     pub(crate) fn repetitions(&self) -> usize {
         let has_room = self.congestion.has_room_for_repetition();
-        self.redundancy.count(has_room)
+        self.redundancy.count(has_room, self.congestion.rate())
     }
 
     /// When [`Lane::report`], the pacer or the controller wants to be called.
@@ -237,6 +237,8 @@ impl Lane {
         if let Some(row) = self.congestion.take_longest_row() {
             self.redundancy.on_row(now, row);
         }
+        let (told, lost) = self.congestion.take_told();
+        self.redundancy.on_report(now, told, lost);
         self.follow(now);
     }
 
@@ -276,6 +278,9 @@ impl Lane {
         );
         if bytes == 0 {
             return false;
+        }
+        if !media.packet.codec.is_video() {
+            self.redundancy.on_sound(bytes);
         }
         self.share.on_sent(media.payload.len(), bytes);
         self.spare = (self.spare + bytes as u32 / Self::SPARE_SHARE).min(Self::SPARE_MAX);

@@ -362,7 +362,10 @@ impl Egress {
                 Stream::new(ssrc, repair, (ssrc >> 7) as u16)
             });
             if let Some(slot) = self.slots.get_mut(index) {
-                slot.stream = stream;
+                // Nobody is to see what waits of the one before.
+                if let Some(mut gone) = std::mem::replace(&mut slot.stream, stream) {
+                    backlog::supersede(&mut self.lane, &mut gone, None);
+                }
             }
         }
         self.index_streams();

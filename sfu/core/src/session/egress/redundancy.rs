@@ -8,9 +8,13 @@ use crate::rtp::REDUNDANT_MAX;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Redundancy {
     count: usize,
-    /// Packets of all streams that reports told of since the last judgement, and those lost of them.
+    /// Packets that were told of since the last judgement, those lost of them, and when it was.
     expected: u32,
     lost: u32,
+    judged: Option<Instant>,
+    /// Bytes of sound sent since then, and bits per second before.
+    sound: u32,
+    rate: f64,
     /// Not less before this moment.
     holds_until: Option<Instant>,
     /// The same for what is lost in a row.
@@ -23,21 +27,27 @@ impl Redundancy {
     /// below a thousandth.
     const ONE_FROM: f32 = 0.01;
     const TWO_FROM: f32 = 0.04;
-    /// Loss is judged by so many packets at least.
+    /// Loss is judged over so long, and by so many packets at least.
+    const SPAN: Duration = Duration::from_millis(900);
     const PACKETS_MIN: u32 = 50;
     /// Loss comes in bursts, and reports tell of a second or so.
     const HOLD: Duration = Duration::from_secs(15);
+    /// Of what the link takes, what sound may be and still be repeated.
+    const SHARE: f64 = 0.5;
     /// As long as a packet of sound mostly is.
     const PACKET: Duration = Duration::from_millis(20);
 
-    /// The client reports how many packets it expected since its last report, and lost, of whatever streams: they
-    /// share its link.
+    /// The client tells how many packets it expected since it last told, and how many of them were lost.
     pub(super) fn on_report(&mut self, now: Instant, expected: u32, lost: u32) {
         self.expected = self.expected.saturating_add(expected);
         self.lost = self.lost.saturating_add(lost);
-        if self.expected < Self::PACKETS_MIN {
+        let since = *self.judged.get_or_insert(now);
+        if self.expected < Self::PACKETS_MIN || now.saturating_duration_since(since) < Self::SPAN {
             return;
         }
+        let span = now.saturating_duration_since(since).as_secs_f64();
+        self.rate = f64::from(std::mem::take(&mut self.sound)) * 8.0 / span;
+        self.judged = Some(now);
         let loss = self.lost as f32 / self.expected as f32;
         (self.expected, self.lost) = (0, 0);
         let wanted = match loss {
@@ -68,8 +78,17 @@ impl Redundancy {
         }
     }
 
-    /// How many are repeated now, on a link that has room for as many as rows of losses ask for, or has not.
-    pub(super) fn count(&self, has_room: bool) -> usize {
+    /// A packet of sound goes out, so many bytes long with what is repeated in it.
+    pub(super) fn on_sound(&mut self, bytes: usize) {
+        self.sound = self.sound.saturating_add(bytes as u32);
+    }
+
+    /// How many are repeated now, on a link that has room for as many as rows of losses ask for, or has not, and that
+    /// takes so many bits per second. Where sound takes most of it, what is lost is lost because it is full.
+    pub(super) fn count(&self, has_room: bool, takes: Option<f64>) -> usize {
+        if takes.is_some_and(|takes| self.rate > takes * Self::SHARE) {
+            return 0;
+        }
         if self.count == 0 || !has_room {
             return self.count;
         }
@@ -86,25 +105,29 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut redundancy = Redundancy::default();
+        redundancy.on_report(start, 0, 0);
         redundancy.on_row(start, Duration::from_millis(70));
-        assert_eq!(redundancy.count(true), 0, "seldom enough");
+        assert_eq!(redundancy.count(true, None), 0, "seldom enough");
         redundancy.on_report(at(1), 100, 2);
-        assert_eq!((redundancy.count(true), redundancy.count(false)), (4, 1));
+        assert_eq!(
+            (redundancy.count(true, None), redundancy.count(false, None)),
+            (4, 1)
+        );
         redundancy.on_row(at(2), Duration::from_millis(30));
-        assert_eq!(redundancy.count(true), 4);
+        assert_eq!(redundancy.count(true, None), 4);
         redundancy.on_row(at(3), Duration::from_millis(400));
-        assert_eq!(redundancy.count(true), REDUNDANT_MAX);
+        assert_eq!(redundancy.count(true, None), REDUNDANT_MAX);
         redundancy.on_report(at(17), 100, 2);
-        assert_eq!(redundancy.count(true), REDUNDANT_MAX);
+        assert_eq!(redundancy.count(true, None), REDUNDANT_MAX);
         redundancy.on_report(at(18), 100, 2);
-        assert_eq!(redundancy.count(true), 1);
+        assert_eq!(redundancy.count(true, None), 1);
     }
 
     #[test]
     fn more_at_once_and_less_after_a_while() {
         let start = Instant::now();
         let mut redundancy = Redundancy::default();
-        assert_eq!(redundancy.count(true), 0);
+        assert_eq!(redundancy.count(true, None), 0);
         for (seconds, lost, count) in [
             (0, 0, 0),
             (1, 4, 1),
@@ -119,21 +142,36 @@ mod tests {
             (36, 0, 0),
         ] {
             redundancy.on_report(start + Duration::from_secs(seconds), 200, lost);
-            assert_eq!(redundancy.count(true), count, "{seconds} s");
+            assert_eq!(redundancy.count(true, None), count, "{seconds} s");
         }
     }
 
     #[test]
-    fn a_stream_of_few_packets_does_not_speak_for_the_link() {
-        let now = Instant::now();
+    fn few_packets_do_not_speak_for_the_link() {
+        let start = Instant::now();
         let mut redundancy = Redundancy::default();
-        redundancy.on_report(now, 5, 1);
-        assert_eq!(redundancy.count(true), 0);
-        redundancy.on_report(now, 195, 0);
-        assert_eq!(redundancy.count(true), 0, "one of 200");
-        for _ in 0..10 {
+        for tenth in 0..100 {
+            let now = start + Duration::from_millis(100 * tenth);
+            redundancy.on_report(now, 20, u32::from(tenth % 20 == 0));
+        }
+        assert_eq!(redundancy.count(true, None), 0, "one of 400");
+        for tenth in 100..120 {
+            let now = start + Duration::from_millis(100 * tenth);
             redundancy.on_report(now, 20, 1);
         }
-        assert_eq!(redundancy.count(true), 2, "one of 20");
+        assert_eq!(redundancy.count(true, None), 2, "one of 20");
+    }
+
+    #[test]
+    fn sound_that_fills_the_link_is_not_repeated() {
+        let start = Instant::now();
+        let mut redundancy = Redundancy::default();
+        for second in 0..5 {
+            redundancy.on_report(start + Duration::from_secs(second), 200, 20);
+            // 200 kbit/s.
+            (0..200).for_each(|_| redundancy.on_sound(125));
+        }
+        assert_eq!(redundancy.count(true, Some(300e3)), 0);
+        assert_eq!(redundancy.count(true, Some(500e3)), 2);
     }
 }

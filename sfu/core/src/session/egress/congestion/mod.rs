@@ -70,6 +70,7 @@ pub(crate) struct Congestion {
     newest_arrived: Option<(u64, u64)>,
     /// For how long all that was sent was lost, at most, since that was last asked.
     longest_row: Option<u64>,
+    arrivals: Arrivals,
     /// When the newest packet went out.
     last_sent: u64,
     /// The estimate before reports ceased to come.
@@ -97,6 +98,15 @@ enum Told {
 pub(super) struct Pace {
     pub(super) least: f64,
     pub(super) most: f64,
+}
+
+/// Of the packets up to the newest that arrived, how many did: some clients leave out of their reports what is missing
+/// between one and the next.
+#[derive(Debug, Default)]
+struct Arrivals {
+    newest: Option<u16>,
+    expected: u32,
+    arrived: u32,
 }
 
 /// How much is sent, probes left out.
@@ -166,6 +176,7 @@ impl Congestion {
             unheard: None,
             newest_arrived: None,
             longest_row: None,
+            arrivals: Arrivals::default(),
             last_sent: 0,
             before_silence: None,
             sent: SentRate::default(),
@@ -298,6 +309,9 @@ impl Congestion {
                 Told::Arrived(arrival) => arrival,
                 Told::Missing => None,
             };
+            if news != News::Missing {
+                self.arrivals.count(sequence);
+            }
             match news {
                 News::Missing => self.loss.on_packet(sent.at, sent.bytes, true),
                 News::Arrived => {
@@ -348,9 +362,19 @@ impl Congestion {
         self.longest_row.take().map(Duration::from_micros)
     }
 
+    /// Packets up to the newest that arrived since this was last asked, and how many of them did not.
+    pub(super) fn take_told(&mut self) -> (u32, u32) {
+        self.arrivals.take()
+    }
+
     /// Whether the link has room for sound several times over: what a full queue drops is not mended by more.
     pub(super) fn has_room_for_repetition(&self) -> bool {
         self.estimate() >= Self::ROOM_FOR_REPETITION && !self.is_draining()
+    }
+
+    /// Bits per second that the link is thought to take; none where nothing is known.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.is_transport_wide.then(|| self.estimate())
     }
 
     /// A receiver report: packets expected and lost since the one before. Counts where there is no
@@ -621,6 +645,25 @@ impl Pace {
             least: rate,
             most: rate,
         }
+    }
+}
+
+impl Arrivals {
+    fn count(&mut self, sequence: u16) {
+        self.arrived += 1;
+        let newest = *self.newest.get_or_insert_with(|| sequence.wrapping_sub(1));
+        let ahead = sequence.wrapping_sub(newest);
+        if ahead < 0x8000 {
+            self.newest = Some(sequence);
+            self.expected += u32::from(ahead);
+        }
+    }
+
+    /// Packets expected, and those that did not arrive.
+    fn take(&mut self) -> (u32, u32) {
+        let (expected, arrived) = (self.expected, self.arrived);
+        (self.expected, self.arrived) = (0, 0);
+        (expected, expected.saturating_sub(arrived))
     }
 }
 
