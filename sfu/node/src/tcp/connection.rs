@@ -3,8 +3,13 @@
 //! Owns the framing and the deadlines. Must not check STUN or know a session: the first frame names a
 //! worker by its user fragment, and the worker's core judges it and all that follow.
 
-use std::{future::Future, io, time::Duration};
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    time::Duration,
+};
 
+use bytes::{Buf, BufMut as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     sync::mpsc,
@@ -49,7 +54,8 @@ pub(super) async fn serve(
                 return Ok(frame);
             };
             questions += 1;
-            let bytes = framed([reply]);
+            let mut bytes = BytesMut::new();
+            put_frame(&mut bytes, &reply);
             within(config.first_frame_timeout, writer.write_all(&bytes)).await?;
         }
     };
@@ -114,31 +120,79 @@ async fn read_all(
 /// Writes what the worker sends, until the worker closes the connection.
 async fn write_all(
     mut writer: impl AsyncWrite + Unpin,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    mut queue: mpsc::Receiver<Bytes>,
     idle: Duration,
 ) -> Option<TcpEnd> {
-    let mut frames = Vec::with_capacity(WRITE_BATCH);
-    while queue.recv_many(&mut frames, WRITE_BATCH).await > 0 {
-        let bytes = framed(frames.drain(..));
-        if let Err(end) = within(idle, writer.write_all(&bytes)).await {
+    let mut frames = Frames::default();
+    while queue.recv_many(frames.renew(), WRITE_BATCH).await > 0 {
+        if let Err(end) = within(idle, writer.write_all_buf(&mut frames)).await {
             return end;
         }
     }
     Some(TcpEnd::Closed)
 }
 
-/// Puts the length before each frame (RFC 4571 section 2).
-fn framed(frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for frame in frames {
-        // The core sends nothing longer than a path's MTU.
-        let Ok(length) = u16::try_from(frame.len()) else {
-            continue;
-        };
-        bytes.extend(length.to_be_bytes());
-        bytes.extend(frame);
+/// Frames that go out in one write, from where they are.
+#[derive(Debug, Default)]
+struct Frames {
+    frames: Vec<Bytes>,
+    /// Those before are written.
+    first: usize,
+}
+
+impl Frames {
+    /// To be filled again.
+    fn renew(&mut self) -> &mut Vec<Bytes> {
+        self.frames.clear();
+        self.first = 0;
+        &mut self.frames
     }
-    bytes
+
+    fn left(&self) -> &[Bytes] {
+        self.frames.get(self.first..).unwrap_or_default()
+    }
+}
+
+impl Buf for Frames {
+    fn remaining(&self) -> usize {
+        self.left().iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.left().first().map_or(&[], |frame| frame)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let pairs = slices.iter_mut().zip(self.left());
+        pairs
+            .map(|(slice, frame)| *slice = IoSlice::new(frame))
+            .count()
+    }
+
+    fn advance(&mut self, mut bytes: usize) {
+        while let Some(frame) = self.frames.get_mut(self.first) {
+            let step = bytes.min(frame.len());
+            frame.advance(step);
+            bytes -= step;
+            if !frame.is_empty() {
+                break;
+            }
+            // Its memory is free for others.
+            *frame = Bytes::new();
+            self.first += 1;
+        }
+    }
+}
+
+/// Writes a frame with its length before it (RFC 4571 section 2); false when it is too long for one, which nothing
+/// is that the core sends.
+pub(crate) fn put_frame(out: &mut BytesMut, frame: &[u8]) -> bool {
+    let Ok(length) = u16::try_from(frame.len()) else {
+        return false;
+    };
+    out.put_u16(length);
+    out.put_slice(frame);
+    true
 }
 
 /// Reads a whole frame within the time given, however slowly its bytes come.

@@ -24,6 +24,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use sfu_core::source_network;
 
+pub(crate) use connection::put_frame;
+
 use crate::{
     config::TcpConfig,
     gate::{Full, Gate, Slot},

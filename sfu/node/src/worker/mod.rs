@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use plenum_proto::node::{
     AdminReply, AdminRequest, Join, SessionEvent, SessionRequest, session_request::Kind,
 };
@@ -154,10 +155,10 @@ pub(crate) enum Request {
 
 /// What comes from TCP connections, in order for each of them.
 pub(crate) enum TcpInput {
-    /// A connection that shows a session of this worker.
+    /// A connection that shows a session of this worker; `frames` takes frames with their length before them.
     Open {
         link: TcpLink,
-        frames: mpsc::Sender<Vec<u8>>,
+        frames: mpsc::Sender<Bytes>,
     },
     /// One frame.
     Frame { link: TcpLink, bytes: Vec<u8> },

@@ -13,7 +13,7 @@ use sfu_core::{Command, ControlId, Event, NewHome, Protocol, Transmit};
 use tokio::sync::mpsc;
 
 use super::turn::{TcpWriter, Worker};
-use crate::{homes::HomeLost, stats::WorkerStats, udp::UdpPort};
+use crate::{homes::HomeLost, stats::WorkerStats, tcp::put_frame, udp::UdpPort};
 
 impl Worker {
     /// Takes what the shard has for the world: all events, and datagrams as far as the budget goes. An
@@ -148,10 +148,23 @@ impl Worker {
     }
 }
 
+impl TcpWriter {
+    /// Bytes of frames that are written into one piece of memory.
+    const ROOM: usize = 16 * 1024;
+
+    /// Hands a frame to the connection; false when it has no room for it.
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        if self.room.capacity() < 2 + bytes.len() {
+            self.room.reserve(Self::ROOM.max(2 + bytes.len()));
+        }
+        put_frame(&mut self.room, bytes) && self.frames.try_send(self.room.split().freeze()).is_ok()
+    }
+}
+
 /// Sends by the socket or connection a transmit names.
 pub(super) fn send(
     ports: &mut [UdpPort],
-    tcp: &HashMap<(SocketAddr, SocketAddr), TcpWriter>,
+    tcp: &mut HashMap<(SocketAddr, SocketAddr), TcpWriter>,
     counted: &mut WorkerStats,
     transmit: Transmit<'_>,
 ) {
@@ -164,9 +177,8 @@ pub(super) fn send(
             port.send(transmit.destination, transmit.bytes, transmit.segment_size);
         }
         Protocol::Tcp => {
-            let writer = tcp.get(&(transmit.destination, transmit.source));
-            let bytes = transmit.bytes.to_vec();
-            if writer.is_none_or(|tcp| tcp.frames.try_send(bytes).is_err()) {
+            let writer = tcp.get_mut(&(transmit.destination, transmit.source));
+            if writer.is_none_or(|tcp| !tcp.send(transmit.bytes)) {
                 counted.tcp_send_dropped += 1;
             }
         }

@@ -5,7 +5,7 @@
 //! for only while something waits to be written.
 
 use std::{
-    io,
+    array, io,
     os::fd::OwnedFd,
     sync::{
         Arc,
@@ -84,21 +84,30 @@ impl Reactor {
         timeout: Option<Duration>,
         ready: &mut Vec<Ready>,
     ) -> io::Result<()> {
+        /// Sockets of most workers, and the wake-up; with more, each wait allocates.
+        const FEW: usize = 8;
         ready.clear();
-        let mut fds: Vec<_> = ports
-            .iter()
-            .map(|port| {
+        let fd_of = |index: usize| match ports.get(index) {
+            Some(port) => {
                 let mut wanted = PollFlags::IN;
                 wanted.set(PollFlags::OUT, port.has_waiting());
                 PollFd::new(port, wanted)
-            })
-            .chain([PollFd::new(&self.wakeup.event, PollFlags::IN)])
-            .collect();
+            }
+            None => PollFd::new(&self.wakeup.event, PollFlags::IN),
+        };
+        let (mut few, mut many): ([PollFd<'_>; FEW], Vec<PollFd<'_>>);
+        let fds = if ports.len() < FEW {
+            few = array::from_fn(fd_of);
+            &mut few[..=ports.len()]
+        } else {
+            many = (0..=ports.len()).map(fd_of).collect();
+            &mut many[..]
+        };
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         });
-        let outcome = poll(&mut fds, timeout.as_ref());
+        let outcome = poll(fds, timeout.as_ref());
         self.wakeup.is_armed.store(false, Ordering::SeqCst);
         match outcome {
             // A signal: whoever waits looks around and waits again.

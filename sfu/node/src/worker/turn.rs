@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::{Bytes, BytesMut};
 use plenum_proto::node::SessionEvent;
 use sfu_core::{
     ClockAnchor, ControlId, CoreConfig, Datagram, LinkKey, PlainDatagram, Protocol, Shard,
@@ -106,7 +107,9 @@ impl Inputs {
 pub(super) struct TcpWriter {
     /// Of its [`TcpLink`].
     number: u64,
-    pub(super) frames: mpsc::Sender<Vec<u8>>,
+    pub(super) frames: mpsc::Sender<Bytes>,
+    /// Where frames are written before they go.
+    pub(super) room: BytesMut,
 }
 
 /// The state of a worker's thread.
@@ -404,6 +407,7 @@ impl Worker {
                     TcpWriter {
                         number: link.number,
                         frames,
+                        room: BytesMut::new(),
                     },
                 );
             }

@@ -41,6 +41,32 @@ fn framed(frame: &[u8]) -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn frames_are_written_from_where_they_are_however_much_is_taken_at_a_time() {
+    let sent: Vec<Vec<u8>> = (1..=5_u8).map(|n| vec![n; usize::from(n) * 7]).collect();
+    let all: Vec<u8> = sent.iter().flat_map(|frame| framed(frame)).collect();
+    for taken in 1..all.len() {
+        let mut frames = Frames::default();
+        frames
+            .renew()
+            .extend(sent.iter().map(|frame| Bytes::from(framed(frame))));
+        let mut written: Vec<u8> = Vec::new();
+        while frames.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); 3];
+            let count = frames.chunks_vectored(&mut slices);
+            let bytes: Vec<u8> = slices[..count]
+                .iter()
+                .flat_map(|slice| slice.iter().copied())
+                .collect();
+            assert_eq!(frames.chunk(), &*slices[0]);
+            let step = taken.min(bytes.len());
+            written.extend(&bytes[..step]);
+            frames.advance(step);
+        }
+        assert_eq!(written, all, "{taken} at a time");
+    }
+}
+
 /// A binding request for a session of ours.
 fn binding_request(ufrag: &str) -> Vec<u8> {
     let username = format!("{ufrag}:them");
@@ -69,7 +95,7 @@ impl Fixture {
     }
 
     /// The way back to the client, and the first frame.
-    async fn opened(&mut self, worker: usize) -> (mpsc::Sender<Vec<u8>>, Vec<u8>) {
+    async fn opened(&mut self, worker: usize) -> (mpsc::Sender<Bytes>, Vec<u8>) {
         let Some(TcpInput::Open { frames, .. }) = self.inputs[worker].recv().await else {
             panic!("not opened");
         };
@@ -98,8 +124,8 @@ async fn frames_go_both_ways_whatever_the_pieces() {
     assert_eq!(first, request);
     assert_eq!(fixture.frame(0).await, b"second");
 
-    frames.send(b"one".to_vec()).await.unwrap();
-    frames.send(b"three".to_vec()).await.unwrap();
+    frames.send(framed(b"one").into()).await.unwrap();
+    frames.send(framed(b"three").into()).await.unwrap();
     let mut got = [0; 12];
     fixture.client.read_exact(&mut got).await.unwrap();
     assert_eq!(&got, b"\0\x03one\0\x05three");
@@ -177,7 +203,7 @@ async fn a_client_that_does_not_read_is_closed() {
     fixture.write(&framed(&binding_request("0ours"))).await;
     let (frames, _) = fixture.opened(0).await;
     for _ in 0..4 {
-        frames.send(vec![0; 1000]).await.unwrap();
+        frames.send(framed(&[0; 1000]).into()).await.unwrap();
     }
     assert_eq!(fixture.end.await.unwrap(), Some(TcpEnd::Timeout));
 }
