@@ -1,9 +1,9 @@
 //! What `gate` runs under a profiler that counts instructions: a fixed amount of work of each kind, with
-//! what is to be counted between two marks. Must not depend on time or chance, as far as the engine
-//! allows.
+//! what is to be counted between two marks; and what that work allocates, which it counts by itself. Must
+//! not depend on time or chance, as far as the engine allows.
 //!
-//! `count GROUP` prints a line for each kind of work of the group: its name, and how many units of it
-//! were done between the marks.
+//! `count GROUP` prints lines for the work of the group: `instructions NAME UNITS` after each pair of
+//! marks, with how many units of it were done between them, and `allocations NAME UNITS CALLS BYTES`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -22,13 +22,25 @@ mod track {
     pub(crate) use crate::layer::Layer;
 }
 
+use std::alloc::System;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::{
+    allocated::Allocated,
     client::{Media, Plan, Takes},
     fanout::{Cast, Fanout, Flow},
     floor::Floor,
     marks, millis, seconds,
-    stage::Stage,
+    stage::{Costs, Stage},
 };
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Of this process up to now. The clients wait while the shard works.
+fn allocated() -> Allocated {
+    ALLOCATOR.stats().into()
+}
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
@@ -44,53 +56,91 @@ fn main() {
     }
 }
 
-/// Counts some work, which says how many units it was.
-fn count(name: &str, work: impl FnOnce() -> u64) {
+/// Counts the instructions of some work, which says how many units it was.
+fn count<T>(name: &str, work: impl FnOnce() -> (u64, T)) -> T {
     marks::begin_counting();
-    let units = work();
+    let (units, done) = work();
     marks::end_counting();
-    println!("{name} {units}");
+    println!("instructions {name} {units}");
+    done
 }
 
-/// Units: packets forwarded to 50 subscribers, with the handling of their reports, and of the packets
-/// they ask for again.
-fn forwarding() {
-    let mut room = Fanout::new(Stage::untimed(1), Cast::one_to(50), seconds(3));
-    room.stage.loss_one_in = 200;
-    room.play(Flow::PACKET, millis(200));
-    count("packet", || {
-        room.measure(Flow::PACKET, seconds(1)).forwarded
+/// Counts so many calls of what the shard does not do.
+fn count_calls(name: &str, calls: u64, mut call: impl FnMut()) {
+    let counted = count(name, || {
+        let before = allocated();
+        for _ in 0..calls {
+            marks::measured_call(&mut call);
+        }
+        (calls, allocated() - before)
     });
-    count("frame", || room.measure(Flow::FRAME, millis(984)).forwarded);
+    report(name, calls, counted);
+}
+
+fn report(name: &str, units: u64, allocated: Allocated) {
+    let Allocated { calls, bytes } = allocated;
+    println!("allocations {name} {units} {calls} {bytes}");
+}
+
+fn stage() -> Stage {
+    Stage::with_probe(1, allocated)
+}
+
+/// Units of instructions: packets forwarded to 50 subscribers, with the handling of their reports, and of
+/// the packets they ask for again. Of allocations: packets that came in, packets that more subscribers got,
+/// and seconds of a session.
+fn forwarding() {
+    const SUBSCRIBERS: u32 = 50;
+    let room_of = |subscribers| {
+        let mut room = Fanout::new(stage(), Cast::one_to(subscribers), seconds(3));
+        room.stage.loss_one_in = 200;
+        room.play(Flow::PACKET, millis(200));
+        room
+    };
+    let alone = room_of(1).measure(Flow::PACKET, seconds(1));
+    let mut room = room_of(SUBSCRIBERS);
+    let packets = count("packet", || {
+        let sample = room.measure(Flow::PACKET, seconds(1));
+        (sample.forwarded, sample)
+    });
+    report("packet", packets.received, packets.costs.media.allocated);
+    assert_eq!(packets.received, alone.received, "the same media");
+    report(
+        "forward",
+        packets.forwarded - alone.forwarded,
+        packets.costs.media.allocated - alone.costs.media.allocated,
+    );
+    let sessions = u64::from(SUBSCRIBERS);
+    report("feedback", sessions, packets.costs.feedback.allocated);
+    report("timers", sessions, packets.costs.timers.allocated);
+    let frames = count("frame", || {
+        let sample = room.measure(Flow::FRAME, millis(984));
+        (sample.forwarded, sample)
+    });
+    report("frame", frames.received, frames.costs.media.allocated);
 }
 
 /// Units: packets.
 fn floor() {
-    const PACKETS: u64 = 1_000;
     let mut floor = Floor::new();
     floor.packet();
-    count("floor", || {
-        marks::measured_call(|| (0..PACKETS).for_each(|_| floor.packet()));
-        PACKETS
-    });
+    count_calls("floor", 1_000, || floor.packet());
 }
 
 /// Units: packets that come in for nobody.
 fn ingress() {
-    let mut room = Fanout::new(Stage::untimed(1), Cast::one_to(0), millis(480));
-    count("ingress", || room.play(Flow::PACKET, seconds(2)).received);
+    let mut room = Fanout::new(stage(), Cast::one_to(0), millis(480));
+    let sample = count("ingress", || {
+        let sample = room.play(Flow::PACKET, seconds(2));
+        (sample.received, sample)
+    });
+    report("ingress", sample.received, sample.costs.media.allocated);
 }
 
 /// Units: budgets shared among 50 demands.
 fn allocate() {
-    const CALLS: u64 = 200;
     let demands = demands::demands(50);
-    count("allocate", || {
-        for _ in 0..CALLS {
-            marks::measured_call(|| demands::allocate(&demands));
-        }
-        CALLS
-    });
+    count_calls("allocate", 200, || drop(demands::allocate(&demands)));
 }
 
 fn plan(number: u32, room: u32) -> Plan {
@@ -102,27 +152,32 @@ fn plan(number: u32, room: u32) -> Plan {
     }
 }
 
-/// Units: transports connected, signalling included.
+/// Units: transports connected, signalling included; of what requests alone allocate, requests.
 fn join() {
     const SESSIONS: u32 = 20;
-    let mut stage = Stage::untimed(1);
+    let mut stage = stage();
     // The first pays for what is made once.
     stage.join(plan(0, 1));
     stage.connect();
+    stage.costs = Costs::default();
+    let transports = u64::from(SESSIONS) * 2;
     count("join", || {
         for number in 1..=SESSIONS {
             stage.join(plan(number, 1));
         }
         stage.connect();
-        u64::from(SESSIONS) * 2
+        (transports, ())
     });
+    report("join", transports, stage.costs.allocated());
+    let requests = stage.costs.commands;
+    report("request", requests.inputs, requests.allocated);
 }
 
 /// Units: seconds of a connected session that sends nothing.
 fn idle() {
     const SESSIONS: u32 = 20;
     const SPAN: u64 = 20;
-    let mut stage = Stage::untimed(1);
+    let mut stage = stage();
     for number in 0..SESSIONS {
         stage.join(plan(number, 2));
         stage.turn(millis(20), Vec::new());
@@ -130,8 +185,11 @@ fn idle() {
     stage.connect();
     // Until the engines sleep.
     stage.rest(seconds(15), millis(10));
+    stage.costs = Costs::default();
+    let units = u64::from(SESSIONS) * SPAN;
     count("idle", || {
         stage.rest(seconds(SPAN), millis(10));
-        u64::from(SESSIONS) * SPAN
+        (units, ())
     });
+    report("idle", units, stage.costs.allocated());
 }

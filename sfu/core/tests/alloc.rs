@@ -14,6 +14,7 @@ use std::alloc::System;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::{
+    allocated::Allocated,
     fanout::{Cast, Fanout, Flow, Sample},
     seconds,
     stage::Stage,
@@ -22,16 +23,14 @@ use support::{
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Allocations of this process up to now, those that grow included. The clients wait while the shard
-/// works.
-fn allocations() -> u64 {
-    let stats = ALLOCATOR.stats();
-    (stats.allocations + stats.reallocations) as u64
+/// Of this process up to now. The clients wait while the shard works.
+fn allocated() -> Allocated {
+    ALLOCATOR.stats().into()
 }
 
 /// Two seconds of media to so many subscribers, in a room that has been at it for eight.
 fn play(subscribers: u32, flow: Flow) -> Sample {
-    let stage = Stage::with_probe(1, allocations);
+    let stage = Stage::with_probe(1, allocated);
     let mut room = Fanout::new(stage, Cast::one_to(subscribers), seconds(4));
     room.play(flow, seconds(4));
     room.measure(flow, seconds(2))
@@ -49,13 +48,19 @@ fn a_forwarded_packet_allocates_nothing() {
         let packets = many.forwarded - few.forwarded;
         assert!(packets > 10_000, "{packets} more packets");
         // What a packet costs on its way in, and a tick, is the same in both.
-        let on_packets = (few.costs.media.allocations, many.costs.media.allocations);
-        let on_timers = (few.costs.timers.allocations, many.costs.timers.allocations);
+        let on_packets = (
+            few.costs.media.allocated.calls,
+            many.costs.media.allocated.calls,
+        );
+        let on_timers = (
+            few.costs.timers.allocated.calls,
+            many.costs.timers.allocated.calls,
+        );
         let reports = many.costs.feedback;
         println!(
             "{name}: media {on_packets:?}, timers {on_timers:?}, {packets} more packets; {} for {} \
              datagrams of feedback",
-            reports.allocations, reports.inputs
+            reports.allocated.calls, reports.inputs
         );
         for (of, (few, many)) in [("packets", on_packets), ("timers", on_timers)] {
             let more = many.saturating_sub(few);

@@ -7,6 +7,7 @@
     reason = "each bench, and the test of allocations, uses its part"
 )]
 
+pub(crate) mod allocated;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod crowd;

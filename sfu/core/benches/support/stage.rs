@@ -13,6 +13,7 @@ use sfu_core::{
 };
 
 use super::{
+    allocated::Allocated,
     client::Plan,
     clock::Clock,
     crowd::{Crowd, Frame, Tally, Turn},
@@ -28,16 +29,16 @@ const NODE: ([u8; 4], u16) = ([192, 0, 2, 1], 7882);
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) time: Duration,
-    /// As the stage's probe counts them.
-    pub(crate) allocations: u64,
+    /// As the stage's probe counts it.
+    pub(crate) allocated: Allocated,
     /// Datagrams, commands or timeouts.
     pub(crate) inputs: u64,
 }
 
 impl Cost {
-    fn add(&mut self, time: Duration, allocations: u64) {
+    fn add(&mut self, time: Duration, allocated: Allocated) {
         self.time += time;
-        self.allocations += allocations;
+        self.allocated += allocated;
     }
 }
 
@@ -61,6 +62,17 @@ impl Costs {
             + self.feedback.time
             + self.timers.time
             + self.commands.time
+    }
+
+    pub(crate) fn allocated(&self) -> Allocated {
+        let kinds = [
+            self.media,
+            self.more_media,
+            self.feedback,
+            self.timers,
+            self.commands,
+        ];
+        kinds.iter().map(|cost| cost.allocated).sum()
     }
 }
 
@@ -93,27 +105,27 @@ pub(crate) struct Stage {
     pub(crate) batch_max: usize,
     pub(crate) costs: Costs,
     clock: Clock,
-    /// Allocations of this process up to now.
-    probe: fn() -> u64,
+    /// What this process allocated up to now.
+    probe: fn() -> Allocated,
 }
 
 impl Stage {
     /// A stage that measures time.
     pub(crate) fn new(seed: u64) -> Self {
-        Self::with(seed, Clock::new(), || 0)
+        Self::with(seed, Clock::new(), Allocated::default)
     }
 
     /// A stage that measures nothing by itself.
     pub(crate) fn untimed(seed: u64) -> Self {
-        Self::with(seed, Clock::Off, || 0)
+        Self::with(seed, Clock::Off, Allocated::default)
     }
 
-    /// A stage that counts allocations, of which `probe` knows the number up to now.
-    pub(crate) fn with_probe(seed: u64, probe: fn() -> u64) -> Self {
+    /// A stage that counts what is allocated, of which `probe` knows the sum up to now.
+    pub(crate) fn with_probe(seed: u64, probe: fn() -> Allocated) -> Self {
         Self::with(seed, Clock::Off, probe)
     }
 
-    fn with(seed: u64, clock: Clock, probe: fn() -> u64) -> Self {
+    fn with(seed: u64, clock: Clock, probe: fn() -> Allocated) -> Self {
         fastrand::seed(seed);
         let address = SocketAddr::from(NODE);
         let candidate = CandidateAddress {
@@ -263,8 +275,8 @@ impl Stage {
                 self.clock.measure_wall(|| marks::measured_transmit(shard))
             };
             is_first = false;
-            let allocations = (self.probe)() - before;
-            cost_of(&mut self.costs, kind).add(time, allocations);
+            let allocated = (self.probe)() - before;
+            cost_of(&mut self.costs, kind).add(time, allocated);
             let Some(transmit) = polled else { break };
             for bytes in transmit.datagrams() {
                 self.down.push(transmit.source, transmit.destination, bytes);
@@ -274,27 +286,29 @@ impl Stage {
             let before = (self.probe)();
             let (clock, shard) = (self.clock, &mut self.shard);
             let (polled, time) = clock.measure_wall(|| marks::measured_event(shard));
-            let allocations = (self.probe)() - before;
-            cost_of(&mut self.costs, kind).add(time, allocations);
+            let allocated = (self.probe)() - before;
+            cost_of(&mut self.costs, kind).add(time, allocated);
             match polled {
                 Some(Event::Session { control, event }) => self.events.push((control, event)),
                 Some(_) => {}
                 None => break,
             }
         }
+        let before = (self.probe)();
         let (clock, shard) = (self.clock, &mut self.shard);
         let (due, time) = clock.measure_wall(|| marks::measured_deadline(shard));
         self.due = due;
-        cost_of(&mut self.costs, kind).add(time, 0);
+        let allocated = (self.probe)() - before;
+        cost_of(&mut self.costs, kind).add(time, allocated);
     }
 
     fn measure(&mut self, kind: Kind, inputs: u64, call: impl FnOnce(&mut Shard)) {
         let before = (self.probe)();
         let (clock, shard) = (self.clock, &mut self.shard);
         let ((), time) = clock.measure_cpu(|| call(shard));
-        let allocations = (self.probe)() - before;
+        let allocated = (self.probe)() - before;
         let cost = cost_of(&mut self.costs, kind);
-        cost.add(time, allocations);
+        cost.add(time, allocated);
         cost.inputs += inputs;
     }
 
