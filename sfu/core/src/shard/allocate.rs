@@ -5,17 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plenum_proto::{
-    node::{self, session_event::Kind as Told},
-    v1::TrackSource,
-};
+use plenum_proto::node::{self, session_event::Kind as Told};
 
-use super::{Shard, state::Track};
+use super::{
+    Shard,
+    ladders::{kind_of, ladder},
+};
 use crate::{
     allocator::{self, Demand, Grant, Kind, Previous, Standing},
     key::{SessionKey, SubscriptionKey},
     subscription::Limit,
-    track::Layer,
 };
 
 impl Shard {
@@ -89,7 +88,7 @@ impl Shard {
     }
 
     /// Looks again at how a participant's bandwidth is shared; without a search where all have what they
-    /// want and there is room for it.
+    /// want and there is room for it. What tracks take is as it was when [`Shard::ladders`] were last cleared.
     pub(super) fn reallocate(&mut self, now: Instant, session: SessionKey) {
         let budget = self
             .participants
@@ -104,11 +103,10 @@ impl Shard {
     }
 
     /// What a participant's subscriptions cost, if each has all that it wants.
-    fn served_in_full(&self, now: Instant, session: SessionKey) -> Option<u64> {
+    fn served_in_full(&mut self, now: Instant, session: SessionKey) -> Option<u64> {
         let mut sum = 0;
         for key in &self.participants.get(session)?.subscriptions {
             let subscription = self.subscriptions.get(*key)?;
-            let track = self.tracks.get(subscription.track)?;
             let Some(wanted) = subscription.wanted else {
                 continue;
             };
@@ -116,9 +114,12 @@ impl Shard {
             if subscription.is_paused || cap.is_some_and(|cap| cap < wanted) {
                 return None;
             }
-            let steps = ladder(track, subscription.codec, now, kind_of(track));
-            let taken = steps.filter(|(layer, _)| *layer <= wanted);
-            sum += taken.map(|(_, rate)| rate).max().unwrap_or(0);
+            let track = self.tracks.get(subscription.track)?;
+            let steps = self
+                .ladders
+                .of(now, subscription.track, track, subscription.codec);
+            let taken = steps.iter().filter(|(layer, _)| *layer <= wanted);
+            sum += taken.map(|(_, rate)| *rate).max().unwrap_or(0);
         }
         Some(sum)
     }
@@ -218,50 +219,4 @@ fn limit_of(
 /// What is raised must leave a reserve, and packets have headers.
 fn with_room(wanted: u64) -> u64 {
     wanted + wanted / 8
-}
-
-/// What kind of media a track is.
-fn kind_of(track: &Track) -> Kind {
-    match (track.is_video(), track.info.source()) {
-        (false, _) => Kind::Audio,
-        (true, TrackSource::ScreenShare) => Kind::Screen,
-        (true, _) => Kind::Camera,
-    }
-}
-
-/// The steps of a track in a codec with what each takes, ascending. Fewer frames are a step only where they are no
-/// slide show: of a screen, where sharpness counts, and of the smallest picture, below which there is nothing.
-/// What nobody takes does not flow; what it would cost must be known before it is granted.
-fn ladder(
-    track: &Track,
-    codec: u8,
-    now: Instant,
-    kind: Kind,
-) -> impl Iterator<Item = (Layer, u64)> {
-    const FPS_MIN: u32 = 10;
-    /// As an encoding is expected to have.
-    const PER_PIXEL: u64 = 2;
-    let views = track.each_view(codec, now).enumerate();
-    views.flat_map(move |(index, view)| {
-        let top = view.temporal_layers - 1;
-        let flows = view.rate(top) > 0;
-        let published = track.encodings.get(usize::from(view.layer.encoding));
-        let expected = published.filter(|_| !flows);
-        let expected = expected.map_or(0, |e| e.encoding.expected_bitrate(now));
-        (0..=top).filter_map(move |temporal| {
-            if !flows {
-                let usual = u64::from(view.width) * u64::from(view.height) * PER_PIXEL;
-                let rate = if view.layer.spatial == Layer::ALL_SPATIAL {
-                    expected
-                } else {
-                    usual.min(expected)
-                };
-                return (temporal == top && rate > 0).then_some((view.layer, rate));
-            }
-            let suffices = temporal == top || kind == Kind::Screen || index == 0;
-            let rate = view.rate(temporal);
-            let is_step = rate > 0 && (suffices || view.frames(temporal) >= FPS_MIN);
-            is_step.then(|| (view.up_to(temporal), rate))
-        })
-    })
 }

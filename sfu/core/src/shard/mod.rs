@@ -14,6 +14,7 @@ mod fanout;
 mod feedback;
 mod forward;
 mod join;
+mod ladders;
 mod link;
 mod notify;
 mod offers;
@@ -41,6 +42,7 @@ use slotmap::SlotMap;
 
 use self::awake::Awake;
 use self::fanout::Pending;
+use self::ladders::Ladders;
 use self::offers::OwedOffers;
 use self::state::{Participant, Subscription, Track};
 use crate::{
@@ -83,6 +85,8 @@ pub struct Shard {
     /// When rooms, speakers and demand are looked at next.
     next_tick: Option<Instant>,
     awake: Awake,
+    /// Of the tick that looks at them.
+    ladders: Ladders,
     /// Who has sections to give back, and when it is told at the latest.
     vacated: BTreeMap<SessionKey, Instant>,
     /// Who is to be made an offer, in order, and since when somebody is.
@@ -126,6 +130,7 @@ impl Shard {
             timers: Timers::default(),
             next_tick: None,
             awake: Awake::default(),
+            ladders: Ladders::default(),
             vacated: BTreeMap::new(),
             owed: OwedOffers::default(),
             dirty: Vec::new(),

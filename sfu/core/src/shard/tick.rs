@@ -71,6 +71,7 @@ impl Shard {
         self.report_plain(now, &due.sessions);
         self.refresh_plain(now, &due.sessions);
         self.tick_relay(now);
+        self.ladders.clear();
         for session in due.sessions.iter().copied() {
             if self.owes_allocation(now, session) {
                 self.reallocate(now, session);

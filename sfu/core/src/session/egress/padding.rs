@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::{Egress, Find, Slot, Timed};
+use super::{Egress, Find, Slot, Timed, stream::Stream};
 use crate::outbox::Outbox;
 
 /// Packets that take turns as padding, the newest first.
@@ -14,7 +14,10 @@ impl Egress {
     /// What all subscriptions together would take, in bits per second; 0 for nothing. While the link is
     /// not known to take it, it is probed.
     pub(crate) fn set_wanted(&mut self, wanted: u64) {
-        let can_pad = self.padding_slot().is_some();
+        let can_pad = self
+            .slots
+            .iter()
+            .any(|slot| slot.padding_stream().is_some());
         // With headers, and with what is sent again.
         let wanted = (wanted as f64 / self.lane.share.of_media()) as u64;
         let congestion = &mut self.lane.congestion;
@@ -88,18 +91,20 @@ impl Egress {
     fn padding_slot(&self) -> Option<usize> {
         let slots = self.slots.iter().enumerate();
         slots
-            .filter_map(|(index, slot)| {
-                let stream = slot.stream.as_ref()?;
-                stream.repair_ssrc?;
-                let is_able = slot.is_serving() && slot.has_repair_type();
-                is_able.then(|| (stream.captured(), index))
-            })
+            .filter_map(|(index, slot)| Some((slot.padding_stream()?.captured(), index)))
             .max()
             .map(|(_, index)| index)
     }
 }
 
 impl Slot {
+    /// The stream, if what repairs it can carry padding.
+    fn padding_stream(&self) -> Option<&Stream> {
+        let stream = self.stream.as_ref()?;
+        stream.repair_ssrc?;
+        (self.is_serving() && self.has_repair_type()).then_some(stream)
+    }
+
     fn has_repair_type(&self) -> bool {
         let mut types = self.payload_types.iter().flatten().flatten();
         types.any(|known| known.repair.is_some())
