@@ -47,6 +47,8 @@ pub(super) struct Outcome {
     wanted: u8,
     /// Somebody without the codec, who was not told yet; others come with the next packets.
     unsupported: Option<SubscriptionKey>,
+    /// Who waits for a keyframe whose first packet came behind others of it, and its encoding.
+    overtaken: Vec<(SubscriptionKey, u8)>,
 }
 
 /// Reads what the next subscribers have. It lies in many places that nothing touched since the packet before: read
@@ -97,6 +99,9 @@ impl Shard {
                 && !self.take_other_codec(now, key)
             {
                 self.tell_unsupported(key);
+            }
+            for (key, encoding) in outcome.overtaken {
+                self.begin_overtaken(now, key, Stream { track, encoding });
             }
             for encoding in 0..ENCODINGS_MAX as u8 {
                 if outcome.wanted & (1 << encoding) != 0 && first.packet.codec.is_video() {
@@ -221,6 +226,10 @@ impl Shard {
                     Decision::Fill(rewritten) => (rewritten, true),
                     Decision::Drop(reason) => {
                         stats.drop(reason);
+                        let awaits = reason == DropReason::AwaitingKeyframe;
+                        if awaits && packet.is_keyframe && !packet.is_cut_short() && to.is_none() {
+                            outcome.overtaken.push((*key, encoding));
+                        }
                         continue;
                     }
                 };

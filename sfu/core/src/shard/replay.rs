@@ -50,6 +50,19 @@ impl Shard {
         has_begun
     }
 
+    /// Begins with a keyframe whose first packet came only now, behind others of it, which are offered again.
+    pub(super) fn begin_overtaken(&mut self, now: Instant, key: SubscriptionKey, stream: Stream) {
+        let track = self.tracks.get(stream.track);
+        let published = track.and_then(|track| track.encodings.get(usize::from(stream.encoding)));
+        let packets = published.map(|published| published.cache.kept_since_keyframe());
+        let pending = self.pending_of(stream, &packets.unwrap_or_default());
+        let Some(subscription) = self.subscriptions.get_mut(key) else {
+            return;
+        };
+        subscription.forwarder.rewind(stream.encoding);
+        self.fan_out(now, &pending, Some(key));
+    }
+
     /// What may be replayed to a subscription.
     fn replayable(&self, now: Instant, key: SubscriptionKey) -> Option<(Stream, Vec<Arc<Packet>>)> {
         let subscription = self.subscriptions.get(key)?;

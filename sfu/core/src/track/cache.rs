@@ -81,6 +81,17 @@ impl PacketCache {
         .collect()
     }
 
+    /// The newest keyframe and what is here of all that follows it, in order.
+    pub(crate) fn kept_since_keyframe(&self) -> Vec<Arc<Packet>> {
+        let first = self.keyframe.map_or(u64::MAX, |(first, ..)| first);
+        let first = first.max((self.newest + 1).saturating_sub(Self::PACKETS as u64));
+        let all = (first..=self.newest).filter_map(|sequence| {
+            let held = self.ring.get(place(sequence))?.as_ref();
+            held.filter(|held| held.sequence == sequence).cloned()
+        });
+        all.collect()
+    }
+
     /// Forgets everything: the encoding stands still.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

@@ -66,6 +66,32 @@ fn reordering_is_undone() {
 }
 
 #[test]
+fn a_keyframe_whose_packets_overtake_each_other_between_nodes_is_a_beginning() {
+    for seed in 101..107 {
+        let between = LinkSettings {
+            jitter: millis(10),
+            ..LinkSettings::delayed(millis(20))
+        };
+        let mut world = World::of_nodes(seed, 2, between, |_| {});
+        let ann = world.enter_as(ClientOptions::new("room", "ann").on(0));
+        let any = LinkSettings {
+            reordering: 0.001,
+            ..LinkSettings::default()
+        };
+        let bob = world.enter_as(ClientOptions::new("room", "bob").on(1).over(any));
+        let settings = VideoSettings {
+            bitrates: vec![100_000, 300_000, 900_000],
+            ..VideoSettings::vp9("L3T3")
+        };
+        let camera = world.publish_video_as(ann, settings);
+        world.run_for(seconds(3));
+        let picture = world.client(bob).report(camera);
+        let first = picture.first_at.unwrap_or(seconds(9));
+        assert!(first < seconds(2), "seed {seed}: {picture:?}");
+    }
+}
+
+#[test]
 fn layers_change_on_a_lossy_link() {
     // How much is lost differs from seed to seed by more than the bound.
     let (mut lost, mut packets) = (0, 0);
