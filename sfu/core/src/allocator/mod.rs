@@ -62,9 +62,13 @@ pub(crate) struct Demand<K> {
 impl<K> Demand<K> {
     /// Bits per second of all it wants, as far as that is known.
     pub(crate) fn rate(&self) -> u64 {
+        self.rate_up_to(self.wanted)
+    }
+
+    fn rate_up_to(&self, top: Layer) -> u64 {
         let steps = self.ladder.iter();
         steps
-            .filter(|(layer, _)| *layer <= self.wanted)
+            .filter(|(layer, _)| *layer <= top)
             .map(|(_, rate)| *rate)
             .max()
             .unwrap_or(0)
@@ -119,6 +123,37 @@ pub(crate) fn allocate<K: Copy>(budget: Option<u64>, demands: &[Demand<K>]) -> V
             }
         })
         .collect()
+}
+
+/// How often the rates of the pictures that are demanded had to be halved to what is granted: the mean, by what each
+/// demands.
+pub(crate) fn shortfall<K>(demands: &[Demand<K>], grants: &[Grant<K>]) -> f32 {
+    /// One that is paused.
+    const PAUSED: f32 = 5.0;
+    /// Where one is paused, be it ever so small.
+    const ANY_PAUSED: f32 = 1.5;
+    let (mut sum, mut weights, mut least) = (0.0, 0.0, 0.0);
+    let pictures = demands.iter().zip(grants);
+    for (demand, grant) in pictures.filter(|(demand, _)| demand.kind != Kind::Audio) {
+        let wanted = demand.rate() as f32;
+        let halvings = match grant.layer {
+            None => {
+                least = ANY_PAUSED;
+                PAUSED
+            }
+            Some(layer) => {
+                let granted = demand.rate_up_to(layer).max(1) as f32;
+                (wanted / granted).log2().clamp(0.0, PAUSED)
+            }
+        };
+        sum += wanted * halvings;
+        weights += wanted;
+    }
+    if weights > 0.0 {
+        (sum / weights).max(least)
+    } else {
+        least
+    }
 }
 
 /// A demand on its way up the ladder.

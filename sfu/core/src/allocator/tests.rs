@@ -329,6 +329,45 @@ fn fewer_frames_come_before_a_smaller_picture() {
 }
 
 #[test]
+fn what_does_not_fit_is_told_in_halvings() {
+    let five = || ['a', 'b', 'c', 'd', 'e'].map(camera).to_vec();
+    let hidden = Demand {
+        wanted: layer(0, ALL),
+        ..camera('h')
+    };
+    for (case, budget, demands, expected) in [
+        ("all fits", 9_000, five(), 0.0),
+        ("a third and a fourth", 400, vec![camera('a')], 1.9),
+        ("a fifteenth", 100, vec![camera('a')], 3.9),
+        ("nothing", 50, five(), 5.0),
+        ("sound does not count", 40, vec![microphone('m')], 0.0),
+        (
+            "what is wanted small is served",
+            100,
+            vec![hidden.clone()],
+            0.0,
+        ),
+        (
+            "what is wanted large counts for more",
+            1_600,
+            vec![hidden.clone(), camera('a')],
+            0.0,
+        ),
+        (
+            "one that is paused is missed however small",
+            1_050,
+            vec![demand('s', Kind::Screen, &[(layer(2, ALL), 1_000)]), hidden],
+            1.5,
+        ),
+        ("nobody", 100, vec![], 0.0),
+    ] {
+        let grants = allocate(Some(budget), &demands);
+        let told = shortfall(&demands, &grants);
+        assert!((told - expected).abs() < 0.1, "{case}: {told}");
+    }
+}
+
+#[test]
 fn rates_that_do_not_ascend_are_taken_as_they_are() {
     let odd = [
         (layer(0, ALL), 500),

@@ -15,6 +15,7 @@ use str0m::{
     format::PayloadParams,
     media::{KeyframeRequestKind, MediaKind},
     net::{Protocol as EngineProtocol, Receive, TcpType},
+    stats::MediaIngressStats,
 };
 
 use super::{
@@ -54,6 +55,35 @@ pub(crate) struct Transport {
     keys: KeySlot,
     /// Media and its feedback are the egress lane's, not the engine's.
     has_lane: bool,
+    received: Received,
+}
+
+/// Packets of each stream that had come when the engine last told.
+#[derive(Debug, Default)]
+struct Received(Vec<(Mid, Option<Rid>, u64)>);
+
+impl Received {
+    /// Packets of a stream that came since.
+    fn since_last(&mut self, stats: &MediaIngressStats) -> u64 {
+        let mut known = self.0.iter_mut();
+        match known.find(|(mid, rid, _)| (*mid, *rid) == (stats.mid, stats.rid)) {
+            Some((.., before)) => {
+                let before = std::mem::replace(before, stats.packets);
+                stats.packets.saturating_sub(before)
+            }
+            None => {
+                self.0.push((stats.mid, stats.rid, stats.packets));
+                stats.packets
+            }
+        }
+    }
+}
+
+/// How many were sent of which so many came.
+fn to_come(received: u64, loss: f32) -> u32 {
+    /// More says that nothing came, which those that came belie.
+    const MOST: f32 = 0.95;
+    (received as f32 / (1.0 - loss.min(MOST))) as u32
 }
 
 /// What a transport tells its session.
@@ -75,13 +105,15 @@ pub(crate) enum TransportEvent {
     IngressReport(StreamReport),
 }
 
-/// How a stream fares (RFC 3550 section 6.4.1).
+/// How a stream fares (RFC 3550 section 6.4.1), or all of one way together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StreamReport {
-    /// Share of packets lost, 0 to 1.
+    /// Packets that were to come since the report before.
+    pub(crate) packets: u32,
+    /// Share of them that did not, 0 to 1; absent where another report tells of the same packets.
     pub(crate) loss: Option<f32>,
     pub(crate) rtt: Option<Duration>,
-    pub(crate) jitter: Duration,
+    pub(crate) jitter: Option<Duration>,
 }
 
 /// A packet as the engine hands it over: decrypted, de-duplicated, RTX undone.
@@ -176,6 +208,7 @@ impl Transport {
             pending: None,
             deadline: None,
             needs_drain: true,
+            received: Received::default(),
             awake_until: now + Self::LULL,
             is_stirred: false,
             media_at: None,
@@ -374,11 +407,17 @@ impl Transport {
             EngineEvent::ChannelOpen(id, label) => TransportEvent::ChannelOpen(id, label),
             EngineEvent::ChannelData(data) => TransportEvent::ChannelData(data.id, data.data),
             EngineEvent::ChannelClose(id) => TransportEvent::ChannelClosed(id),
-            EngineEvent::MediaIngressStats(stats) => TransportEvent::IngressReport(StreamReport {
-                loss: stats.loss,
-                rtt: stats.rtt,
-                jitter: self.ticks(stats.mid, stats.jitter),
-            }),
+            EngineEvent::MediaIngressStats(stats) => {
+                let received = self.received.since_last(&stats);
+                // What is not reported on yet counts when it is.
+                let loss = stats.loss?.clamp(0.0, 1.0);
+                TransportEvent::IngressReport(StreamReport {
+                    packets: to_come(received, loss),
+                    loss: Some(loss),
+                    rtt: stats.rtt,
+                    jitter: Some(self.ticks(stats.mid, stats.jitter)),
+                })
+            }
             _ => return None,
         })
     }

@@ -32,8 +32,15 @@ impl Shard {
             .collect();
         let wanted = demands.iter().map(Demand::rate).sum();
         self.note_allocation(now, session, budget, wanted);
+        let grants = allocator::allocate(budget, &demands);
+        // What the client does not allow says nothing of its link.
+        let shortfall = match is_capped {
+            true => 0.0,
+            false => allocator::shortfall(&demands, &grants),
+        };
+        self.note_shortfall(now, session, shortfall);
         let mut states = Vec::new();
-        for grant in allocator::allocate(budget, &demands) {
+        for grant in grants {
             let Some(subscription) = self.subscriptions.get_mut(grant.key) else {
                 continue;
             };
@@ -97,6 +104,7 @@ impl Shard {
         match (budget, self.served_in_full(now, session)) {
             (Some(budget), Some(wanted)) if budget >= with_room(wanted) => {
                 self.note_allocation(now, session, Some(budget), wanted);
+                self.note_shortfall(now, session, 0.0);
             }
             _ => self.allocate(now, session),
         }

@@ -164,6 +164,7 @@ impl Participant {
         let member = &self.member;
         let may_end = member.lost_since.is_some()
             || member.silent_since.is_some()
+            || self.link.is_lost
             || self.direct.is_some()
             || (self.is_here() && !member.is_active());
         may_end

@@ -57,7 +57,7 @@ impl Shard {
         v1::ExplainSubscriptionsResponse {
             at: Some(self.anchor.timestamp(now)),
             participant_id: (&participant.member.id).into(),
-            link: Some(participant.link.downlink()),
+            link: Some(participant.link.downlink(now)),
             estimate: participant.session.egress.budget(now).unwrap_or(0),
             cap: participant.bandwidth_cap.unwrap_or(0),
             wanted: demands.map(|demand| demand.rate()).sum(),
@@ -158,12 +158,12 @@ impl Shard {
             asked_lately: subscription
                 .requested_at
                 .is_some_and(|at| now.saturating_duration_since(at) < COMING),
-            uplink_loses: uplink.ingress_loss.max(track.uplink_loss(now)) >= LOSSY
+            uplink_loses: uplink.ingress.loss().max(track.uplink_loss(now)) >= LOSSY
                 || encoding.is_some_and(|encoding| comes && encoding.missing() >= MISSING)
                 || is_less && uplink.was_lossy(now),
             relay_loses: encoding
                 .is_some_and(|encoding| comes && encoding.missing_since() >= MISSING),
-            downlink_loses: subscriber.link.egress_loss >= LOSSY,
+            downlink_loses: subscriber.link.egress.loss() >= LOSSY,
         })
     }
 }

@@ -549,6 +549,7 @@ impl Shard {
                     let since = participant.member.heard_at.unwrap_or(now);
                     participant.member.silent_since.get_or_insert(since);
                 }
+                self.wake_session(session);
             }
             TransportEvent::Heard => {
                 if let Some(participant) = self.participants.get_mut(session) {

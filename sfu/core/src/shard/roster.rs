@@ -102,7 +102,8 @@ impl Shard {
         }
     }
 
-    /// Tells how good a participant's connection is: itself, and who takes its tracks here.
+    /// Tells how good a participant's connection is: itself, and who takes its tracks here. Clients that are told that
+    /// they are lost themselves join again, which the end of their stay is for.
     pub(super) fn tell_quality(&mut self, about: SessionKey, report: &node::QualityReport) {
         let Some(participant) = self.participants.get(about) else {
             return;
@@ -115,7 +116,9 @@ impl Shard {
             .filter_map(|subscription| self.subscriptions.get(*subscription))
             .map(|subscription| subscription.subscriber)
             .collect();
-        concerned.push(about);
+        if !participant.link.is_lost {
+            concerned.push(about);
+        }
         concerned.sort_unstable();
         concerned.dedup();
         for session in concerned {

@@ -14,7 +14,11 @@ use crate::{
     ControlId, LinkKey,
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
     relay::{Export, Origin, Outlets},
-    room::{Member, speaker::SpeakerDetector},
+    room::{
+        Member,
+        quality::{Recent, Shortfall, Verdict, Way},
+        speaker::SpeakerDetector,
+    },
     rtp::{Codec, Packet, PayloadParams, Pt, Rid},
     session::{Formats, Session, SlotIndex},
     subscription::{Choices, Forwarder, KeyframeThrottle, LayerView, Limit, Wish, views},
@@ -81,14 +85,17 @@ pub(super) enum DirectCall {
     Over { since: Instant },
 }
 
-/// What was last reported of a participant's link.
+/// What was reported of a participant's link lately.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Link {
     pub(super) rtt: Option<Duration>,
-    pub(super) egress_loss: f32,
-    pub(super) ingress_loss: f32,
-    pub(super) egress_jitter: Duration,
-    pub(super) ingress_jitter: Duration,
+    /// The way from us, and the way to us.
+    pub(super) egress: Way,
+    pub(super) ingress: Way,
+    /// Of its tracks the share of packets that had to be sent to us again, or never came.
+    pub(super) late: Recent,
+    /// What of the pictures that it wants the way from us does not carry.
+    pub(super) shortfall: Shortfall,
     /// When packets last got lost on the way to us.
     pub(super) lossy_at: Option<Instant>,
     /// What other shards were last told of the way to us, and when.
@@ -96,6 +103,11 @@ pub(super) struct Link {
     /// What its subscriptions share since when, where that is limited; in bits per second.
     pub(super) allocated: Option<(u64, Instant)>,
     pub(super) told: Option<v1::ConnectionQuality>,
+    /// Nothing comes from it at all.
+    pub(super) is_lost: bool,
+    pub(super) verdict: Verdict,
+    /// When its quality was last judged.
+    pub(super) rated_at: Option<Instant>,
 }
 
 /// A track, from its announcement on.

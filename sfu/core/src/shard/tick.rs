@@ -73,6 +73,7 @@ impl Shard {
         self.tick_relay(now);
         self.ladders.clear();
         for session in due.sessions.iter().copied() {
+            self.note_silence(now, session);
             if self.owes_allocation(now, session) {
                 self.reallocate(now, session);
             }

@@ -97,6 +97,7 @@ struct Window {
 struct Measured {
     bitrate: u64,
     fps: u32,
+    expected: u32,
     missing: u16,
     late: u16,
     top_temporal: u8,
@@ -341,6 +342,11 @@ impl Encoding {
             .map_or(self.measured.late, |reported| reported.late)
     }
 
+    /// Packets that were to come here of late, of which those shares are.
+    pub(crate) fn expected_packets(&self) -> u32 {
+        self.measured.expected
+    }
+
     /// Packets missing here, of a track that is published on another shard: what was lost on the way from there.
     pub(crate) fn missing_since(&self) -> u16 {
         let origin = self.reported.map_or(u16::MAX, |reported| reported.missing);
@@ -452,6 +458,7 @@ impl Window {
         let share = |packets: u64| (packets * 1_000).checked_div(self.expected).unwrap_or(0) as u16;
         Measured {
             bitrate: rate(self.bytes),
+            expected: u32::try_from(self.expected).unwrap_or(u32::MAX),
             missing: share(self.expected.saturating_sub(self.received)),
             late: share(self.late.min(self.expected)),
             fps: u32::try_from(fps).unwrap_or(u32::MAX),

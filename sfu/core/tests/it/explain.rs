@@ -39,7 +39,7 @@ fn ask(
     }
 }
 
-fn explain(world: &mut World) -> ExplainSubscriptionsResponse {
+pub(super) fn explain(world: &mut World) -> ExplainSubscriptionsResponse {
     ask(world, 0, "bob").expect("an answer")
 }
 

@@ -22,6 +22,7 @@ mod mute;
 mod network;
 mod nodes;
 mod plain;
+mod quality;
 mod rehome;
 mod replay;
 mod resume;

@@ -24,7 +24,7 @@ pub(crate) enum Feedback {
         /// As it stood in the header.
         sequence: u16,
     },
-    /// How a stream fares.
+    /// How a stream fares, or all of them.
     Report(StreamReport),
 }
 
@@ -110,11 +110,11 @@ impl Egress {
                 }
                 Part::Twcc(twcc) => {
                     self.lane.congestion.on_transport_feedback(now, &twcc);
-                    self.lane.on_told(now);
+                    told.extend(self.lane.on_told(now));
                 }
                 Part::Ccfb(ccfb) => {
                     self.lane.congestion.on_stream_feedback(now, ccfb);
-                    self.lane.on_told(now);
+                    told.extend(self.lane.on_told(now));
                 }
                 Part::Sdes(_) | Part::Bye(_) | Part::ExtendedReport(_) => {}
             }
@@ -159,9 +159,11 @@ impl Egress {
             }
             let loss = f32::from(block.fraction_lost) / 256.0;
             told.push(Feedback::Report(StreamReport {
-                loss: Some(loss),
+                packets: told_since.0,
+                // Of what was sent again in time these blocks do not tell.
+                loss: (!self.lane.congestion.tells_of_all()).then_some(loss),
                 rtt,
-                jitter,
+                jitter: Some(jitter),
             }));
         }
         self.lane.rtt = shortest.or(self.lane.rtt);

@@ -10,6 +10,7 @@ use std::{
 use super::{
     backlog::Shares,
     congestion::Congestion,
+    feedback::Feedback,
     header::{self, Fixed, Own},
     history::Sent,
     pacer::Pacer,
@@ -22,6 +23,7 @@ use crate::{
     outbox::{Outbox, Route},
     rtcp::{self, NtpTime},
     rtp::{Packet, Patch, REDUNDANT_MAX, RedBlock, Rewritten, extension_id, write_red},
+    session::StreamReport,
     srtp::{SrtcpReceiver, SrtpSender},
 };
 
@@ -51,6 +53,10 @@ pub(crate) struct Lane {
     /// What waits there, by section.
     pub(super) shares: Shares,
     report_at: Option<Instant>,
+    /// When it was last said how all streams together fare.
+    told_at: Option<Instant>,
+    /// Packets that it told of since then, and those lost of them.
+    told: (u32, u32),
 }
 
 /// A packet of a stream, with what it was made of.
@@ -158,6 +164,9 @@ impl Lane {
     const REPORT_INTERVAL: Duration = Duration::from_secs(1);
     const FIRST_REPORT: Duration = Duration::from_millis(50);
 
+    /// Time between two words on how all streams together fare.
+    const TELLING: Duration = Duration::from_millis(500);
+
     /// Of each byte of media, one fourth may be spent on sending again; up to this much is saved up.
     const SPARE_SHARE: u32 = 4;
     const SPARE_MAX: u32 = 128 * 1024;
@@ -180,6 +189,8 @@ impl Lane {
             pacer: Pacer::new(),
             shares: Shares::default(),
             report_at: None,
+            told_at: None,
+            told: (0, 0),
         }
     }
 
@@ -232,14 +243,31 @@ impl Lane {
             .min()
     }
 
-    /// The client has told what became of packets.
-    pub(super) fn on_told(&mut self, now: Instant) {
+    /// The client has told what became of packets: how all streams together fare, now and then.
+    pub(super) fn on_told(&mut self, now: Instant) -> Option<Feedback> {
         if let Some(row) = self.congestion.take_longest_row() {
             self.redundancy.on_row(now, row);
         }
-        let (told, lost) = self.congestion.take_told();
-        self.redundancy.on_report(now, told, lost);
+        let told = self.congestion.take_told();
+        self.redundancy.on_report(now, told.0, told.1);
+        self.told.0 = self.told.0.saturating_add(told.0);
+        self.told.1 = self.told.1.saturating_add(told.1);
         self.follow(now);
+        let since = self.told_at.map(|at| now.saturating_duration_since(at));
+        if since.is_some_and(|since| since < Self::TELLING) {
+            return None;
+        }
+        if self.told.0 == 0 {
+            return None;
+        }
+        let (packets, lost) = std::mem::take(&mut self.told);
+        self.told_at = Some(now);
+        Some(Feedback::Report(StreamReport {
+            packets,
+            loss: Some(lost as f32 / packets as f32),
+            rtt: None,
+            jitter: None,
+        }))
     }
 
     /// From now on the client tells of packets by stream (RFC 8888), if it tells of them.

@@ -250,11 +250,12 @@ impl Plain {
         for index in 0..self.sections.len() {
             let source = self.sections.get_mut(index).and_then(|s| s.source.as_mut());
             let Some(source) = source else { continue };
-            let block = source.block(now);
+            let (block, packets) = source.block(now);
             told.push(StreamReport {
+                packets,
                 loss: Some(f32::from(block.fraction_lost) / 256.0),
                 rtt: None,
-                jitter: source.jitter(),
+                jitter: Some(source.jitter()),
             });
             let mut out = Vec::new();
             rtcp::write_receiver_report(&mut out, self.ssrc, &[block]);

@@ -135,8 +135,8 @@ impl Source {
             .or(self.report);
     }
 
-    /// What a receiver report says of it now.
-    pub(super) fn block(&mut self, now: Instant) -> ReportBlock {
+    /// What a receiver report says of it now, and how many packets were to come since the one before.
+    pub(super) fn block(&mut self, now: Instant) -> (ReportBlock, u32) {
         let expected = self.highest - self.first + 1;
         let (expected_before, received_before) = self.reported;
         let expected_now = expected.saturating_sub(expected_before);
@@ -150,7 +150,7 @@ impl Source {
                 duration_to_compact(now.saturating_duration_since(came)),
             )
         });
-        ReportBlock {
+        let block = ReportBlock {
             ssrc: self.ssrc,
             fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
             cumulative_lost: lost.clamp(-0x80_0000, 0x7f_ffff) as i32,
@@ -159,7 +159,8 @@ impl Source {
             jitter: self.jitter >> 4,
             last_sr,
             delay,
-        }
+        };
+        (block, u32::try_from(expected_now).unwrap_or(u32::MAX))
     }
 
     /// Of the interarrival jitter, as time.
@@ -244,15 +245,17 @@ mod tests {
         };
         let came = origin + Duration::from_secs(2);
         source.on_sender_report(came, &info);
-        let block = source.block(came + Duration::from_millis(500));
+        let (block, packets) = source.block(came + Duration::from_millis(500));
         assert_eq!((block.cumulative_lost, block.highest_sequence), (20, 89));
+        assert_eq!(packets, 80);
         assert!((60..=66).contains(&block.fraction_lost), "{block:?}");
         assert!((300..=900).contains(&block.jitter), "{block:?}");
         assert_eq!((block.last_sr, block.delay), (info.ntp.compact(), 1 << 15));
         let (wall, rtp) = source.report.expect("the sender's clock");
         let since = wall.duration_since(UNIX_EPOCH).unwrap();
         assert_eq!((since.as_millis(), rtp), (1_700_000_000_500, 160_200));
-        let quiet = source.block(came + Duration::from_secs(1));
+        let (quiet, none) = source.block(came + Duration::from_secs(1));
         assert_eq!((quiet.fraction_lost, quiet.cumulative_lost), (0, 20));
+        assert_eq!(none, 0);
     }
 }

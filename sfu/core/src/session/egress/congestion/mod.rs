@@ -367,6 +367,11 @@ impl Congestion {
         self.arrivals.take()
     }
 
+    /// Whether the client tells of each packet.
+    pub(super) fn tells_of_all(&self) -> bool {
+        self.is_heard
+    }
+
     /// Whether the link has room for sound several times over: what a full queue drops is not mended by more.
     pub(super) fn has_room_for_repetition(&self) -> bool {
         self.estimate() >= Self::ROOM_FOR_REPETITION && !self.is_draining()
