@@ -156,5 +156,8 @@ fn sentence(reason: Reason) -> &'static str {
         Reason::AwaitingKeyframe => "Waiting for a picture of the sender to begin with.",
         Reason::NotConnected => "The receiver's connection is not ready yet.",
         Reason::NotLoudest => "Not among the loudest microphones of this large room.",
+        Reason::NodeOverloaded => {
+            "The node of the service is late with its work: it has too much of it."
+        }
     }
 }

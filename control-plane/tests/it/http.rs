@@ -1,6 +1,7 @@
 //! The page, joining as a guest, and signs of life.
 
 use http::{Method, StatusCode};
+use plenum_proto::v1::{Side, SubscriptionReason};
 use serde_json::json;
 
 use crate::support::{get, keys, plenum, post_json, request, send};
@@ -198,6 +199,22 @@ async fn the_page_is_told_why_only_of_who_asks() {
     let refused = get(to, path, &[("authorization", &bearer)]).await;
     assert_eq!(refused.status, StatusCode::NOT_FOUND);
     assert!(refused.json()["error"].is_string(), "{}", refused.text());
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_page_has_words_for_whatever_it_is_told() {
+    let running = plenum().await;
+    let words = get(running.http_addr(), "/assets/rtc/explain.js", &[]).await;
+    let reasons = (0..).map_while(|number| SubscriptionReason::try_from(number).ok());
+    let sides = (0..).map_while(|number| Side::try_from(number).ok());
+    let names = reasons.map(|reason| reason.as_str_name());
+    let mut told = 0;
+    for name in names.chain(sides.map(|side| side.as_str_name())) {
+        assert!(words.text().contains(&format!(" {name}: '")), "{name}");
+        told += 1;
+    }
+    assert!(told >= 20, "{told}");
     running.shutdown().await;
 }
 

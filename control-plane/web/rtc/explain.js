@@ -16,6 +16,7 @@ const REASONS = {
   AWAITING_KEYFRAME: 'Waiting for a picture of theirs to begin with.',
   NOT_CONNECTED: 'Your connection is not ready yet.',
   NOT_LOUDEST: 'Not among the loudest microphones here.',
+  NODE_OVERLOADED: 'The meeting service has too much to do and is late.',
 };
 const SIDES = { NOBODY: 'All is well', SENDER: 'Their side', NODE: 'Our side', RECEIVER: 'Your side' };
 

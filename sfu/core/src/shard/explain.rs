@@ -158,6 +158,7 @@ impl Shard {
             asked_lately: subscription
                 .requested_at
                 .is_some_and(|at| now.saturating_duration_since(at) < COMING),
+            node_late: self.lateness.is_much(),
             uplink_loses: uplink.ingress.loss().max(track.uplink_loss(now)) >= LOSSY
                 || encoding.is_some_and(|encoding| comes && encoding.missing() >= MISSING)
                 || is_less && uplink.was_lossy(now),

@@ -15,6 +15,7 @@ mod feedback;
 mod forward;
 mod join;
 mod ladders;
+mod lateness;
 mod link;
 mod notify;
 mod offers;
@@ -43,6 +44,7 @@ use slotmap::SlotMap;
 use self::awake::Awake;
 use self::fanout::Pending;
 use self::ladders::Ladders;
+use self::lateness::Lateness;
 use self::offers::OwedOffers;
 use self::state::{Participant, Subscription, Track};
 use crate::{
@@ -84,6 +86,7 @@ pub struct Shard {
     timers: Timers,
     /// When rooms, speakers and demand are looked at next.
     next_tick: Option<Instant>,
+    lateness: Lateness,
     awake: Awake,
     /// Of the tick that looks at them.
     ladders: Ladders,
@@ -129,6 +132,7 @@ impl Shard {
             bindings: ReplyLimit::new(),
             timers: Timers::default(),
             next_tick: None,
+            lateness: Lateness::default(),
             awake: Awake::default(),
             ladders: Ladders::default(),
             vacated: BTreeMap::new(),

@@ -25,6 +25,8 @@ impl Shard {
         } else {
             Some(now + TICK)
         };
+        // What is to end already is due now.
+        let soonest = soonest.map(|at| at.max(now));
         self.next_tick = match (self.next_tick, soonest) {
             // One that is due stays due: whoever is busy must not put it off again and again.
             (Some(set), Some(wanted)) => Some(set.min(wanted)),
@@ -33,7 +35,10 @@ impl Shard {
     }
 
     pub(super) fn tick(&mut self, now: Instant) {
-        self.next_tick = None;
+        if let Some(due_at) = self.next_tick.take() {
+            let late = now.saturating_duration_since(due_at);
+            self.lateness.take(late, TICK);
+        }
         let due = self.due(now);
         self.expire(now, &due);
         for track in due.tracks.iter().copied() {

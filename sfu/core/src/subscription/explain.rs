@@ -38,6 +38,8 @@ pub(crate) struct Facts {
     pub awaits_keyframe: bool,
     /// What is granted was asked of the publisher so lately that it may not have come yet.
     pub asked_lately: bool,
+    /// Our own timers fire late, so all we do is.
+    pub node_late: bool,
     /// The publisher's way to us loses, or did when it last changed what it sends.
     pub uplink_loses: bool,
     /// Packets that reached the publisher's node did not reach us.
@@ -70,8 +72,10 @@ impl Limit {
 impl Facts {
     /// Why what is to flow is not more; the weightiest alone.
     pub(crate) fn bound(&self) -> Reason {
+        let is_less = self.granted < self.wanted || self.is_withheld();
         let settled = Self {
             awaits_keyframe: false,
+            node_late: self.node_late && is_less,
             uplink_loses: self.uplink_loses && self.is_withheld(),
             relay_loses: false,
             downlink_loses: false,
@@ -94,6 +98,8 @@ impl Facts {
             (self.unsupported, Reason::CodecUnsupported),
             (!self.connected, Reason::NotConnected),
             (self.left_out, Reason::NotLoudest),
+            // Who is late sees queues and loss where there are none.
+            (self.node_late, Reason::NodeOverloaded),
             (is_withheld && self.uplink_loses, Reason::UplinkLoss),
             (is_withheld, Reason::PublisherNotSending),
             (held.is_some(), held.unwrap_or_default()),
@@ -153,7 +159,7 @@ pub(crate) fn side(reason: Reason) -> Side {
         | Reason::PublisherNotSending
         | Reason::UplinkLoss
         | Reason::AwaitingKeyframe => Side::Sender,
-        Reason::RelayLoss | Reason::NotLoudest => Side::Node,
+        Reason::RelayLoss | Reason::NotLoudest | Reason::NodeOverloaded => Side::Node,
         Reason::ClientCap
         | Reason::CodecUnsupported
         | Reason::ReceiverEstimate
@@ -225,6 +231,7 @@ mod tests {
         comes: true,
         awaits_keyframe: false,
         asked_lately: false,
+        node_late: false,
         uplink_loses: false,
         relay_loses: false,
         downlink_loses: false,
@@ -239,7 +246,7 @@ mod tests {
             target: granted,
             ..GOOD
         };
-        let cases: [(&str, Facts, &[Reason]); 18] = [
+        let cases: [(&str, Facts, &[Reason]); 21] = [
             ("all is well", GOOD, &[]),
             (
                 "hidden",
@@ -377,6 +384,32 @@ mod tests {
                 &[UplinkLoss, RelayLoss, ReceiverLoss],
             ),
             (
+                "we are late ourselves",
+                Facts {
+                    node_late: true,
+                    ..GOOD
+                },
+                &[NodeOverloaded],
+            ),
+            (
+                "and so seems the link to be thin and lossy",
+                Facts {
+                    node_late: true,
+                    downlink_loses: true,
+                    ..held(Limit::Link, whole(1))
+                },
+                &[NodeOverloaded, ReceiverEstimate, ReceiverLoss],
+            ),
+            (
+                "muted, whoever is late",
+                Facts {
+                    muted: true,
+                    node_late: true,
+                    ..GOOD
+                },
+                &[PublisherMuted],
+            ),
+            (
                 "a thin link that loses",
                 Facts {
                     downlink_loses: true,
@@ -396,10 +429,23 @@ mod tests {
             uplink_loses: true,
             downlink_loses: true,
             awaits_keyframe: true,
+            node_late: true,
             ..GOOD
         };
         assert_eq!(lossy.bound(), Reason::ServedInFull);
+        let lossy = Facts {
+            granted: whole(1),
+            limit: Some(Limit::Link),
+            ..lossy
+        };
+        assert_eq!(lossy.bound(), Reason::NodeOverloaded);
+        let lossy = Facts {
+            node_late: false,
+            ..lossy
+        };
+        assert_eq!(lossy.bound(), Reason::ReceiverEstimate);
         let withheld = Facts {
+            granted: whole(2),
             target: whole(0),
             ..lossy
         };

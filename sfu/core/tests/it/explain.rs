@@ -347,3 +347,34 @@ fn what_is_lost_between_nodes_is_ours() {
     assert_eq!(side(report), Side::Node);
     assert!(report.missing > 0.01, "{report:?}");
 }
+
+#[test]
+fn a_node_that_is_late_is_named_and_no_link() {
+    let (mut world, ..) = call(912);
+    world.set_lateness(millis(60));
+    world.run_for(seconds(3));
+    let answer = explain(&mut world);
+    let report = only(&answer);
+    assert_eq!(reasons(report).first(), Some(&NodeOverloaded), "{report:?}");
+    assert_eq!(side(report), Side::Node);
+    world.set_lateness(millis(0));
+    world.run_for(seconds(4));
+    let answer = explain(&mut world);
+    assert!(!reasons(only(&answer)).contains(&NodeOverloaded));
+}
+
+#[test]
+fn a_node_that_stands_still_once_is_not_named() {
+    let (mut world, ..) = call(913);
+    for still in [100, 600] {
+        world.set_lateness(millis(still));
+        world.run_for(millis(still));
+        world.set_lateness(millis(0));
+        for _ in 0..30 {
+            world.run_for(millis(100));
+            let answer = explain(&mut world);
+            let found = reasons(only(&answer));
+            assert!(!found.contains(&NodeOverloaded), "{still}: {found:?}");
+        }
+    }
+}

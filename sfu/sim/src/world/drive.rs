@@ -39,7 +39,9 @@ impl World {
             self.judge_accounts();
         }
         let clock = self.clock;
+        let lateness = self.lateness;
         let due = self.shards_mut().filter_map(Shard::poll_timeout).min();
+        let due = due.map(|at| at + lateness);
         let due = due.into_iter().chain(self.hop_deadline()).min();
         let shard = due.map(|at| clock.since_start(at));
         let clients = self
@@ -66,7 +68,7 @@ impl World {
         self.send_plain();
         let now = self.clock.instant();
         for shard in self.shards_mut() {
-            if shard.poll_timeout().is_some_and(|at| at <= now) {
+            if shard.poll_timeout().is_some_and(|at| at + lateness <= now) {
                 shard.handle_timeout(now);
             }
         }

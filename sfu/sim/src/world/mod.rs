@@ -127,6 +127,8 @@ pub struct World {
     limits: Limits,
     /// See [`World::bear`].
     liveness: Duration,
+    /// See [`World::set_lateness`].
+    lateness: Duration,
     violations: Vec<Violation>,
 }
 
@@ -224,6 +226,7 @@ impl World {
             owes_account: false,
             limits,
             liveness: laws::LIVENESS,
+            lateness: Duration::ZERO,
             violations: Vec::new(),
         }
     }
@@ -417,6 +420,11 @@ impl World {
     pub fn set_relay_link(&mut self, link: LinkSettings) {
         self.relay_link = link;
         self.note_links();
+    }
+
+    /// From now on shards handle their timers so late, as on a machine that is busy with something else.
+    pub fn set_lateness(&mut self, lateness: Duration) {
+        self.lateness = lateness;
     }
 
     /// How long what was sent to a client since a moment waited at the limited link there.
