@@ -105,6 +105,8 @@ pub(super) struct Pace {
 #[derive(Debug, Default)]
 struct Arrivals {
     newest: Option<u16>,
+    /// The number of the newest report.
+    report: Option<u8>,
     expected: u32,
     arrived: u32,
 }
@@ -253,6 +255,7 @@ impl Congestion {
         if self.stream_clock.is_some() {
             return;
         }
+        self.arrivals.on_report(report.info.report);
         let mut arrival = self.clock.micros::<24>(report.info.reference, 64_000.0);
         let told = report.statuses().map(|(sequence, delta)| {
             arrival += i64::from(delta.unwrap_or(0)) * 250;
@@ -654,6 +657,17 @@ impl Pace {
 }
 
 impl Arrivals {
+    /// A report with this number: what those before it told of that did not come is not known.
+    fn on_report(&mut self, number: u8) {
+        let is_next = self
+            .report
+            .is_none_or(|last| number == last.wrapping_add(1));
+        self.report = Some(number);
+        if !is_next {
+            self.newest = None;
+        }
+    }
+
     fn count(&mut self, sequence: u16) {
         self.arrived += 1;
         let newest = *self.newest.get_or_insert_with(|| sequence.wrapping_sub(1));
