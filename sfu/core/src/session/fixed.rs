@@ -5,6 +5,8 @@
 
 use str0m::IceCreds;
 
+use std::time::Instant;
+
 use super::{NegotiateError, Role, Session, sdp};
 use crate::{Limits, rtp::Mid};
 
@@ -13,6 +15,7 @@ impl Session {
     /// section that the first did not have carries nothing.
     pub(crate) fn accept_receiving_offer(
         &mut self,
+        now: Instant,
         offer: &str,
         fresh: IceCreds,
         limits: &Limits,
@@ -23,7 +26,7 @@ impl Session {
             .filter(|section| section.receives)
             .map(|section| (Mid::from(section.mid), section.kind == "video"))
             .collect();
-        let text = self.answer(Role::Subscribe, &sdp::receiving_only(offer), fresh)?;
+        let text = self.answer(now, Role::Subscribe, &sdp::receiving_only(offer), fresh)?;
         let (egress, _, transport) = self.sending().ok_or(NegotiateError::Elsewhere)?;
         egress.fix(transport, &sections);
         let has_feedback_by_stream = sdp::has_feedback_by_stream(offer);

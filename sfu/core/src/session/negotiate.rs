@@ -1,6 +1,8 @@
 //! Offer and answer of a session's transports (RFC 8829): the client offers on the publish transport,
 //! we offer on the subscribe transport, one offer at a time. Must not know what the tracks are.
 
+use std::time::Instant;
+
 use str0m::{IceCreds, change::SdpOffer};
 
 use super::{
@@ -45,13 +47,14 @@ impl Session {
     /// Takes the client's offer on its publish transport and answers.
     pub(crate) fn accept_offer(
         &mut self,
+        now: Instant,
         offer: &str,
         fresh: IceCreds,
         limits: &Limits,
         wishes: &[SectionWish],
     ) -> Result<String, NegotiateError> {
         sdp::check(offer, limits)?;
-        let text = self.answer(Role::Publish, &sdp::sending_only(offer), fresh)?;
+        let text = self.answer(now, Role::Publish, &sdp::sending_only(offer), fresh)?;
         let wish = |mid: &str| wishes.iter().find(|wish| wish.mid == mid);
         let text = sdp::with_codec_first(&text, |mid| wish(mid)?.codec.clone());
         Ok(sdp::with_opus_options(&text, |mid| wish(mid)?.opus))
@@ -60,6 +63,7 @@ impl Session {
     /// The engine's answer to an offer on a transport, with credentials that name this worker.
     pub(super) fn answer(
         &mut self,
+        now: Instant,
         role: Role,
         offer: &str,
         fresh: IceCreds,
@@ -69,6 +73,9 @@ impl Session {
             .map_err(|error| NegotiateError::Malformed(error.to_string()))?;
         let contain = self.contain_faults;
         let transport = self.transport_mut(role).ok_or(NegotiateError::Elsewhere)?;
+        transport
+            .catch_up(now)
+            .map_err(|Fault| NegotiateError::Fault)?;
         let before = transport.ice_username();
         let rtc = transport.engine();
         let result = guarded(contain, || rtc.sdp_api().accept_offer(parsed))
@@ -145,6 +152,7 @@ impl Session {
     /// Takes the client's answer. Returns the subscriptions that can flow from now on.
     pub(crate) fn accept_answer(
         &mut self,
+        now: Instant,
         answer: Answer,
     ) -> Result<Vec<SubscriptionKey>, NegotiateError> {
         if answer.id != 0 && answer.id != self.offer_id {
@@ -163,6 +171,9 @@ impl Session {
             .as_mut()
             .ok_or(NegotiateError::NoOffer)?;
         let pending = transport.pending.take().ok_or(NegotiateError::NoOffer)?;
+        transport
+            .catch_up(now)
+            .map_err(|Fault| NegotiateError::Fault)?;
         let rtc = transport.engine();
         let result = guarded(*contain_faults, || {
             rtc.sdp_api().accept_answer(pending, parsed)

@@ -304,6 +304,15 @@ impl Transport {
         self.rtc.direct_api().local_ice_credentials().pass
     }
 
+    /// Before a description is applied: a handshake that begins with it is given up a while after the last moment that the
+    /// engine was told of, which may be long ago where nothing was to be done.
+    pub(super) fn catch_up(&mut self, now: Instant) -> Result<(), Fault> {
+        if self.is_connected {
+            return Ok(());
+        }
+        self.handle_timeout(now)
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Fault> {
         self.needs_drain = true;
         if self.is_asleep(now) {

@@ -172,7 +172,7 @@ impl Shard {
         };
         let answer = participant
             .session
-            .accept_offer(&offer.sdp, fresh, &limits, &wishes);
+            .accept_offer(now, &offer.sdp, fresh, &limits, &wishes);
         let sdp = match answer {
             Ok(sdp) => sdp,
             Err(error) => return self.negotiation_failed(now, session, &error),

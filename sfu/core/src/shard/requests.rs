@@ -142,7 +142,7 @@ impl Shard {
         };
         let answer = participant
             .session
-            .accept_receiving_offer(&offer.sdp, fresh, &limits);
+            .accept_receiving_offer(now, &offer.sdp, fresh, &limits);
         let sdp = match answer {
             Ok(sdp) => sdp,
             Err(error) => return self.negotiation_failed(now, session, &error),
@@ -165,7 +165,7 @@ impl Shard {
         let Some(participant) = self.participants.get_mut(session) else {
             return;
         };
-        match participant.session.accept_answer(answer) {
+        match participant.session.accept_answer(now, answer) {
             Ok(begun) => {
                 for subscription in begun {
                     self.begin_subscription(now, subscription);

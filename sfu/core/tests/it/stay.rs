@@ -210,3 +210,18 @@ fn a_room_is_not_there_for_agents_and_recorders() {
     }
     assert_eq!(world.shard.stats().rooms, 0);
 }
+
+#[test]
+fn who_was_alone_for_minutes_is_seen_when_it_begins_to_publish() {
+    for alone in [30, 50, 300] {
+        let mut world = World::new(alone);
+        let ann = world.enter("room", "ann");
+        world.run_for(seconds(alone));
+        let bob = world.enter("room", "bob");
+        let camera = world.publish_video(ann);
+        world.run_for(seconds(3));
+        let picture = world.client(bob).report(camera);
+        assert!(picture.frames > 30, "after {alone} s: {picture:?}");
+        assert_eq!(world.stats().faults, 0);
+    }
+}
