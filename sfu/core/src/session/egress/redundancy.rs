@@ -33,7 +33,7 @@ impl Redundancy {
     /// Loss comes in bursts, and reports tell of a second or so.
     const HOLD: Duration = Duration::from_secs(15);
     /// Of what the link takes, what sound may be and still be repeated.
-    const SHARE: f64 = 0.5;
+    const SHARE: f64 = 0.9;
     /// As long as a packet of sound mostly is.
     const PACKET: Duration = Duration::from_millis(20);
 
@@ -171,7 +171,7 @@ mod tests {
             // 200 kbit/s.
             (0..200).for_each(|_| redundancy.on_sound(125));
         }
-        assert_eq!(redundancy.count(true, Some(300e3)), 0);
-        assert_eq!(redundancy.count(true, Some(500e3)), 2);
+        assert_eq!(redundancy.count(true, Some(200e3)), 0);
+        assert_eq!(redundancy.count(true, Some(300e3)), 2);
     }
 }
