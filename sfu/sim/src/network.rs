@@ -1,5 +1,5 @@
 //! What is under way between the clients and the node: datagrams over links that delay, reorder and
-//! lose, and messages over control connections that only delay. Must not look into packets.
+//! lose, and messages over control connections that only delay. Must not look into packets beyond their headers.
 
 use std::{
     cmp::Reverse,

@@ -338,9 +338,11 @@ impl TargetFilter {
         if frame.restarts && !is_late {
             // The count may begin anew, and nothing refers to what was before.
             self.forwarded = None;
-            let before = self.clone();
-            for past in before.overtaking(name) {
-                self.count(past.name.1, past.fate.is_forwarded);
+            if self.is_shuffled {
+                let before = self.clone();
+                for past in before.overtaking(name) {
+                    self.count(past.name.1, past.fate.is_forwarded);
+                }
             }
         }
         self.count(number, is_forwarded);

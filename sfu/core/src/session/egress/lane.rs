@@ -254,10 +254,7 @@ impl Lane {
         self.told.1 = self.told.1.saturating_add(told.1);
         self.follow(now);
         let since = self.told_at.map(|at| now.saturating_duration_since(at));
-        if since.is_some_and(|since| since < Self::TELLING) {
-            return None;
-        }
-        if self.told.0 == 0 {
+        if self.told.0 == 0 || since.is_some_and(|since| since < Self::TELLING) {
             return None;
         }
         let (packets, lost) = std::mem::take(&mut self.told);

@@ -122,8 +122,7 @@ impl LossBased {
         }
         let counted = std::mem::take(&mut self.pending);
         let rate = f64::from(counted.bytes) * 8e6 / span as f64;
-        let held = self.estimate.unwrap_or(ceiling).min(ceiling);
-        let lasts = self.lasts(&counted, rate < held * Self::FAR);
+        let lasts = self.lasts(&counted, rate < self.held(ceiling) * Self::FAR);
         let is_jump = self.is_jump(&counted, lasts);
         if is_jump && lasts {
             self.taken = 0;
@@ -141,6 +140,11 @@ impl LossBased {
         if lasts || !is_jump {
             self.judge(ceiling, delivered.filter(|_| lasts));
         }
+    }
+
+    /// Bits per second that the link is thought to take.
+    fn held(&self, ceiling: f64) -> f64 {
+        self.estimate.unwrap_or(ceiling).min(ceiling)
     }
 
     /// Whether packets are lost now, and were for longer than a burst lasts.
@@ -181,7 +185,7 @@ impl LossBased {
     /// Chooses among rates near the one held, and that which arrives, if the link may take no more.
     fn judge(&mut self, ceiling: f64, delivered: Option<f64>) {
         let (packets, lost) = self.seen();
-        let held = self.estimate.unwrap_or(ceiling).min(ceiling);
+        let held = self.held(ceiling);
         if lost <= packets * Self::CALM {
             // Not at once: a link that is full loses nothing for a moment.
             let grown = held * Self::STEPS[0];
