@@ -118,7 +118,13 @@ impl Place {
     }
 
     fn set_state(&self, state: IngressState, problem: &str) {
+        self.judge(|| (state, problem));
+    }
+
+    /// The same by a look at what came: what a reader tells meanwhile is later than that look.
+    fn judge<'a>(&self, look: impl FnOnce() -> (IngressState, &'a str)) {
         let mut info = self.info();
+        let (state, problem) = look();
         if info.state() != state || info.problem != problem {
             info.set_state(state);
             problem.clone_into(&mut info.problem);
@@ -319,7 +325,7 @@ impl Running {
         let readers = CancellationToken::new();
         let reading = readers.clone().drop_guard();
         self.sockets
-            .read(&self.seat.way, &readers, &self.shared.sessions);
+            .read(&self.seat.way, &self.place, &readers, &self.shared.sessions);
         let why = self.follow().await;
         drop(reading);
         self.seat.leave().await;
@@ -339,14 +345,12 @@ impl Running {
                 why = seat::ended(events) => return why,
                 Some((section, bytes)) = rtcp.recv() => self.sockets.send_back(section, &bytes),
                 _ = look.tick() => {
-                    let heard = self.sockets.heard();
-                    let silent = heard.unwrap_or(began).elapsed();
-                    let state = match heard.is_some() && silent < SILENT {
-                        true => IngressState::IngressReceiving,
-                        false => IngressState::IngressWaiting,
-                    };
-                    self.place.set_state(state, "");
-                    if silent >= self.idle_timeout {
+                    let silent = || self.sockets.heard().map(|at| at.elapsed());
+                    self.place.judge(|| match silent() {
+                        Some(since) if since < SILENT => (IngressState::IngressReceiving, ""),
+                        _ => (IngressState::IngressWaiting, ""),
+                    });
+                    if silent().unwrap_or_else(|| began.elapsed()) >= self.idle_timeout {
                         return "nothing comes".to_owned();
                     }
                 }

@@ -10,7 +10,7 @@ use std::{
 use tokio::net::UdpSocket;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{pin::Pin, ports::Pair, seat::Way};
+use super::{IngressState, LOOK, Place, pin::Pin, ports::Pair, seat::Way};
 
 /// Bytes of a datagram that are read; a longer one is no packet of the Internet.
 const DATAGRAM_MAX: usize = 2_048;
@@ -29,6 +29,7 @@ pub(super) struct Sockets {
 struct Reader {
     sockets: Arc<Sockets>,
     socket: Arc<UdpSocket>,
+    place: Place,
     /// Its number: twice that of the medium, and one more where it is for RTCP alone.
     number: usize,
 }
@@ -54,13 +55,34 @@ impl Sockets {
         self.pin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a datagram on a socket is taken. The first one after silence is told before anybody can see what it
+    /// brings.
+    fn admit(&self, number: usize, from: SocketAddr, bytes: &[u8], place: &Place) -> bool {
+        let now = Instant::now();
+        let (is_taken, heard) = {
+            let mut pin = self.pin();
+            let heard = pin.heard();
+            (pin.admit(now, number, from, bytes), heard)
+        };
+        if is_taken && heard.is_none_or(|at| now.saturating_duration_since(at) >= LOOK) {
+            place.set_state(IngressState::IngressReceiving, "");
+        }
+        is_taken
+    }
+
     /// When the last packet came.
     pub(super) fn heard(&self) -> Option<Instant> {
         self.pin().heard()
     }
 
     /// Reads all of them until it is told to stop.
-    pub(super) fn read(self: &Arc<Self>, way: &Way, stop: &CancellationToken, tasks: &TaskTracker) {
+    pub(super) fn read(
+        self: &Arc<Self>,
+        way: &Way,
+        place: &Place,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) {
         for (index, pair) in self.pairs.iter().enumerate() {
             let is_muxed = Arc::ptr_eq(&pair.rtp, &pair.rtcp);
             let rtcp = (!is_muxed).then(|| (&pair.rtcp, index * 2 + 1));
@@ -68,6 +90,7 @@ impl Sockets {
                 let reader = Reader {
                     sockets: Arc::clone(self),
                     socket: Arc::clone(socket),
+                    place: place.clone(),
                     number,
                 };
                 let (way, stop) = (way.clone(), stop.clone());
@@ -148,10 +171,7 @@ impl Reader {
                 continue;
             };
             let bytes = &buffer[..length];
-            if self
-                .sockets
-                .pin()
-                .admit(Instant::now(), self.number, from, bytes)
+            if self.sockets.admit(self.number, from, bytes, &self.place)
                 && let Some(section) = self.section(bytes)
             {
                 way.give(section, bytes);

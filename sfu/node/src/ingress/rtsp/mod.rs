@@ -333,7 +333,7 @@ impl Running {
         let (_, seat) = self.seat(playing.sections.clone(), room).await?;
         let readers = CancellationToken::new();
         let _reading = readers.clone().drop_guard();
-        playing.read(&seat.way, &readers, &self.shared.sessions);
+        playing.read(&seat.way, &self.place, &readers, &self.shared.sessions);
         let pass = self.pass(&mut playing, seat).await;
         playing.end().await;
         pass
@@ -361,9 +361,9 @@ impl Running {
                 _ = look.tick() => self.look(playing, &mut heard, began),
                 turn = playing.next() => match turn {
                     Ok(Turn::Packet(section, bytes)) => {
+                        self.place.set_state(IngressState::IngressReceiving, "");
                         way.give(section, &bytes);
                         heard = Some(Instant::now());
-                        self.place.set_state(IngressState::IngressReceiving, "");
                         Ok(())
                     }
                     Ok(Turn::Asked(incoming)) => playing.handle(incoming).await,
@@ -385,7 +385,6 @@ impl Running {
     ) -> Result<(), CameraProblem> {
         if let Some(at) = playing.sockets.as_ref().and_then(|sockets| sockets.heard()) {
             *heard = Some(at);
-            self.place.set_state(IngressState::IngressReceiving, "");
         }
         let most = match playing.sockets {
             Some(_) if heard.is_none() => UDP_SILENCE_MAX,

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::{
     super::{
+        Place,
         ports::{Pair, Ports},
         rtp::Sockets,
         sdp::{self, Medium},
@@ -182,9 +183,15 @@ impl Playing {
     }
 
     /// Gives packets that come by UDP to a worker, until it is told to stop.
-    pub(super) fn read(&self, way: &Way, stop: &CancellationToken, tasks: &TaskTracker) {
+    pub(super) fn read(
+        &self,
+        way: &Way,
+        place: &Place,
+        stop: &CancellationToken,
+        tasks: &TaskTracker,
+    ) {
         if let Some(sockets) = &self.sockets {
-            sockets.read(way, stop, tasks);
+            sockets.read(way, place, stop, tasks);
         }
     }
 
