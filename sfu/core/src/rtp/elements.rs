@@ -100,10 +100,15 @@ impl Elements {
         elements
     }
 
+    /// The value under this id.
+    pub(crate) fn value(&self, id: u8) -> Option<&[u8]> {
+        let (_, value) = self.iter().find(|(other, _)| *other == id)?;
+        Some(value)
+    }
+
     /// Loudness in dBov and whether the publisher heard a voice (RFC 6464).
     pub(super) fn audio_level(&self) -> Option<(i8, bool)> {
-        let (_, value) = self.iter().find(|(id, _)| *id == id::AUDIO_LEVEL)?;
-        let byte = *value.first()?;
+        let byte = *self.value(id::AUDIO_LEVEL)?.first()?;
         Some((-((byte & 0x7f) as i8), byte & 0x80 != 0))
     }
 

@@ -170,7 +170,7 @@ impl Egress {
         self.lane.congestion.on_report(now, all.0, all.1);
         // Of pictures a client may count as received what was sent again. Feedback on packets tells more, and sooner.
         if self.feedback() == FeedbackKind::FeedbackUnknown {
-            self.lane.redundancy.on_report(now, sound.0, sound.1);
+            self.lane.on_losses(now, sound.0, sound.1);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Writes the header of an outgoing RTP packet (RFC 3550 section 5.1, RFC 8285): what all subscribers
 //! share is copied, what is one transport's own is put in. Must not know streams.
 
+use super::playout::PlayoutDelay;
 use crate::rtp::{Elements, ExtensionMap, MaskPlace, Patch, extension_id, with_mask};
 
 /// The ids under which a client takes our extensions; 0 where it does not.
@@ -50,6 +51,8 @@ pub(super) struct Own<'a> {
     /// 24 bits: 6 of seconds, 18 of their fraction.
     pub(super) abs_send_time: Option<u32>,
     pub(super) mid: Option<&'a str>,
+    /// In place of what the publisher asks for, or beside it.
+    pub(super) playout_delay: Option<PlayoutDelay>,
 }
 
 /// Appends a header; returns its length.
@@ -103,10 +106,16 @@ pub(super) fn write(
     if let Some(mid) = own.mid {
         put(extension_id::MID, mid.as_bytes());
     }
+    if let Some(delay) = own.playout_delay {
+        let published = elements.and_then(|elements| elements.value(extension_id::PLAYOUT_DELAY));
+        put(extension_id::PLAYOUT_DELAY, &delay.element(published));
+    }
     let mut dependencies = None;
     if let Some(elements) = elements {
         for (id, value) in elements.iter() {
-            put(id, value);
+            if id != extension_id::PLAYOUT_DELAY || own.playout_delay.is_none() {
+                put(id, value);
+            }
         }
         if let Some(descriptor) = &elements.dependencies {
             let mut changed = [0; DEPENDENCIES_MAX];
@@ -142,7 +151,9 @@ pub(super) fn write(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
+
+    use str0m::media::MediaTime;
 
     use super::*;
     use crate::rtp::{DependencyDescriptor, ExtensionValues, extension_map};
@@ -196,6 +207,7 @@ mod tests {
             transport_sequence: Some(0x1234),
             abs_send_time: Some(0x00ab_cdef),
             mid: Some("ab"),
+            ..Own::default()
         };
         let mut ids = all();
         ids.0[usize::from(extension_id::ABS_SEND_TIME)] = 0;
@@ -215,6 +227,29 @@ mod tests {
                 0xbe, 0xde, 0, 3, 0x31, 0x12, 0x34, 0x22, 0xab, 0xcd, 0xef, 0x41, b'a', b'b', 0, 0
             ]
         );
+    }
+
+    #[test]
+    fn one_playout_delay_is_asked_for() {
+        let values = ExtensionValues {
+            play_delay_min: Some(MediaTime::from_millis(800)),
+            play_delay_max: Some(MediaTime::from_millis(2_560)),
+            ..ExtensionValues::default()
+        };
+        let elements = Elements::of(&values);
+        let bytes = written(&all(), Own::default(), Some(&elements));
+        assert_eq!(bytes[16..], [0x82, 0x05, 0x01, 0x00]);
+        for (millis, expected) in [
+            (310, [0x82, 0x05, 0x01, 0x00]),
+            (900, [0x82, 0x05, 0xa1, 0x00]),
+        ] {
+            let own = Own {
+                playout_delay: Some(PlayoutDelay::new(Duration::from_millis(millis))),
+                ..Own::default()
+            };
+            let bytes = written(&all(), own, Some(&elements));
+            assert_eq!(bytes[16..], expected, "{millis}");
+        }
     }
 
     #[test]

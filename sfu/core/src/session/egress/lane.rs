@@ -13,7 +13,9 @@ use super::{
     feedback::Feedback,
     header::{self, Fixed, Own},
     history::Sent,
+    losses::Losses,
     pacer::Pacer,
+    playout::Playout,
     redundancy::Redundancy,
     share::Share,
     stream::{PayloadType, Stream},
@@ -46,7 +48,9 @@ pub(crate) struct Lane {
     pub(super) discarded: u64,
     origin: Instant,
     pub(super) rtt: Option<Duration>,
-    pub(super) redundancy: Redundancy,
+    losses: Losses,
+    redundancy: Redundancy,
+    playout: Playout,
     pub(super) congestion: Congestion,
     pub(super) share: Share,
     pub(super) pacer: Pacer<Queued>,
@@ -185,7 +189,9 @@ impl Lane {
             rtt: None,
             congestion: Congestion::new(now),
             share: Share::new(),
+            losses: Losses::default(),
             redundancy: Redundancy::default(),
+            playout: Playout::default(),
             pacer: Pacer::new(),
             shares: Shares::default(),
             report_at: None,
@@ -247,9 +253,10 @@ impl Lane {
     pub(super) fn on_told(&mut self, now: Instant) -> Option<Feedback> {
         if let Some(row) = self.congestion.take_longest_row() {
             self.redundancy.on_row(now, row);
+            self.losses.on_row(row);
         }
         let told = self.congestion.take_told();
-        self.redundancy.on_report(now, told.0, told.1);
+        self.on_losses(now, told.0, told.1);
         self.told.0 = self.told.0.saturating_add(told.0);
         self.told.1 = self.told.1.saturating_add(told.1);
         self.follow(now);
@@ -265,6 +272,15 @@ impl Lane {
             rtt: None,
             jitter: None,
         }))
+    }
+
+    /// The client tells how many packets it expected since it last told, and how many of them were lost.
+    pub(super) fn on_losses(&mut self, now: Instant, expected: u32, lost: u32) {
+        if let Some(judgement) = self.losses.on_report(now, expected, lost) {
+            self.redundancy.judge(now, &judgement);
+            self.playout
+                .judge(now, &judgement, self.rtt.unwrap_or_default());
+        }
     }
 
     /// From now on the client tells of packets by stream (RFC 8888), if it tells of them.
@@ -514,6 +530,7 @@ impl Lane {
             transport_sequence: is_wide.then_some(self.transport_sequence),
             abs_send_time: (!is_wide).then(|| abs_send_time(now - self.origin)),
             mid: stream.mid.as_deref(),
+            playout_delay: self.playout.delay(),
         }
     }
 

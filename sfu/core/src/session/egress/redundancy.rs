@@ -2,17 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::losses::Judgement;
 use crate::rtp::REDUNDANT_MAX;
 
 /// How many of the packets before are repeated beside each packet of sound.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Redundancy {
     count: usize,
-    /// Packets that were told of since the last judgement, those lost of them, and when it was.
-    expected: u32,
-    lost: u32,
-    judged: Option<Instant>,
-    /// Bytes of sound sent since then, and bits per second before.
+    /// Bytes of sound sent since the last judgement, and bits per second before.
     sound: u32,
     rate: f64,
     /// Not less before this moment.
@@ -27,9 +24,6 @@ impl Redundancy {
     /// below a thousandth.
     const ONE_FROM: f32 = 0.01;
     const TWO_FROM: f32 = 0.04;
-    /// Loss is judged over so long, and by so many packets at least.
-    const SPAN: Duration = Duration::from_millis(900);
-    const PACKETS_MIN: u32 = 50;
     /// Loss comes in bursts, and reports tell of a second or so.
     const HOLD: Duration = Duration::from_secs(15);
     /// Of what the link takes, what sound may be and still be repeated.
@@ -37,20 +31,11 @@ impl Redundancy {
     /// As long as a packet of sound mostly is.
     const PACKET: Duration = Duration::from_millis(20);
 
-    /// The client tells how many packets it expected since it last told, and how many of them were lost.
-    pub(super) fn on_report(&mut self, now: Instant, expected: u32, lost: u32) {
-        self.expected = self.expected.saturating_add(expected);
-        self.lost = self.lost.saturating_add(lost);
-        let since = *self.judged.get_or_insert(now);
-        if self.expected < Self::PACKETS_MIN || now.saturating_duration_since(since) < Self::SPAN {
-            return;
-        }
-        let span = now.saturating_duration_since(since).as_secs_f64();
-        self.rate = f64::from(std::mem::take(&mut self.sound)) * 8.0 / span;
-        self.judged = Some(now);
-        let loss = self.lost as f32 / self.expected as f32;
-        (self.expected, self.lost) = (0, 0);
-        let wanted = match loss {
+    /// So much was lost of late.
+    pub(super) fn judge(&mut self, now: Instant, judgement: &Judgement) {
+        let bits = f64::from(std::mem::take(&mut self.sound)) * 8.0;
+        self.rate = bits / judgement.span.as_secs_f64();
+        let wanted = match judgement.loss {
             loss if loss >= Self::TWO_FROM => 2,
             loss if loss >= Self::ONE_FROM => 1,
             _ => 0,
@@ -100,15 +85,24 @@ impl Redundancy {
 mod tests {
     use super::*;
 
+    /// A second in which so much was lost.
+    fn judge(redundancy: &mut Redundancy, now: Instant, loss: f32) {
+        let judgement = Judgement {
+            loss,
+            row: Duration::ZERO,
+            span: Duration::from_secs(1),
+        };
+        redundancy.judge(now, &judgement);
+    }
+
     #[test]
     fn what_is_lost_in_a_row_is_repeated_as_far_back() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut redundancy = Redundancy::default();
-        redundancy.on_report(start, 0, 0);
         redundancy.on_row(start, Duration::from_millis(70));
         assert_eq!(redundancy.count(true, None), 0, "seldom enough");
-        redundancy.on_report(at(1), 100, 2);
+        judge(&mut redundancy, at(1), 0.02);
         assert_eq!(
             (redundancy.count(true, None), redundancy.count(false, None)),
             (4, 1)
@@ -117,9 +111,9 @@ mod tests {
         assert_eq!(redundancy.count(true, None), 4);
         redundancy.on_row(at(3), Duration::from_millis(400));
         assert_eq!(redundancy.count(true, None), REDUNDANT_MAX);
-        redundancy.on_report(at(17), 100, 2);
+        judge(&mut redundancy, at(17), 0.02);
         assert_eq!(redundancy.count(true, None), REDUNDANT_MAX);
-        redundancy.on_report(at(18), 100, 2);
+        judge(&mut redundancy, at(18), 0.02);
         assert_eq!(redundancy.count(true, None), 1);
     }
 
@@ -129,37 +123,21 @@ mod tests {
         let mut redundancy = Redundancy::default();
         assert_eq!(redundancy.count(true, None), 0);
         for (seconds, lost, count) in [
-            (0, 0, 0),
-            (1, 4, 1),
-            (2, 20, 2),
-            (3, 0, 2),
-            (16, 0, 2),
-            (17, 0, 1),
-            (18, 0, 1),
-            (20, 3, 1),
-            (34, 0, 1),
-            (35, 0, 0),
-            (36, 0, 0),
+            (0, 0.0, 0),
+            (1, 0.02, 1),
+            (2, 0.1, 2),
+            (3, 0.0, 2),
+            (16, 0.0, 2),
+            (17, 0.0, 1),
+            (18, 0.0, 1),
+            (20, 0.015, 1),
+            (34, 0.0, 1),
+            (35, 0.0, 0),
+            (36, 0.0, 0),
         ] {
-            redundancy.on_report(start + Duration::from_secs(seconds), 200, lost);
+            judge(&mut redundancy, start + Duration::from_secs(seconds), lost);
             assert_eq!(redundancy.count(true, None), count, "{seconds} s");
         }
-    }
-
-    #[test]
-    fn few_packets_do_not_speak_for_the_link() {
-        let start = Instant::now();
-        let mut redundancy = Redundancy::default();
-        for tenth in 0..100 {
-            let now = start + Duration::from_millis(100 * tenth);
-            redundancy.on_report(now, 20, u32::from(tenth % 20 == 0));
-        }
-        assert_eq!(redundancy.count(true, None), 0, "one of 400");
-        for tenth in 100..120 {
-            let now = start + Duration::from_millis(100 * tenth);
-            redundancy.on_report(now, 20, 1);
-        }
-        assert_eq!(redundancy.count(true, None), 2, "one of 20");
     }
 
     #[test]
@@ -167,7 +145,7 @@ mod tests {
         let start = Instant::now();
         let mut redundancy = Redundancy::default();
         for second in 0..5 {
-            redundancy.on_report(start + Duration::from_secs(second), 200, 20);
+            judge(&mut redundancy, start + Duration::from_secs(second), 0.1);
             // 200 kbit/s.
             (0..200).for_each(|_| redundancy.on_sound(125));
         }
