@@ -14,6 +14,9 @@ use str0m::{
 
 use crate::media::DescriptorExtension;
 
+/// Beside what the engine numbers by itself.
+const PLAYOUT_DELAY_ID: u8 = 9;
+
 /// A datagram a client sends.
 pub(crate) struct Outgoing {
     pub(crate) source: SocketAddr,
@@ -56,6 +59,7 @@ impl Connection {
                 DescriptorExtension::ID,
                 Extension::with_serializer(DescriptorExtension::URI, DescriptorExtension),
             )
+            .set_extension(PLAYOUT_DELAY_ID, Extension::PlayoutDelay)
             .set_crypto_provider(crate::dtls::provider())
             .build(now);
         if let Ok(candidate) = Candidate::host(address, "udp") {

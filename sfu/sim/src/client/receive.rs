@@ -152,6 +152,7 @@ impl Client {
             vp8,
             scalable: scalable.map(|(head, _)| head),
             sender_report: report.map(|info| (info.ntp_time, info.rtp_time.numer() as u32)),
+            playout_delay: packet.header.ext_vals.play_delay_min.map(Duration::from),
         };
         if arrival.vp8.is_none() && arrival.scalable.is_none() {
             let earlier = repeated.iter().filter_map(|block| Stamp::read(block));

@@ -1,6 +1,7 @@
 //! What a client may expect of what it is given. Each file owns one law; a breach is a [`Violation`].
 
 mod decoder;
+mod playout;
 mod scalable;
 mod stream;
 
@@ -87,8 +88,6 @@ pub struct StreamReport {
     /// Time in which a picture stood still: between frames further apart than three times the mean, and
     /// than the mean and 150 ms (W3C webrtc-stats, `freezeCount`).
     pub frozen: Duration,
-    /// The mean time between frames lately.
-    pub interval: Duration,
     /// From capture to the last packet of the frame, the newest frame.
     pub latency: Duration,
     /// How far the publisher's wall clock, as the newest sender report tells it, is ahead of virtual

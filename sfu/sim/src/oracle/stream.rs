@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{StreamReport, decoder::Decoder, scalable::ScalableDecoder};
+use super::{StreamReport, decoder::Decoder, playout::Playout, scalable::ScalableDecoder};
 use crate::media::{ScalableHead, SourceKind, Stamp, Vp8Head};
 
 /// A packet as it came to a client.
@@ -23,6 +23,18 @@ pub(crate) struct Arrival {
     pub(crate) scalable: Option<ScalableHead>,
     /// Wall time and RTP time of the newest sender report, counted from the world's origin of wall time.
     pub(crate) sender_report: Option<(SystemTime, u32)>,
+    /// How long after its capture the picture is to be shown at the earliest, if the sender says so.
+    pub(crate) playout_delay: Option<Duration>,
+}
+
+/// What waits for what comes before it.
+#[derive(Debug)]
+struct Waiting {
+    at: Duration,
+    /// Later ones were there long before: it was sent again.
+    is_again: bool,
+    /// Nothing of a packet without media.
+    media: Option<Arrival>,
 }
 
 /// Judges one stream.
@@ -31,8 +43,8 @@ pub(crate) struct StreamCheck {
     kind: SourceKind,
     /// Everything that is sent arrives in order: a gap is a violation.
     is_perfect: bool,
-    /// By sequence number: when it came, and what; nothing of a packet without media.
-    waiting: BTreeMap<u64, (Duration, Option<Arrival>)>,
+    /// By sequence number.
+    waiting: BTreeMap<u64, Waiting>,
     next: Option<u64>,
     newest: Option<(u64, u32)>,
     digests: BTreeMap<u64, u64>,
@@ -41,9 +53,9 @@ pub(crate) struct StreamCheck {
     last_report: Option<(SystemTime, u32)>,
     /// What waits is looked at now.
     now: Duration,
-    /// When the newest picture was shown, and how long after its capture pictures are shown.
-    shown: Option<Duration>,
-    playout: Duration,
+    playout: Playout,
+    /// Of the picture that is on its way parts were sent again.
+    is_again: bool,
     /// Sounds that came, as the publisher counts them.
     heard: BTreeSet<u32>,
     pub(crate) report: StreamReport,
@@ -55,8 +67,9 @@ impl StreamCheck {
     const HOLD: Duration = Duration::from_millis(800);
     /// The same where the picture could go on without.
     const HOLD_BEFORE_KEYFRAME: Duration = Duration::from_millis(200);
+    /// A packet that others overtook by more was not shuffled, but sent again.
+    const SHUFFLED: Duration = Duration::from_millis(20);
     const REMEMBERED: usize = 4_000;
-    const FREEZE: Duration = Duration::from_millis(150);
 
     pub(crate) fn new(kind: SourceKind, is_perfect: bool) -> Self {
         Self {
@@ -70,8 +83,8 @@ impl StreamCheck {
             scalable: ScalableDecoder::new(is_perfect),
             last_report: None,
             now: Duration::ZERO,
-            shown: None,
-            playout: Duration::ZERO,
+            playout: Playout::default(),
+            is_again: false,
             heard: BTreeSet::new(),
             report: StreamReport::default(),
             violations: Vec::new(),
@@ -114,8 +127,14 @@ impl StreamCheck {
             }
             return;
         }
-        self.waiting
-            .insert(arrival.sequence, (arrival.at, Some(arrival)));
+        let mut later = self.waiting.range(arrival.sequence..);
+        let is_again = later.any(|(_, other)| arrival.at.saturating_sub(other.at) > Self::SHUFFLED);
+        let waiting = Waiting {
+            at: arrival.at,
+            is_again,
+            media: Some(arrival),
+        };
+        self.waiting.insert(arrival.sequence, waiting);
         self.handle_timeout(arrival.at);
     }
 
@@ -125,7 +144,12 @@ impl StreamCheck {
         if self.digests.insert(sequence, 0).is_some() {
             self.breach(format!("sequence {sequence} stands for padding, too"));
         } else if self.next.is_none_or(|next| sequence >= next) {
-            self.waiting.insert(sequence, (at, None));
+            let waiting = Waiting {
+                at,
+                is_again: false,
+                media: None,
+            };
+            self.waiting.insert(sequence, waiting);
             self.handle_timeout(at);
         }
     }
@@ -141,7 +165,8 @@ impl StreamCheck {
     /// Plays what is in order or was waited for long enough.
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
         self.now = now;
-        while let Some((&sequence, &(at, media))) = self.waiting.first_key_value() {
+        while let Some((&sequence, waiting)) = self.waiting.first_key_value() {
+            let (at, is_again, media) = (waiting.at, waiting.is_again, waiting.media);
             let is_next = match self.next {
                 Some(next) => next == sequence,
                 None => self.is_perfect,
@@ -176,7 +201,7 @@ impl StreamCheck {
             self.waiting.pop_first();
             self.next = Some(sequence + 1);
             match media {
-                Some(arrival) => self.play(&arrival),
+                Some(arrival) => self.play(&arrival, is_again),
                 None => self.decoder.on_filler(),
             }
         }
@@ -185,8 +210,8 @@ impl StreamCheck {
     /// The first packet of a keyframe that is there as a whole.
     fn whole_keyframe(&self) -> Option<u64> {
         let mut begun: Option<(u64, u64)> = None;
-        for (&sequence, (_, media)) in &self.waiting {
-            let Some(stamp) = media.as_ref().map(|media| &media.stamp) else {
+        for (&sequence, waiting) in &self.waiting {
+            let Some(stamp) = waiting.media.as_ref().map(|media| &media.stamp) else {
                 begun = None;
                 continue;
             };
@@ -214,10 +239,10 @@ impl StreamCheck {
     /// The client holds the picture on purpose: the time until the next frame is no gap.
     pub(crate) fn pause(&mut self) {
         self.report.last_at = None;
-        self.shown = None;
+        self.playout.pause();
     }
 
-    fn play(&mut self, arrival: &Arrival) {
+    fn play(&mut self, arrival: &Arrival, is_again: bool) {
         if let Some((sequence, timestamp)) = self.newest {
             let step = arrival.timestamp.wrapping_sub(timestamp).cast_signed();
             if step < 0 || step == 0 && self.kind == SourceKind::Audio {
@@ -237,6 +262,7 @@ impl StreamCheck {
                 self.note_frame(arrival);
             }
             SourceKind::Video => {
+                self.is_again |= is_again;
                 let outcome = match &arrival.scalable {
                     Some(head) => self.scalable.on_packet(arrival, head),
                     None => self.decoder.on_packet(arrival),
@@ -275,29 +301,14 @@ impl StreamCheck {
         report.last_at = Some(arrival.at);
     }
 
-    /// Shows a picture that is whole now, as browsers do: those that are late make all wait longer, for long.
     fn note_shown(&mut self, arrival: &Arrival) {
-        /// How fast the wait grows shorter again, of the time that passes.
-        const SHORTER: f64 = 0.01;
-        let since = self
-            .shown
-            .map_or(Duration::ZERO, |at| self.now.saturating_sub(at));
-        let under_way = self.now.saturating_sub(arrival.stamp.captured);
-        let shorter = self.playout.saturating_sub(since.mul_f64(SHORTER));
-        self.playout = under_way.max(shorter);
-        let shown = arrival.stamp.captured + self.playout;
-        let Some(last) = self.shown.replace(shown) else {
-            return;
-        };
-        let gap = shown.saturating_sub(last);
-        let mean = self.report.interval;
-        if !mean.is_zero() && gap > (mean * 3).max(mean + Self::FREEZE) {
-            self.report.frozen += gap;
-        } else if mean.is_zero() {
-            self.report.interval = gap;
-        } else {
-            self.report.interval = (mean * 29 + gap) / 30;
+        if let Some(wait) = arrival.playout_delay {
+            self.playout.ask(wait);
         }
+        let arrived = (!std::mem::take(&mut self.is_again)).then_some(arrival.at);
+        let captured = arrival.stamp.captured;
+        let stood = self.playout.on_picture(self.now, captured, arrived);
+        self.report.frozen += stood.unwrap_or_default();
     }
 
     /// Compares what sender reports say of the time of capture with the truth.

@@ -28,6 +28,7 @@ fn arrivals(frames: u64) -> Vec<Arrival> {
                 vp8: Some(head),
                 scalable: None,
                 sender_report: None,
+                playout_delay: None,
             });
         }
     }
