@@ -376,7 +376,8 @@ impl Lane {
         );
     }
 
-    /// Sends a packet again that was missed; false where that would cost more than is spared for it.
+    /// Sends a packet again that was missed; false where that would cost more than is spared for it. Where what is sent
+    /// again gets lost, too, a picture waits for it: it goes twice.
     pub(super) fn repair(
         &mut self,
         now: Instant,
@@ -385,14 +386,20 @@ impl Lane {
         (repair_type, sent): (u8, &Sent),
         packet: &Packet,
     ) -> bool {
+        let is_doubled = sent.is_urgent || self.playout.loses_much();
+        let copies = 1 + usize::from(is_doubled && !self.congestion.is_draining());
         let cost = packet.payload.len() as u32;
-        let Some(left) = self.spare.checked_sub(cost) else {
-            return false;
-        };
-        let is_sent = self.send_again(now, outbox, stream, (repair_type, sent), packet);
-        if is_sent {
+        let mut is_sent = false;
+        for _ in 0..copies {
+            let Some(left) = self.spare.checked_sub(cost) else {
+                break;
+            };
+            if !self.send_again(now, outbox, stream, (repair_type, sent), packet) {
+                break;
+            }
             self.spare = left;
             self.share.on_sent(0, packet.payload.len());
+            is_sent = true;
         }
         is_sent
     }

@@ -608,10 +608,6 @@ impl Egress {
         };
         if lane.pacer.admits(now) {
             let is_sent = lane.repair(now, outbox, stream, (repair_type, &sent), &packet);
-            // Where what is sent again gets lost, too, a picture waits for it: it goes twice.
-            if is_sent && sent.is_urgent && !lane.congestion.is_draining() {
-                lane.repair(now, outbox, stream, (repair_type, &sent), &packet);
-            }
             return if is_sent {
                 Repair::Sent
             } else {

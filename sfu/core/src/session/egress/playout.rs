@@ -15,6 +15,7 @@ pub(super) struct PlayoutDelay(Duration);
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Playout {
     delay: Duration,
+    loses_much: bool,
     /// Not less before this moment.
     holds_until: Option<Instant>,
     /// Until when it is said that nothing is asked for any more.
@@ -67,6 +68,7 @@ impl Playout {
 
     /// So much was lost of late, on a link with this round trip time.
     pub(super) fn judge(&mut self, now: Instant, judgement: &Judgement, rtt: Duration) {
+        self.loses_much = judgement.loss >= Self::TWO_FROM;
         let again = rtt.max(Self::ASK_AGAIN) + Self::LOOK;
         let wanted = match judgement.loss {
             loss if loss >= Self::TWO_FROM => rtt + again,
@@ -92,6 +94,11 @@ impl Playout {
         if self.withdrawn_until.is_some_and(|until| now >= until) {
             self.withdrawn_until = None;
         }
+    }
+
+    /// Whether of what is sent again much is lost, too.
+    pub(super) fn loses_much(&self) -> bool {
+        self.loses_much
     }
 
     /// What a packet that goes out now says of it, if anything.
