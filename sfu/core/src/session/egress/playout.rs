@@ -16,6 +16,8 @@ pub(super) struct PlayoutDelay(Duration);
 pub(super) struct Playout {
     delay: Duration,
     loses_much: bool,
+    /// The most that was wanted since `delay` was set.
+    wanted_since: Duration,
     /// Not less before this moment.
     holds_until: Option<Instant>,
     /// Until when it is said that nothing is asked for any more.
@@ -79,17 +81,13 @@ impl Playout {
             Duration::ZERO => Duration::ZERO,
             wanted => (wanted + Self::NOTICE + Self::LOOK + judgement.row).min(Self::MOST),
         };
-        if wanted >= self.delay {
-            if wanted > Duration::ZERO {
-                self.holds_until = Some(now + Self::HOLD);
-            }
-            self.delay = wanted;
-        } else if self.holds_until.is_none_or(|until| now >= until) {
-            self.delay = wanted;
+        self.wanted_since = self.wanted_since.max(wanted);
+        let is_over = self.holds_until.is_none_or(|until| now >= until);
+        if wanted > self.delay || is_over && !self.delay.is_zero() {
+            self.delay = self.wanted_since;
+            self.wanted_since = Duration::ZERO;
             self.holds_until = Some(now + Self::HOLD);
-            if wanted.is_zero() {
-                self.withdrawn_until = Some(now + Self::WITHDRAWAL);
-            }
+            self.withdrawn_until = self.delay.is_zero().then(|| now + Self::WITHDRAWAL);
         }
         if self.withdrawn_until.is_some_and(|until| now >= until) {
             self.withdrawn_until = None;
@@ -127,9 +125,11 @@ mod tests {
             (3, 0.1, 60, millis(370)),
             (4, 0.9, 400, millis(500)),
             (5, 0.0, 0, millis(500)),
-            (33, 0.02, 0, millis(500)),
-            (34, 0.02, 0, millis(190)),
-            (63, 0.0, 0, millis(190)),
+            (20, 0.02, 60, millis(500)),
+            (33, 0.0, 0, millis(500)),
+            // The most of the time before.
+            (34, 0.0, 0, millis(250)),
+            (63, 0.0, 0, millis(250)),
             (64, 0.0, 0, millis(0)),
             (68, 0.0, 0, millis(0)),
             (69, 0.0, 0, None),
