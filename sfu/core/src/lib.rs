@@ -21,6 +21,7 @@ mod demux;
 mod input;
 mod key;
 mod limits;
+mod losses;
 mod outbox;
 mod output;
 mod relay;
@@ -36,6 +37,7 @@ mod subscription;
 mod time;
 mod timer;
 mod track;
+mod wait;
 
 pub use binding::{ReplyLimit, binding_reply, source_network};
 pub use config::{CandidateAddress, CoreConfig};

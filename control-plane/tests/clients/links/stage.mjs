@@ -40,8 +40,9 @@ export class Stage {
     return this.scene.internet.shaper;
   }
 
-  // `body(publisher, viewer)`, in a fresh room; they are gone afterwards.
-  async call(body) {
+  // `body(publisher, viewer)`, in a fresh room; they are gone afterwards. With `isPublisherNear` the cable is the
+  // publisher's.
+  async call(body, isPublisherNear = false) {
     const room = uniqueRoom('links');
     const pages = [];
     const enter = async ({ context }, identity) => {
@@ -59,7 +60,8 @@ export class Stage {
       return member;
     };
     try {
-      await body(await enter(this.far, 'publisher'), await enter(this.near, 'viewer'));
+      const [publishes, views] = isPublisherNear ? [this.near, this.far] : [this.far, this.near];
+      await body(await enter(publishes, 'publisher'), await enter(views, 'viewer'));
     } finally {
       await Promise.allSettled(pages.map((page) => page.close()));
     }

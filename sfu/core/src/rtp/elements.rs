@@ -3,7 +3,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use super::{DependencyDescriptor, ExtensionValues, NtpTime};
+use super::{DependencyDescriptor, ExtensionValues, NtpTime, PlayoutDelay};
 
 /// Ids of the extensions we offer, the same on every transport; see [`extension_map`](super::extension_map).
 pub(crate) mod id {
@@ -83,6 +83,17 @@ impl Elements {
             );
         }
         elements
+    }
+
+    /// Asks for a wait, beside what the publisher asks for.
+    pub(crate) fn ask(&mut self, delay: PlayoutDelay) {
+        let value = delay.element(self.value(id::PLAYOUT_DELAY));
+        let before = std::mem::take(self);
+        let others = before.iter().filter(|(id, _)| *id != id::PLAYOUT_DELAY);
+        *self = Self::of_list(
+            others.chain([(id::PLAYOUT_DELAY, &value[..])]),
+            before.dependencies.clone(),
+        );
     }
 
     /// Elements as they were listed by [`Elements::iter`]; what does not fit is left out.

@@ -57,7 +57,7 @@ impl Shard {
             &extensions,
             arrival,
         );
-        self.read_layers(stream, &mut packet_in);
+        self.complete(stream, &mut packet_in);
         let packet_in = Arc::new(packet_in);
         self.stats.packets_received += 1;
         let captured = self.note_packet(now, session, stream, &packet_in, packet.sender_report);
@@ -72,14 +72,15 @@ impl Shard {
         self.queue(pending);
     }
 
-    /// Reads into a packet what it says of layers.
-    pub(super) fn read_layers(&mut self, stream: Stream, packet: &mut Packet) {
+    /// Reads into a packet what it says of layers, and asks for the wait that its encoding needs.
+    fn complete(&mut self, stream: Stream, packet: &mut Packet) {
         let track = self.tracks.get_mut(stream.track);
         let encodings = track.map(|track| &mut track.encodings);
         if let Some(published) =
             encodings.and_then(|encodings| encodings.get_mut(usize::from(stream.encoding)))
         {
             published.encoding.read_layers(packet);
+            published.encoding.ask(packet);
         }
     }
 

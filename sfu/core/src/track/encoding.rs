@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 use plenum_proto::v1::VideoQuality;
 
 use super::SenderClock;
-use crate::rtp::{Codec, LayerReader, Packet, Rid};
+use crate::{
+    losses::Losses,
+    rtp::{Codec, LayerReader, Packet, Rid},
+    wait::Wait,
+};
 
 /// What is announced of an encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,9 @@ pub(crate) struct Encoding {
     newest_sequence: Option<u64>,
     window: Option<Window>,
     measured: Measured,
+    losses: Losses,
+    /// For what came late: that was sent again.
+    wait: Wait,
     layers: LayerReader,
     /// Spatial and temporal layers that are sent, as the stream tells.
     extent: Option<(u8, u8)>,
@@ -87,6 +94,8 @@ struct Window {
     expected: u64,
     received: u64,
     late: u64,
+    /// By how much the latest of those that were sent again came behind its turn.
+    late_by: Duration,
     top_temporal: u8,
     top_spatial: u8,
     layer_bytes: Grid<u64>,
@@ -124,6 +133,10 @@ impl Encoding {
     /// After a silence this long the packet that comes is no word on those before it: over a link they may not
     /// have been wanted.
     const INTERRUPTION: Duration = Duration::from_millis(500);
+    /// The share of late packets from which on they are waited for.
+    const LATE_FROM: f32 = 0.01;
+    /// What a browser needs to decode and to draw is part of what it waits.
+    const LATE_MARGIN: Duration = Duration::from_millis(20);
     /// RTP header, without extensions.
     const HEADER_BYTES: u64 = 12;
 
@@ -143,6 +156,8 @@ impl Encoding {
             newest_sequence: None,
             window: None,
             measured: Measured::default(),
+            losses: Losses::default(),
+            wait: Wait::default(),
             layers: LayerReader::default(),
             extent: None,
             sizes: [(0, 0); LAYERS],
@@ -153,6 +168,13 @@ impl Encoding {
     /// Reads into a packet what it says of layers.
     pub(crate) fn read_layers(&mut self, packet: &mut Packet) {
         self.layers.read(packet);
+    }
+
+    /// Asks who shows a picture to wait for what comes late.
+    pub(crate) fn ask(&self, packet: &mut Packet) {
+        if let Some(delay) = self.wait.asked().filter(|_| packet.codec.is_video()) {
+            packet.elements.ask(delay);
+        }
     }
 
     /// Takes what the shard says on which the track is published.
@@ -199,6 +221,10 @@ impl Encoding {
         }
         self.codec = Some(packet.codec);
         let expected = self.expected(packet);
+        let late_by = match expected {
+            0 => self.behind(packet),
+            _ => Duration::ZERO,
+        };
         self.last_packet = self.last_packet.max(Some(now));
         let is_new_frame = self
             .newest_timestamp
@@ -214,7 +240,20 @@ impl Encoding {
         window.expected += expected;
         window.received += 1;
         window.late += u64::from(expected == 0);
+        window.late_by = window.late_by.max(late_by);
         window.count(packet, bytes);
+    }
+
+    /// By how much a packet comes behind its turn: its media is that much older than the newest would be by now.
+    fn behind(&self, packet: &Packet) -> Duration {
+        let ticks = self
+            .newest_timestamp
+            .map_or(0, |newest| newest.wrapping_sub(packet.timestamp));
+        let micros = u64::from(ticks) * 1_000_000 / u64::from(packet.codec.clock_rate());
+        let since = self.last_packet.map_or(Duration::ZERO, |last| {
+            packet.arrival.saturating_duration_since(last)
+        });
+        Duration::from_micros(micros) + since
     }
 
     /// How many packets there must have been up to this one that were not counted yet.
@@ -407,6 +446,15 @@ impl Encoding {
         if length >= Self::WINDOW {
             if length < Self::WINDOW_WITH_PAUSE {
                 self.measured = window.measure(length);
+                let expected = self.measured.expected;
+                let late = u32::try_from(window.late).unwrap_or(expected);
+                self.losses.on_row(window.late_by);
+                if let Some(judgement) = self.losses.on_report(now, expected, late) {
+                    let is_lossy = judgement.loss >= Self::LATE_FROM;
+                    let wanted = judgement.row + Self::LATE_MARGIN;
+                    self.wait
+                        .want(now, if is_lossy { wanted } else { Duration::ZERO });
+                }
             }
             *window = Window::new(now);
         }
@@ -423,6 +471,7 @@ impl Window {
             expected: 0,
             received: 0,
             late: 0,
+            late_by: Duration::ZERO,
             top_temporal: 0,
             top_spatial: 0,
             layer_bytes: Grid::default(),

@@ -1,8 +1,7 @@
 //! Writes the header of an outgoing RTP packet (RFC 3550 section 5.1, RFC 8285): what all subscribers
 //! share is copied, what is one transport's own is put in. Must not know streams.
 
-use super::playout::PlayoutDelay;
-use crate::rtp::{Elements, ExtensionMap, MaskPlace, Patch, extension_id, with_mask};
+use crate::rtp::{Elements, ExtensionMap, MaskPlace, Patch, PlayoutDelay, extension_id, with_mask};
 
 /// The ids under which a client takes our extensions; 0 where it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,7 +13,6 @@ use super::{
     feedback::Feedback,
     header::{self, Fixed, Own},
     history::Sent,
-    losses::Losses,
     pacer::Pacer,
     playout::Playout,
     redundancy::Redundancy,
@@ -22,6 +21,7 @@ use super::{
 };
 use crate::{
     ClockAnchor,
+    losses::Losses,
     outbox::{Outbox, Route},
     rtcp::{self, NtpTime},
     rtp::{Packet, Patch, REDUNDANT_MAX, RedBlock, Rewritten, extension_id, write_red},

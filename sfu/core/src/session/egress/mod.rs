@@ -9,7 +9,6 @@ mod formats;
 mod header;
 mod history;
 mod lane;
-mod losses;
 mod pacer;
 mod padding;
 mod playout;

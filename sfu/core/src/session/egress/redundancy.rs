@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::losses::Judgement;
-use crate::rtp::REDUNDANT_MAX;
+use crate::{losses::Judgement, rtp::REDUNDANT_MAX};
 
 /// How many of the packets before are repeated beside each packet of sound.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,25 +1,25 @@
-//! What a client tells of loss, gathered until it speaks for its link. Must not know what is done about it.
+//! What is lost on a way, gathered until it speaks for it. Must not know what is done about it.
 
 use std::time::{Duration, Instant};
 
-/// What was told since the last judgement.
+/// What was lost since the last judgement.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     expected: u32,
     lost: u32,
     row: Duration,
     judged: Option<Instant>,
 }
 
-/// What a link lost.
+/// What a way lost.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Judgement {
+pub(crate) struct Judgement {
     /// The share of packets, 0 to 1.
-    pub(super) loss: f32,
-    /// The longest time for which all that was sent was lost.
-    pub(super) row: Duration,
+    pub(crate) loss: f32,
+    /// The longest loss: for how long all that was sent was lost, or how long something was missing.
+    pub(crate) row: Duration,
     /// Over which time.
-    pub(super) span: Duration,
+    pub(crate) span: Duration,
 }
 
 impl Losses {
@@ -27,8 +27,8 @@ impl Losses {
     const SPAN: Duration = Duration::from_millis(900);
     const PACKETS_MIN: u32 = 50;
 
-    /// The client tells how many packets it expected since it last told, and how many of them were lost.
-    pub(super) fn on_report(
+    /// So many packets were expected since this was last called, and so many of them lost.
+    pub(crate) fn on_report(
         &mut self,
         now: Instant,
         expected: u32,
@@ -50,8 +50,8 @@ impl Losses {
         Some(Judgement { loss, row, span })
     }
 
-    /// All that was sent for so long was lost.
-    pub(super) fn on_row(&mut self, lasted: Duration) {
+    /// See [`Judgement::row`].
+    pub(crate) fn on_row(&mut self, lasted: Duration) {
         self.row = self.row.max(lasted);
     }
 }
