@@ -9,7 +9,7 @@ use std::{
 
 /// Modules of the core, and what of ours each of them may name. What is not listed here may name
 /// anything but the shard.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 20] = [
     ("rtp", &[]),
     ("rtcp", &["rtp"]),
     ("srtp", &[]),
@@ -19,7 +19,9 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("stats", &[]),
     ("data", &[]),
     ("timer", &["key"]),
-    ("track", &["rtp"]),
+    ("losses", &[]),
+    ("wait", &["rtp"]),
+    ("track", &["losses", "rtp", "wait"]),
     ("subscription", &["rtp", "track", "stats"]),
     ("allocator", &["track"]),
     ("room", &["key", "limits"]),
@@ -30,7 +32,8 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     (
         "session",
         &[
-            "binding", "config", "key", "limits", "outbox", "rtp", "rtcp", "srtp", "stun", "time",
+            "binding", "config", "key", "limits", "losses", "outbox", "rtp", "rtcp", "srtp",
+            "stun", "time", "wait",
         ],
     ),
 ];
