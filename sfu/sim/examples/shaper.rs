@@ -10,6 +10,8 @@
 //! < down rate=500k queue=300ms     from far to near
 //! > down rate=500000 queue=300ms delay=0ms jitter=0ms loss=0 reorder=0 burst=none
 //! < up loss=1%                     from near to far
+//! < up trace=cell/7                as a link does in the field, drawn from a seed: cell, wifi, crowded; or none
+//! > up trace=cell/7
 //! < stats
 //! > up passed=1203 lost=12 bytes=88231 down passed=…
 //! ```
@@ -27,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sfu_sim::{LinkSettings, Shaper};
+use sfu_sim::{LinkSettings, Shaper, Trace};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
 /// Bytes of the largest packet.
@@ -39,6 +41,9 @@ const UNDER_WAY_MAX: usize = 10_000;
 /// One direction of the cable.
 struct Way {
     settings: LinkSettings,
+    /// Goes before the settings, from a moment on.
+    trace: Option<(Trace, Duration)>,
+    start: Instant,
     shaper: Shaper,
     passed: u64,
     lost: u64,
@@ -96,6 +101,16 @@ fn lock(way: &Mutex<Way>) -> std::sync::MutexGuard<'_, Way> {
 
 fn set(way: &Mutex<Way>, change: &str) -> Result<String, String> {
     let mut way = lock(way);
+    if let Some(name) = change.strip_prefix("trace=") {
+        way.trace = match name {
+            "none" => None,
+            name => {
+                let trace = name.parse::<Trace>().map_err(|e| e.to_string())?;
+                Some((trace, way.start.elapsed()))
+            }
+        };
+        return Ok(change.to_owned());
+    }
     way.settings = way.settings.changed(change).map_err(|e| e.to_string())?;
     Ok(way.settings.to_string())
 }
@@ -111,6 +126,8 @@ fn connect(from: Arc<SyncDevice>, to: Arc<SyncDevice>, seed: u64) -> Arc<Mutex<W
     let start = Instant::now();
     let way = Arc::new(Mutex::new(Way {
         settings: LinkSettings::delayed(Duration::ZERO),
+        trace: None,
+        start,
         shaper: Shaper::new(seed),
         passed: 0,
         lost: 0,
@@ -134,7 +151,10 @@ fn take(from: &SyncDevice, way: &Mutex<Way>, start: Instant, sender: &SyncSender
         };
         let mut way = lock(way);
         let now = start.elapsed();
-        let settings = way.settings;
+        let settings = match &way.trace {
+            Some((trace, since)) => trace.at(now.saturating_sub(*since)),
+            None => way.settings,
+        };
         let at = way.shaper.send(now, &settings, length);
         let number = way.passed;
         let bytes = buffer.get(..length).unwrap_or_default();

@@ -1,9 +1,10 @@
 //! Settings of a link as text, for tools that take them from a command line: "rate=500k queue=300ms delay=20ms
-//! jitter=5ms loss=1% reorder=0.1% burst=5s/200ms/80% cross=tcp". Must not know what is done with them.
+//! jitter=5ms loss=1% reorder=0.1% burst=5s/200ms/80% cross=tcp", or one over time: "cell/7". Must not know what is done
+//! with them.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
-use crate::{Bursts, Cross, LinkSettings};
+use crate::{Bursts, Cross, LinkSettings, Trace, seconds};
 
 /// Why a text is no change of a link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,11 @@ const RATE: &str = "a rate in bit/s such as 500k or 3M; 0 is no limit";
 const SPAN: &str = "a time such as 20ms or 1.5s";
 const SHARE: &str = "a share such as 0.01 or 1%";
 const BURST: &str = "none, or EVERY/LAST/SHARE such as 5s/200ms/80%";
+
+const TRACE: &str = "cell, wifi or crowded with a seed, such as cell/7";
+
+/// How long a trace goes on.
+const TRACE_SPAN: Duration = seconds(3_600);
 
 const CROSS: &str = "none, tcp, or RATE/ON/OFF such as 1M/2s/20s";
 
@@ -77,6 +83,26 @@ impl LinkSettings {
         }
         settings.rate = rate.map(|rate| (rate, queue));
         Ok(settings)
+    }
+}
+
+impl FromStr for Trace {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let wrong = || SpecError::Value {
+            key: "trace",
+            value: text.to_owned(),
+            expected: TRACE,
+        };
+        let (kind, seed) = text.split_once('/').ok_or_else(wrong)?;
+        let seed = seed.parse().map_err(|_| wrong())?;
+        match kind {
+            "cell" => Ok(Self::cell(seed, TRACE_SPAN)),
+            "wifi" => Ok(Self::wifi(seed, TRACE_SPAN)),
+            "crowded" => Ok(Self::crowded_wifi(seed, TRACE_SPAN)),
+            _ => Err(wrong()),
+        }
     }
 }
 
@@ -219,6 +245,20 @@ mod tests {
         ] {
             let error = LinkSettings::default().changed(text).expect_err(text);
             assert!(error.to_string().starts_with(complaint), "{error}");
+        }
+        for text in ["cell", "cell/x", "moon/1"] {
+            let error = text.parse::<Trace>().expect_err(text);
+            let complaint = format!("trace=\"{text}\" is not cell, wifi or crowded");
+            assert!(error.to_string().starts_with(&complaint), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_trace_is_drawn_from_its_name() {
+        let trace: Trace = "wifi/3".parse().expect("right");
+        let drawn = Trace::wifi(3, seconds(60));
+        for second in [0, 7, 59] {
+            assert_eq!(trace.at(seconds(second)), drawn.at(seconds(second)));
         }
     }
 }
