@@ -539,3 +539,43 @@ fn pictures_that_give_way_in_the_queue_begin_anew_at_once() {
     // A client that is left to ask for its keyframe does so after a second and a half.
     assert!(mean < seconds(1), "{gaps:?}");
 }
+
+#[test]
+fn a_moment_in_which_hardly_anything_passes_takes_the_large_picture_away_for_seconds_only() {
+    let cell = LinkSettings {
+        delay: millis(50),
+        jitter: millis(15),
+        ..LinkSettings::limited(4_000_000, millis(500))
+    };
+    let out = LinkSettings {
+        rate: Some((200_000, millis(500))),
+        ..cell
+    };
+    // Several times what is left then, but no dozen times.
+    let settings = VideoSettings {
+        bitrates: vec![150_000, 400_000, 1_150_000],
+        ..VideoSettings::camera()
+    };
+    for seed in 700..704 {
+        for lasts in [150, 300, 700] {
+            let mut world = World::new(seed);
+            let ann = world.enter(ROOM, "ann");
+            let bob = world.enter(ROOM, "bob");
+            let camera = world.publish_video_as(ann, settings.clone());
+            world.publish_audio(ann);
+            world.set_link(bob, cell);
+            world.run_for(seconds(12));
+            let large = world.client(bob).report(camera).encoding;
+            world.set_link(bob, out);
+            world.run_for(millis(lasts));
+            world.set_link(bob, cell);
+            world.run_for(seconds(3));
+            let before = world.client(bob).report(camera).frames;
+            world.run_for(seconds(1));
+            let report = world.client(bob).report(camera);
+            let shown = report.frames - before;
+            assert_eq!(report.encoding, large, "seed {seed}, {lasts} ms");
+            assert!(shown >= 25, "seed {seed}, {lasts} ms: {shown} pictures");
+        }
+    }
+}

@@ -140,6 +140,13 @@ impl DelayBased {
         }
     }
 
+    /// The link is back, and what waited on it comes out.
+    pub(super) fn restore(&mut self, estimate: f64) {
+        self.estimate = self.estimate.max(estimate);
+        (self.is_draining, self.trial) = (false, None);
+        self.share = None;
+    }
+
     /// Something that measured less is to be believed.
     pub(super) fn lower(&mut self, estimate: f64) {
         self.estimate = self.estimate.min(estimate);

@@ -6,6 +6,7 @@
 mod delay;
 mod delivery;
 mod dispersion;
+mod fall;
 mod groups;
 mod loss;
 mod names;
@@ -23,6 +24,7 @@ use self::{
     delay::{DelayBased, Signals},
     delivery::Delivery,
     dispersion::Dispersion,
+    fall::Fall,
     groups::Groups,
     loss::LossBased,
     names::Names,
@@ -46,6 +48,7 @@ pub(crate) struct Congestion {
     delivery: Delivery,
     dispersion: Dispersion,
     surge: Surge,
+    fall: Fall,
     /// Until when video is held back.
     held: Option<Instant>,
     delay: DelayBased,
@@ -163,6 +166,7 @@ impl Congestion {
             delivery: Delivery::new(),
             dispersion: Dispersion::new(),
             surge: Surge::new(),
+            fall: Fall::default(),
             held: None,
             delay: DelayBased::new(Self::START),
             loss: LossBased::new(),
@@ -479,6 +483,7 @@ impl Congestion {
         self.delivery.clear();
         self.dispersion.clear();
         self.surge.clear();
+        self.fall = Fall::default();
         self.prober.hurry(self.micros(now));
     }
 
@@ -621,6 +626,12 @@ impl Congestion {
         });
         if self.delay.take_longer_way() {
             self.delivery.settle();
+        }
+        self.fall.on_estimate(now, estimate, self.delay.estimate());
+        let (queue, passes) = (self.delivery.newest_queue(), self.delivery.busy_rate());
+        let own = self.delay.estimate();
+        if let Some(worth) = self.fall.on_report(now, queue, passes, own) {
+            self.delay.restore(worth);
         }
         self.loss.update(self.delay.estimate(), delivered);
         if let Some(shown) = self.prober.result(now, estimate) {

@@ -72,7 +72,7 @@ impl Prober {
     const RELAPSE_PAUSE_MAX: u64 = 5_000_000;
     /// The same where next to nothing is left, and how many times more is wanted then.
     const NOTHING_PAUSE_MAX: u64 = 1_500_000;
-    const NOTHING: f64 = 12.0;
+    const NOTHING: f64 = 6.0;
     const HOLDS: u64 = 8_000_000;
     /// What has not arrived after so long never will, in microseconds.
     const AWAITED: u64 = 1_000_000;
