@@ -17,6 +17,10 @@ const BUDGET_SHARE: Duration = Duration::from_millis(500);
 /// A replay longer than this leaves out upper temporal layers.
 const WHOLE: Duration = Duration::from_millis(300);
 
+/// A viewer is offered again what is kept of an overtaken keyframe once in so long at most: where the first packets of
+/// all keyframes come behind their turn, each would else cost all that is kept.
+const AGAIN: Duration = Duration::from_millis(500);
+
 impl Shard {
     /// Begins a subscription that never was given anything with what is kept of its target; false when nothing
     /// was sent.
@@ -52,6 +56,14 @@ impl Shard {
 
     /// Begins with a keyframe whose first packet came only now, behind others of it, which are offered again.
     pub(super) fn begin_overtaken(&mut self, now: Instant, key: SubscriptionKey, stream: Stream) {
+        let Some(subscription) = self.subscriptions.get_mut(key) else {
+            return;
+        };
+        let is_soon = |before| now.saturating_duration_since(before) < AGAIN;
+        if subscription.offered_again.is_some_and(is_soon) {
+            return;
+        }
+        subscription.offered_again = Some(now);
         let track = self.tracks.get(stream.track);
         let published = track.and_then(|track| track.encodings.get(usize::from(stream.encoding)));
         let packets = published.map(|published| published.cache.kept_since_keyframe());

@@ -202,6 +202,8 @@ pub(super) struct Subscription {
     /// What was to flow of late, and why.
     pub(super) choices: Choices,
     pub(super) told_unsupported: bool,
+    /// When it was last offered again what is kept of a keyframe.
+    pub(super) offered_again: Option<Instant>,
     /// Of a microphone that is not among the loudest: it is wanted all the same.
     pub(super) is_pinned: bool,
 }

@@ -278,6 +278,7 @@ impl Shard {
                 limit: None,
                 choices: Choices::default(),
                 told_unsupported: false,
+                offered_again: None,
                 is_pinned: false,
             }
         });

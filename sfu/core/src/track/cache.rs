@@ -81,10 +81,11 @@ impl PacketCache {
         .collect()
     }
 
-    /// The newest keyframe and what is here of all that follows it, in order.
+    /// The newest keyframe and what is here of all that follows it, in order; nothing when its first packet is not here.
     pub(crate) fn kept_since_keyframe(&self) -> Vec<Arc<Packet>> {
-        let first = self.keyframe.map_or(u64::MAX, |(first, ..)| first);
-        let first = first.max((self.newest + 1).saturating_sub(Self::PACKETS as u64));
+        let first = self.keyframe.map(|(first, ..)| first);
+        let first = first.filter(|first| self.find(*first as u32).is_some());
+        let first = first.unwrap_or(u64::MAX);
         let all = (first..=self.newest).filter_map(|sequence| {
             let held = self.ring.get(place(sequence))?.as_ref();
             held.filter(|held| held.sequence == sequence).cloned()
@@ -185,6 +186,17 @@ mod tests {
         assert_eq!(given(&cache, second), Some(vec![100_000]), "a new stream");
         cache.insert(&packet(3, true));
         assert_eq!(given(&cache, second), Some(vec![3]));
+        let kept = |cache: &PacketCache| cache.kept_since_keyframe().len();
+        assert_eq!(kept(&cache), 1);
+        for sequence in (4..1_000).filter(|sequence| sequence % 7 != 0) {
+            cache.insert(&packet(sequence, false));
+        }
+        assert_eq!(kept(&cache), 0, "the keyframe was pushed out");
+        // Nor is one kept that comes as late as that.
+        cache.insert(&packet(300, true));
+        assert_eq!(kept(&cache), 0);
+        cache.insert(&packet(994, true));
+        assert_eq!(kept(&cache), 6, "with what overtook it");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use plenum_proto::{
         Join, SessionRequest, SessionShape, Subscribe, session_event::Kind as Told,
         session_request::Kind,
     },
-    v1::{ParticipantKind, Permissions, RoomConfig},
+    v1::{ParticipantKind, Permissions, RoomConfig, Track, TrackKind, TrackSource},
 };
 use sfu_core::{
     Command, CommandError, ControlId, DropReason, PlainDatagram, PlainFormat, PlainSection,
@@ -330,4 +330,109 @@ fn what_a_sink_subscribes_to_is_sent_as_plain_rtp_and_its_feedback_is_taken() {
         matches!(refused, Err(CommandError::Invalid { field: "sinks", .. })),
         "{refused:?}"
     );
+}
+
+/// Of two codecs in turn, so that each keyframe is waited for, and each comes behind its turn.
+#[test]
+fn an_encoder_all_of_whose_keyframes_come_late_is_no_burden() {
+    let mut world = World::new(97);
+    let mut options = ClientOptions::new("room", "bob");
+    options.join.auto_subscribe = false;
+    let bob = world.enter_as(options);
+    let encoder = ControlId(800);
+    let join = Join {
+        room: Some(RoomConfig {
+            name: "room".to_owned(),
+            ..RoomConfig::default()
+        }),
+        identity: "encoder".to_owned(),
+        kind: ParticipantKind::Ingress.into(),
+        permissions: Some(Permissions {
+            can_publish: true,
+            ..Permissions::default()
+        }),
+        shape: SessionShape::Plain.into(),
+        ..Join::default()
+    };
+    let (join, home) = (Box::new(join), None);
+    let joined = world.command(Command::Join {
+        control: encoder,
+        join,
+        home,
+    });
+    joined.expect("a join");
+    let formats = [("video/VP8", 96), ("video/VP9", 97)];
+    let formats = formats.map(|(mime, payload_type)| PlainFormat {
+        payload_type,
+        mime: mime.to_owned(),
+        ..PlainFormat::default()
+    });
+    let track = Track {
+        kind: TrackKind::Video.into(),
+        source: TrackSource::Camera.into(),
+        mime: "video/VP8".to_owned(),
+        ..Track::default()
+    };
+    let section = PlainSection {
+        track,
+        formats: formats.to_vec(),
+        ..PlainSection::default()
+    };
+    let sections = vec![section];
+    let control = encoder;
+    let described = world.command(Command::DescribePlain { control, sections });
+    described.expect("a description");
+    world.run_for(seconds(1));
+
+    let sink = PlainSink {
+        is_video: true,
+        rtp: "10.9.0.1:5004".parse().expect("an address"),
+        rtcp: "10.9.0.1:5005".parse().expect("an address"),
+    };
+    world.open_sink(sink.rtp.ip());
+    let control = enter_sink(&mut world, 900, vec![sink]).expect("a sink");
+    let tracks = world.client(bob).participant("encoder");
+    let tracks = tracks.expect("an encoder").tracks.iter();
+    let subscribe = Subscribe {
+        track_ids: tracks.map(|track| track.id.clone()).collect(),
+        subscribe: true,
+        ..Subscribe::default()
+    };
+    let request = SessionRequest {
+        kind: Some(Kind::Subscribe(subscribe)),
+    };
+    let subscribed = world.command(Command::Session { control, request });
+    subscribed.expect("a request");
+    let send = |world: &mut World, number: u16, payload_type: u8, timestamp: u32, media: &[u8]| {
+        let mut bytes = vec![0x80, payload_type];
+        bytes.extend_from_slice(&number.to_be_bytes());
+        bytes.extend_from_slice(&timestamp.to_be_bytes());
+        bytes.extend_from_slice(&7_u32.to_be_bytes());
+        bytes.extend_from_slice(media);
+        let now = world.instant();
+        let datagram = PlainDatagram {
+            control: encoder,
+            section: 0,
+            bytes: &bytes,
+        };
+        world.shard.handle_plain(now, datagram);
+        world.run_for(millis(1));
+    };
+    let (keyframe, delta, other) = (&[0x10, 0, 1, 2][..], &[0x10, 1, 1, 2], &[0x4c, 1]);
+    for number in 0..400 {
+        let media = if number == 0 { keyframe } else { delta };
+        send(&mut world, number, 96, 9_000, media);
+    }
+    let before = world.stats();
+    let rounds = 300;
+    for round in 0..rounds {
+        let number = 400 + round * 2;
+        send(&mut world, number + 1, 97, 9_000, other);
+        send(&mut world, number, 96, 9_000, keyframe);
+    }
+    let after = world.stats();
+    let received = after.packets_received - before.packets_received;
+    assert_eq!(received, u64::from(rounds) * 2);
+    let offered = after.packets_offered - before.packets_offered;
+    assert!(offered < received * 3, "{offered} of {received}");
 }
