@@ -84,7 +84,10 @@ impl PacketCache {
     /// The newest keyframe and what is here of all that follows it, in order; nothing when its first packet is not here.
     pub(crate) fn kept_since_keyframe(&self) -> Vec<Arc<Packet>> {
         let first = self.keyframe.map(|(first, ..)| first);
-        let first = first.filter(|first| self.find(*first as u32).is_some());
+        let first = first.filter(|first| {
+            self.newest.abs_diff(*first) < Self::PACKETS as u64
+                && self.find(*first as u32).is_some()
+        });
         let first = first.unwrap_or(u64::MAX);
         let all = (first..=self.newest).filter_map(|sequence| {
             let held = self.ring.get(place(sequence))?.as_ref();
