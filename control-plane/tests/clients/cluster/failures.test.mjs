@@ -36,8 +36,11 @@ test('a room over three nodes outlives a replica, the store being away, and a no
   });
   await Promise.all([meeting.gathered(), other.gathered()]);
   for (const region of REGIONS) {
-    const metrics = await (await fetch(`${cluster.node(region).url}/metrics`)).text();
-    assert.match(metrics, /plenum_node_participants(\{[^}]*\})? [1-9]/, `${region} serves somebody`);
+    // A node counts anew each second.
+    await until(`${region} serves somebody`, async () => {
+      const metrics = await (await fetch(`${cluster.node(region).url}/metrics`)).text();
+      return /plenum_node_participants(\{[^}]*\})? [1-9]/.test(metrics);
+    }, 3_000);
   }
   // Whose signalling went to it resumes at another; the store is away at the same time.
   await cluster.etcd.signal('SIGSTOP');

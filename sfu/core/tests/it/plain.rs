@@ -339,28 +339,7 @@ fn an_encoder_all_of_whose_keyframes_come_late_is_no_burden() {
     let mut options = ClientOptions::new("room", "bob");
     options.join.auto_subscribe = false;
     let bob = world.enter_as(options);
-    let encoder = ControlId(800);
-    let join = Join {
-        room: Some(RoomConfig {
-            name: "room".to_owned(),
-            ..RoomConfig::default()
-        }),
-        identity: "encoder".to_owned(),
-        kind: ParticipantKind::Ingress.into(),
-        permissions: Some(Permissions {
-            can_publish: true,
-            ..Permissions::default()
-        }),
-        shape: SessionShape::Plain.into(),
-        ..Join::default()
-    };
-    let (join, home) = (Box::new(join), None);
-    let joined = world.command(Command::Join {
-        control: encoder,
-        join,
-        home,
-    });
-    joined.expect("a join");
+    let encoder = world.enter_source("room", "encoder");
     let formats = [("video/VP8", 96), ("video/VP9", 97)];
     let formats = formats.map(|(mime, payload_type)| PlainFormat {
         payload_type,

@@ -149,13 +149,11 @@ fn report(clock: &Clock, at: Duration, ssrc: u32, rtp: u32) -> Vec<u8> {
 }
 
 impl World {
-    /// An encoder joins that sends VP8 and Opus as plain RTP. Returns it with its camera and its microphone.
-    pub fn enter_plain(
-        &mut self,
-        room: &str,
-        identity: &str,
-        way: PlainWay,
-    ) -> (PlainKey, SourceId, SourceId) {
+    /// Somebody joins who is to publish by plain RTP.
+    ///
+    /// # Panics
+    /// When the node refuses.
+    pub fn enter_source(&mut self, room: &str, identity: &str) -> ControlId {
         self.next_control += 1;
         let control = ControlId(self.next_control);
         let join = Join {
@@ -179,6 +177,17 @@ impl World {
             home,
         });
         joined.expect("a join");
+        control
+    }
+
+    /// An encoder joins that sends VP8 and Opus as plain RTP. Returns it with its camera and its microphone.
+    pub fn enter_plain(
+        &mut self,
+        room: &str,
+        identity: &str,
+        way: PlainWay,
+    ) -> (PlainKey, SourceId, SourceId) {
+        let control = self.enter_source(room, identity);
         let sections = vec![
             section(TrackKind::Video, TrackSource::Camera, VP8, "video/VP8"),
             section(
