@@ -1,5 +1,7 @@
 //! Links that lose and reorder: retransmission mends what can be mended (RFC 4585, RFC 4588).
 
+use std::time::Duration;
+
 use sfu_sim::{Bursts, ClientOptions, LinkSettings, VideoSettings, World, millis, seconds};
 
 #[test]
@@ -204,20 +206,37 @@ fn bad_links() -> [LinkSettings; 2] {
     [LinkSettings { loss: 0.1, ..far }, bursts]
 }
 
-/// What share of a minute the picture stood still in a call over these links, both ways, and of the sound was heard.
-fn minute(seed: u64, publisher: LinkSettings, viewer: LinkSettings) -> (f64, f64) {
-    let mut world = World::new(seed);
-    let ann = world.enter_as(ClientOptions::new("room", "ann").over(publisher));
-    let bob = world.enter_as(ClientOptions::new("room", "bob").over(viewer));
-    // The engine of a client gives up what is a hundred packets old: here that is more than a second.
-    let small = VideoSettings {
+/// A picture of which a hundred packets, what is older than that the engine of a client gives up, take more than a second.
+fn small() -> VideoSettings {
+    VideoSettings {
         bitrates: vec![100_000, 250_000, 700_000],
         ..VideoSettings::camera()
-    };
-    let (camera, voice) = (world.publish_video_as(ann, small), world.publish_audio(ann));
-    // The first loss has to be reported before anything is done against it, and the picture runs slower until it waits for
-    // what is sent again.
-    world.run_for(seconds(10));
+    }
+}
+
+fn ann() -> ClientOptions {
+    ClientOptions::new("room", "ann")
+}
+
+fn bob() -> ClientOptions {
+    ClientOptions::new("room", "bob")
+}
+
+/// The picture runs slower until it waits for what is sent again, a tenth of the time.
+const SETTLING: Duration = seconds(10);
+
+/// What share of a minute the picture stood still, and of the sound was heard.
+fn minute(
+    seed: u64,
+    [publisher, viewer]: [ClientOptions; 2],
+    made: VideoSettings,
+    settling: Duration,
+) -> (f64, f64) {
+    let mut world = World::new(seed);
+    let (ann, bob) = (world.enter_as(publisher), world.enter_as(viewer));
+    let (camera, voice) = (world.publish_video_as(ann, made), world.publish_audio(ann));
+    // The first loss has to be reported before anything is done against it.
+    world.run_for(settling);
     let of = |world: &World| {
         let bob = world.client(bob);
         (bob.report(camera).frozen, bob.report(voice).sounds)
@@ -231,13 +250,30 @@ fn minute(seed: u64, publisher: LinkSettings, viewer: LinkSettings) -> (f64, f64
     (frozen, heard)
 }
 
+/// Nothing to speak of was missed.
+fn whole(seed: u64, (frozen, heard): (f64, f64)) {
+    assert!(frozen < 0.01, "seed {seed}: {frozen} of the time");
+    assert!(heard > 0.99, "seed {seed}: {heard} of the sound");
+}
+
 #[test]
 fn a_viewer_a_round_trip_of_100_ms_away_hears_and_sees_whole_although_much_is_lost() {
+    let [random, bursts] = bad_links();
+    for (seed, link) in [(97, random), (98, bursts)] {
+        let mut bob = bob();
+        (bob.uplink, bob.downlink) = (LinkSettings::delayed(link.delay), link);
+        let call = [ann(), bob];
+        let found = minute(seed, call, VideoSettings::camera(), seconds(5));
+        whole(seed, found);
+    }
+}
+
+#[test]
+fn the_same_where_what_the_viewer_says_is_lost_as_well() {
     for link in bad_links() {
         for seed in 97..101 {
-            let (frozen, heard) = minute(seed, LinkSettings::default(), link);
-            assert!(frozen < 0.01, "seed {seed}: {frozen} of the time");
-            assert!(heard > 0.99, "seed {seed}: {heard} of the sound");
+            let call = [ann(), bob().over(link)];
+            whole(seed, minute(seed, call, small(), SETTLING));
         }
     }
 }
@@ -247,7 +283,7 @@ fn whoever_watches_a_publisher_whose_link_loses_much_waits_for_what_it_sends_aga
     for link in bad_links() {
         let seeds = 97..101;
         let count = seeds.clone().count() as f64;
-        let frozen = seeds.map(|seed| minute(seed, link, LinkSettings::default()).0);
+        let frozen = seeds.map(|seed| minute(seed, [ann().over(link), bob()], small(), SETTLING).0);
         let mean = frozen.sum::<f64>() / count;
         // A publisher sends once what is asked for, and is asked five times: who does not wait sees a picture that stands
         // still for 40 and for 8 % of the time.
