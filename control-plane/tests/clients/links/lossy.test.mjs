@@ -50,6 +50,16 @@ function heard(sounds) {
   };
 }
 
+// By how many milliseconds the sound that is played was made after the picture that is shown: mostly, and at most.
+function ahead(sounds, pictures) {
+  const played = ({ estimatedPlayoutTimestamp }) => estimatedPlayoutTimestamp;
+  const sorted = sounds
+    .map((sound, place) => played(sound) - played(pictures[place] ?? {}))
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
+  return { ahead: sorted[Math.floor(sorted.length / 2)], aheadAtMost: sorted.at(-1) };
+}
+
 describe('a link that loses', { skip: (await obstacle()) ?? false }, () => {
   let stage;
   before(async () => (stage = await Stage.open()));
@@ -71,7 +81,7 @@ describe('a link that loses', { skip: (await obstacle()) ?? false }, () => {
         for (const way of ['down', 'up']) await stage.shaper.set(way, link);
         await pause(SETTLING_MS);
         const { sounds, pictures } = await watch(viewer, SECONDS);
-        const [sound, picture] = [heard(sounds), summary(pictures)];
+        const [sound, picture] = [{ ...heard(sounds), ...ahead(sounds, pictures) }, summary(pictures)];
         console.log(title);
         console.table({ sound, picture });
         console.log(await stage.shaper.stats());

@@ -83,5 +83,14 @@ test(
     await bob.sees('alice', { source: 'screen_share' });
     await bob.hears('alice', 'microphone');
     await bob.hears('alice', 'screen_share_audio');
+    // A browser plays in step what is of one stream.
+    const streams = await bob.run((m) =>
+      ['camera', 'microphone', 'screen_share', 'screen_share_audio'].map(
+        (source) => m.publication('alice', source).track.mediaStream.id,
+      ),
+    );
+    assert.equal(streams[0], streams[1]);
+    assert.equal(streams[2], streams[3]);
+    assert.notEqual(streams[0], streams[2]);
   }),
 );

@@ -127,6 +127,14 @@ impl Member {
         ParticipantKind::try_from(self.kind).map_or(true, is_person)
     }
 
+    /// Whether it takes tracks of one publisher in one stream, which browsers and SDKs play in step. From this version of the
+    /// LiveKit protocol on clients know tracks by their own names, but for Firefox, which gives them others.
+    pub(crate) fn plays_in_step(&self) -> bool {
+        const SINCE: i32 = 10;
+        let browser = self.client.browser.to_ascii_lowercase();
+        self.client.protocol >= SINCE && !browser.contains("firefox")
+    }
+
     /// Whether its connection stands.
     pub(crate) fn is_active(&self) -> bool {
         self.state == ParticipantState::Active

@@ -21,7 +21,7 @@ pub use answer::Answer;
 pub use certificate::{Certificate, CertificateError};
 pub(crate) use channels::{Channels, Sent};
 pub(crate) use egress::{
-    Egress, Feedback, Formats, Media, PlainRoutes, Repair, Repeated, SlotIndex, Unsent,
+    Egress, Feedback, Formats, Media, Names, PlainRoutes, Repair, Repeated, SlotIndex, Unsent,
 };
 pub(crate) use ingress::{Carried, Ingress, Stream};
 pub(crate) use negotiate::{NegotiateError, Offer};

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
-    session::Formats,
+    session::{Formats, Names},
     subscription::{Choices, Forwarder, Wish, select},
     track::{Layer, plausible_size},
 };
@@ -239,7 +239,7 @@ impl Shard {
         let Some(publisher) = self.participants.get(track.owner) else {
             return;
         };
-        let (stream, track_id) = names(track, publisher);
+        let mut names = names(track, publisher);
         let (is_video, formats) = (track.is_video(), track.formats_to_offer());
         let Some(subscriber) = self.participants.get_mut(session) else {
             return;
@@ -248,6 +248,7 @@ impl Shard {
             let message = "all sections of the client's offer are taken";
             return self.refuse(session, 0, RequestReason::Limit, message);
         }
+        names.shared = names.shared.filter(|_| subscriber.member.plays_in_step());
         // A client that tells the size of each tile starts small until it does.
         let quality = if subscriber.member.adaptive_stream && is_video {
             VideoQuality::Low
@@ -261,7 +262,7 @@ impl Shard {
         let fresh = Forwarder::new(self.rng.random_range(0..16_384), self.rng.random());
         let subscription = self.subscriptions.insert_with_key(|subscription| {
             let egress = &mut subscriber.session.egress;
-            let slot = egress.open(subscription, is_video, formats, stream, track_id);
+            let slot = egress.open(subscription, is_video, formats, names);
             Subscription {
                 subscriber: session,
                 track: key,
@@ -302,17 +303,18 @@ impl Shard {
         let Some(publisher) = self.participants.get(track.owner) else {
             return false;
         };
-        let ((stream, track_id), is_video) = (names(track, publisher), track.is_video());
+        let (mut names, is_video) = (names(track, publisher), track.is_video());
         let session = subscription.subscriber;
         let Some(subscriber) = self.participants.get_mut(session) else {
             return false;
         };
+        names.shared = names.shared.filter(|_| subscriber.member.plays_in_step());
         let egress = &mut subscriber.session.egress;
         if egress.offers_all(subscription.slot) {
             return false;
         }
         egress.close(key);
-        subscription.slot = egress.open(key, is_video, Formats::All, stream, track_id);
+        subscription.slot = egress.open(key, is_video, Formats::All, names);
         subscription.is_live = egress.is_serving(subscription.slot);
         self.retarget(now, key);
         self.offer(session);
@@ -575,8 +577,20 @@ impl Shard {
     }
 }
 
-/// What a track is called in a section that carries it: stream and track.
-fn names(track: &Track, publisher: &Participant) -> (String, String) {
-    let track = String::from(&track.id);
-    (format!("{}|{track}", publisher.member.id), track)
+/// What a track is called in a section that carries it.
+fn names(track: &Track, publisher: &Participant) -> Names {
+    let (name, owner) = (String::from(&track.id), &publisher.member.id);
+    let stream = track.info.stream.as_str();
+    Names {
+        alone: format!("{owner}|{name}"),
+        shared: is_stream_name(stream).then(|| format!("{owner}|{stream}")),
+        track: name,
+    }
+}
+
+/// Whether what a publisher calls a stream may stand in a description, and is not taken for the id of a track.
+fn is_stream_name(name: &str) -> bool {
+    const MAX: usize = 32;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=MAX).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with("TR")
 }

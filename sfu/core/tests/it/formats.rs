@@ -1,7 +1,7 @@
 //! What the sections offer that the node offers to subscribers.
 
-use plenum_proto::node::session_event::Kind as Told;
-use sfu_sim::{ClientKey, VideoSettings, World, seconds};
+use plenum_proto::node::{ClientInfo, session_event::Kind as Told};
+use sfu_sim::{ClientKey, ClientOptions, VideoSettings, World, seconds};
 
 /// The sections for media in the newest offer of the node.
 fn sections(world: &World, key: ClientKey) -> Vec<&str> {
@@ -79,6 +79,53 @@ fn clients_may_tell_of_packets_by_stream_or_for_the_whole_transport() {
         assert_eq!(section.matches("a=rtcp-fb:* ack ccfb").count(), 1);
         assert!(section.contains(" transport-cc"), "{section}");
     }
+}
+
+/// The streams of the sections for media in the newest offer of the node, without the publisher before the bar.
+fn streams(world: &World, key: ClientKey) -> Vec<&str> {
+    let named = sections(world, key).into_iter().filter_map(|section| {
+        let name = section
+            .lines()
+            .find_map(|line| line.strip_prefix("a=msid:"))?;
+        name.split(['|', ' ']).nth(1)
+    });
+    named.collect()
+}
+
+#[test]
+fn sound_and_picture_of_one_are_one_stream_for_who_still_knows_them_apart() {
+    let mut world = World::new(29);
+    let ann = world.enter("room", "ann");
+    world.publish_audio(ann);
+    let camera = world.publish_video(ann);
+    world.publish_video_as(ann, VideoSettings::screen());
+    world.run_for(seconds(2));
+    let enter = |world: &mut World, name: &str, protocol: i32, browser: &str| {
+        let mut options = ClientOptions::new("room", name);
+        options.join.client = Some(ClientInfo {
+            protocol,
+            browser: browser.into(),
+            ..ClientInfo::default()
+        });
+        let key = world.enter_as(options);
+        world.run_for(seconds(2));
+        key
+    };
+    let bob = enter(&mut world, "bob", 15, "Chrome");
+    assert_eq!(streams(&world, bob), ["camera", "camera", "screen"]);
+    for (name, protocol, browser) in [("cid", 9, "Chrome"), ("dan", 15, "Firefox")] {
+        let viewer = enter(&mut world, name, protocol, browser);
+        let alone = |stream: &&str| stream.starts_with("TR_");
+        assert_eq!(streams(&world, viewer).into_iter().filter(alone).count(), 3);
+    }
+    // The section of a track that is gone keeps the name of that track for its client: the next one is known by its stream.
+    world.unpublish(ann, camera);
+    world.run_for(seconds(1));
+    world.publish_video(ann);
+    world.run_for(seconds(2));
+    let now = streams(&world, bob);
+    assert_eq!((now.len(), now[0], now[2]), (3, "camera", "screen"));
+    assert!(now[1].starts_with("TR_"), "{now:?}");
 }
 
 #[test]

@@ -173,6 +173,10 @@ impl Source {
             name: self.cid.clone(),
             kind: kind.into(),
             source: source.into(),
+            stream: match source {
+                TrackSource::ScreenShare => "screen".into(),
+                _ => "camera".into(),
+            },
             mime: mime.into(),
             width: if is_video { 1280 } else { 0 },
             height: if is_video { 720 } else { 0 },

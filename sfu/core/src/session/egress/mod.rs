@@ -78,6 +78,17 @@ struct Tenant {
     track: String,
 }
 
+/// What a section says of the track that it carries (RFC 8830).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub(crate) track: String,
+    /// Of a stream with this track alone, by which any client knows the track.
+    pub(crate) alone: String,
+    /// Of the stream with all that is to be played in step with it. A client knows the track by its own name then, which
+    /// stays that of a section's first track.
+    pub(crate) shared: Option<String>,
+}
+
 /// What the client's own sections are called: all are one stream, whatever they carry.
 const FIXED_STREAM: &str = "room";
 
@@ -234,9 +245,13 @@ impl Egress {
         subscription: SubscriptionKey,
         is_video: bool,
         formats: Formats,
-        stream: String,
-        track: String,
+        names: Names,
     ) -> SlotIndex {
+        let Names {
+            track,
+            alone,
+            shared,
+        } = names;
         let free = self.slots.iter().filter(|slot| slot.is_video == is_video);
         let free = free.filter(|slot| slot.is_free()).count();
         // Too many that do not fit: the next fits whatever comes.
@@ -269,6 +284,7 @@ impl Egress {
                 self.slots.len() - 1
             });
         if let Some(slot) = self.slots.get_mut(index) {
+            let stream = shared.filter(|_| slot.history.is_empty()).unwrap_or(alone);
             if slot.history.len() >= HISTORY_MAX {
                 slot.history.remove(0);
             }

@@ -45,14 +45,21 @@ fn connected(now: Instant, first_ssrc: u32) -> Egress {
     egress
 }
 
+fn names(track: &str) -> Names {
+    Names {
+        track: track.into(),
+        alone: format!("P|{track}"),
+        shared: Some("P|camera".into()),
+    }
+}
+
 /// Gives a section to a subscription as an offer and its answer do.
 fn serve(egress: &mut Egress, tenant: u64, is_video: bool) -> SlotIndex {
     let slot = egress.open(
         subscription(tenant),
         is_video,
         Formats::All,
-        "S".into(),
-        tenant.to_string(),
+        names(&tenant.to_string()),
     );
     egress.renew_streams();
     for slot in &mut egress.slots {
@@ -389,8 +396,8 @@ fn a_section_of_the_client_serves_one_track_after_another_under_one_name() {
     let mut egress = connected(now, 100);
     egress.is_fixed = true;
     let open = |egress: &mut Egress, tenant: u64| {
-        let (stream, track) = ("S".to_owned(), tenant.to_string());
-        let slot = egress.open(subscription(tenant), true, Formats::All, stream, track);
+        let names = names(&tenant.to_string());
+        let slot = egress.open(subscription(tenant), true, Formats::All, names);
         egress.slots[slot.0].payload_types = vec![Some(Some(PAYLOAD_TYPE))];
         slot
     };
@@ -503,4 +510,26 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn only_the_first_track_of_a_section_shares_a_stream() {
+    let mut egress = connected(Instant::now(), 100);
+    let mut stream_of = |tenant: u64| {
+        let slot = serve(&mut egress, tenant, true);
+        let stream = egress.slots[slot.0].wish.as_ref().unwrap().stream.clone();
+        (slot, stream)
+    };
+    let (first, stream) = stream_of(1);
+    assert_eq!(stream, "P|camera");
+    let (second, stream) = stream_of(2);
+    assert_eq!(stream, "P|camera");
+    assert_ne!(first, second);
+    egress.close(subscription(1));
+    serve(&mut egress, 3, false);
+    // Given back and offered so, the section serves another track, which clients would take for the first.
+    let slot = serve(&mut egress, 4, true);
+    assert_eq!(slot, first);
+    let wish = egress.slots[slot.0].wish.as_ref().unwrap();
+    assert_eq!((wish.stream.as_str(), wish.track.as_str()), ("P|4", "4"));
 }
