@@ -39,7 +39,8 @@ class Member {
     const rtp = [...report.values()].find((s) => s.type === 'inbound-rtp');
     if (!rtp) return null;
     const codec = report.get(rtp.codecId)?.mimeType;
-    return { ...rtp, codec };
+    const [played] = receiver.getSynchronizationSources();
+    return { ...rtp, codec, played };
   }
 
   // What the browser agreed to on the connection that it receives on.
