@@ -283,8 +283,11 @@ pub(crate) struct Encoder {
     last_upper: Option<u32>,
     /// Draws of how large a picture is.
     dice: u32,
-    /// What it makes, of what it would, 0 to 1.
+    /// What it makes of each picture, of what it would, 0 to 1.
     pub(crate) scale: f64,
+    /// How many of the pictures it makes, 0 to 1, and what is due of the next.
+    pub(crate) pictures: f64,
+    due: f64,
     pub(crate) wants_key: bool,
     /// Switched off at the wish of the node.
     pub(crate) is_off: bool,
@@ -315,6 +318,8 @@ impl Encoder {
             last_upper: None,
             dice: rng.random(),
             scale: 1.0,
+            pictures: 1.0,
+            due: 0.0,
             wants_key: true,
             is_off: false,
             is_starved: false,
@@ -325,6 +330,16 @@ impl Encoder {
     /// Whether it makes anything.
     pub(crate) fn is_on(&self) -> bool {
         !self.is_off && !self.is_starved && !self.is_stopped
+    }
+
+    /// Whether it makes a picture of what is captured now, or leaves it out.
+    pub(crate) fn takes_next(&mut self) -> bool {
+        self.due += self.pictures;
+        let is_due = self.due >= 1.0;
+        if is_due {
+            self.due -= 1.0;
+        }
+        is_due
     }
 
     /// It begins anew, with other numbers and another clock.

@@ -193,8 +193,11 @@ impl Source {
             encoder.wants_key |= encoder.is_starved && !is_starved;
             encoder.is_starved = is_starved;
             if !is_starved {
-                encoder.scale = (left as f64 / whole.max(1) as f64).clamp(Self::LEAST, 1.0);
-                share.taken += (whole as f64 * encoder.scale) as u64;
+                // Pictures do not become worse without end: some are left out then.
+                let part = (left as f64 / whole.max(1) as f64).clamp(Self::LEAST, 1.0);
+                encoder.scale = part.max(Self::FLOOR);
+                encoder.pictures = part / encoder.scale;
+                share.taken += (whole as f64 * part) as u64;
             }
             is_full |= is_starved;
             is_least = false;

@@ -425,7 +425,7 @@ impl Client {
                 SourceKind::Video => at.saturating_sub(ENCODING_TIME),
             };
             for (number, encoder) in source.encoders.iter_mut().enumerate() {
-                if !encoder.is_on() {
+                if !encoder.is_on() || !encoder.takes_next() {
                     continue;
                 }
                 let rid = settings
