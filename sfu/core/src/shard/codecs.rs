@@ -21,7 +21,9 @@ use crate::{
     key::{SessionKey, SubscriptionKey, TrackKey},
     rtp::{Codec, Rid},
     session::Carried,
-    track::{DemandTracker, EncodingInfo, plausible_size, wanted_qualities, with_stand_ins},
+    track::{
+        DemandTracker, EncodingInfo, Failing, plausible_size, wanted_qualities, with_stand_ins,
+    },
 };
 
 /// Codecs that one track is sent in, at most: clients send two, and each costs its publisher an encoder.
@@ -180,20 +182,20 @@ impl Track {
         Codec::from_mime(mime)
     }
 
-    /// Takes what is requested of it by all: of each codec it is another thing that is wanted. `silent` encodings do
-    /// not come though their publisher was asked for them, as bits.
+    /// Takes what is requested of it by all: of each codec it is another thing that is wanted. Some are
+    /// `failing` though their publisher was asked for them.
     pub(super) fn take_requests(
         &mut self,
         now: Instant,
         requested: &[(u8, VideoQuality)],
-        silent: u8,
+        failing: Failing,
     ) {
         let bit = |n: u8| 1_u8.checked_shl(n.into()).unwrap_or(0);
         let asked = requested.iter().fold(0, |bits, (n, _)| bits | bit(*n));
         let codecs = self.codecs();
-        let with_others = (0..codecs).map(|n| with_stand_ins(asked, silent, self.encodings_of(n)));
+        let with_others = (0..codecs).map(|n| with_stand_ins(asked, failing, self.encodings_of(n)));
         self.stand_ins = with_others.fold(0, |all, of_codec| all | of_codec) & !asked;
-        self.stood_in_for = (silent, self.encodings.len());
+        self.stood_in_for = (failing, self.encodings.len());
         let stand_ins = self.stand_ins;
         let stand_ins = (0..8).filter(|n| stand_ins & bit(*n) != 0);
         let all = stand_ins.map(|n| (n, VideoQuality::High));

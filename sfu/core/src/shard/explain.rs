@@ -127,11 +127,7 @@ impl Shard {
         let track = self.tracks.get(subscription.track)?;
         let subscriber = self.participants.get(subscription.subscriber)?;
         let uplink = &self.participants.get(track.owner)?.link;
-        let flowing = |view: &LayerView| LayerView {
-            flowing: true,
-            ..*view
-        };
-        let every: Vec<_> = views.iter().map(flowing).collect();
+        let every: Vec<_> = views.iter().copied().map(LayerView::whole).collect();
         let wish = &subscription.wish;
         let picture = |layer: Option<Layer>| layer.map(|l| (l.encoding, l.spatial));
         let target = subscription.forwarder.target();

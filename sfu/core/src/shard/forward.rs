@@ -247,19 +247,19 @@ impl Shard {
         captured
     }
 
-    /// An encoding began to flow: who waits for it or for better may switch.
+    /// An encoding began to flow, ceased, or has less or more than it had: who waits for it or for better may switch.
     pub(super) fn on_flow(&mut self, now: Instant, key: TrackKey) {
         /// Twice as often as this it is looked whether an encoding ceased.
         const JUST_NOW: Duration = Duration::from_millis(200);
         let Some(track) = self.tracks.get_mut(key) else {
             return;
         };
-        let flowing = track.flowing(now);
-        if track.flowing == flowing {
+        let (flowing, starved) = (track.flowing(now), track.starved());
+        if (track.flowing, track.starved) == (flowing, starved) {
             return;
         }
         let changed = track.flowing ^ flowing;
-        track.flowing = flowing;
+        (track.flowing, track.starved) = (flowing, starved);
         let owner = track.owner;
         if let Some(publisher) = self.participants.get_mut(owner) {
             for encoding in (0..u8::BITS as u8).filter(|n| changed >> n & 1 != 0) {

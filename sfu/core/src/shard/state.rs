@@ -23,8 +23,8 @@ use crate::{
     session::{Formats, Session, SlotIndex},
     subscription::{Choices, Forwarder, KeyframeThrottle, LayerView, Limit, Wish, views},
     track::{
-        DemandTracker, Encoding, EncodingInfo, Layer, LayerSet, PacketCache, PublisherClock,
-        Reported, SoundCache,
+        DemandTracker, Encoding, EncodingInfo, Failing, Layer, LayerSet, PacketCache,
+        PublisherClock, Reported, SoundCache,
     },
 };
 
@@ -127,12 +127,13 @@ pub(super) struct Track {
     pub(super) demands: Vec<DemandTracker>,
     /// Encodings nobody asks for that are to be sent because those asked for do not come, as bits.
     pub(super) stand_ins: u8,
-    /// What they were last chosen by: which encodings were owed, as bits, of how many.
-    pub(super) stood_in_for: (u8, usize),
+    /// What they were last chosen by: which encodings failed, of how many.
+    pub(super) stood_in_for: (Failing, usize),
     pub(super) speaker: SpeakerDetector,
     pub(super) told_first_subscriber: bool,
-    /// Which encodings flowed when targets were last chosen.
+    /// Which encodings flowed when targets were last chosen, and which were starved.
     pub(super) flowing: u8,
+    pub(super) starved: u8,
     /// Who takes it on other shards, in the order in which they came.
     pub(super) exports: Vec<Export>,
     /// To whom this shard sends it, be it published here or not.
@@ -243,10 +244,11 @@ impl Track {
             subscriptions: Vec::new(),
             demands: vec![DemandTracker::new(now)],
             stand_ins: 0,
-            stood_in_for: (0, 0),
+            stood_in_for: (Failing::default(), 0),
             speaker: SpeakerDetector::default(),
             told_first_subscriber: false,
             flowing: 0,
+            starved: 0,
             exports: Vec::new(),
             outlets: Outlets::default(),
             feeders: BTreeMap::new(),
@@ -319,32 +321,36 @@ impl Track {
         exports.fold(LayerSet::NONE, |all, export| all.union(export.requested))
     }
 
-    /// Which encodings do not come although the publisher was asked for them, as bits.
-    pub(super) fn silent(&self, now: Instant) -> u8 {
+    /// Which encodings fail although the publisher was asked for them.
+    pub(super) fn failing(&self, now: Instant) -> Failing {
         let is_ours = self.origin.is_none() && self.copy_of.is_none();
         if !self.is_video() || !is_ours || self.info.muted {
-            return 0;
+            return Failing::default();
         }
-        let flowing = self.flowing(now);
-        let infos = self.encodings.iter().map(|e| e.encoding.info);
-        let is_owed = |info: &EncodingInfo| {
-            let demand = self.demands.get(usize::from(info.codec));
-            demand.is_some_and(|demand| demand.owed(now).has(info.quality))
-        };
-        infos.filter(is_owed).fold(0, |bits, info| {
-            bits | 1_u8.checked_shl(info.index.into()).unwrap_or(0)
-        }) & !flowing
+        let owed = self.encodings_that(|encoding| {
+            let demand = self.demands.get(usize::from(encoding.info.codec));
+            demand.is_some_and(|demand| demand.owed(now).has(encoding.info.quality))
+        });
+        Failing {
+            silent: owed & !self.flowing(now),
+            starved: owed & self.starved(),
+        }
     }
 
     /// Which encodings flow, as bits.
     pub(super) fn flowing(&self, now: Instant) -> u8 {
+        self.encodings_that(|encoding| encoding.is_flowing(now))
+    }
+
+    /// Which encodings have far less than usual, as bits.
+    pub(super) fn starved(&self) -> u8 {
+        self.encodings_that(Encoding::is_starved)
+    }
+
+    fn encodings_that(&self, are: impl Fn(&Encoding) -> bool) -> u8 {
         self.encodings.iter().fold(0, |bits, e| {
             let bit = 1_u8.checked_shl(e.encoding.info.index.into()).unwrap_or(0);
-            if e.encoding.is_flowing(now) {
-                bits | bit
-            } else {
-                bits
-            }
+            if are(&e.encoding) { bits | bit } else { bits }
         })
     }
 }

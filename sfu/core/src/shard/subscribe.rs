@@ -17,8 +17,8 @@ use super::{
 use crate::{
     key::{RoomKey, SessionKey, SubscriptionKey, TrackKey},
     session::{Formats, Names},
-    subscription::{Choices, Forwarder, Wish, select},
-    track::{Layer, plausible_size},
+    subscription::{Choices, Forwarder, LayerView, Wish, select},
+    track::{Failing, Layer, plausible_size},
 };
 
 impl Shard {
@@ -426,14 +426,7 @@ impl Shard {
             return;
         };
         let views = track.views(subscription.codec, now);
-        let every: Vec<_> = views
-            .iter()
-            .copied()
-            .map(|mut view| {
-                view.flowing = true;
-                view
-            })
-            .collect();
+        let every: Vec<_> = views.iter().copied().map(LayerView::whole).collect();
         let before = subscription.requested;
         subscription.requested = select(&subscription.wish, &every);
         subscription.wanted = select(
@@ -494,7 +487,7 @@ impl Shard {
         }
         self.mark_want(key);
         let published = |track: &&mut Track| track.is_video() && track.origin.is_none();
-        let silent = self.silent(now, key);
+        let failing = self.failing(now, key);
         let in_other_rooms = self.requested_of_copies(key);
         let Some(track) = self.tracks.get_mut(key).filter(published) else {
             return;
@@ -517,33 +510,37 @@ impl Shard {
         let elsewhere = in_other_rooms.union(track.exports_requested());
         let elsewhere = elsewhere.iter().map(|l| Some((l.encoding, step(l))));
         let requested: Vec<_> = requested.chain(elsewhere).flatten().collect();
-        track.take_requests(now, &requested, silent);
+        track.take_requests(now, &requested, failing);
         self.tell_demand(now, key);
         self.wake_track(key);
     }
 
-    /// What a publisher was asked to send and does not, because its own link or processor is not enough, must not
+    /// What a publisher was asked to send and does not, or hardly, because its own link or processor is not enough, must not
     /// leave those without a picture who asked for it: others of its encodings are switched on. Time alone changes
     /// what does not come; who asks for what is not looked at again for that.
     pub(super) fn stand_in(&mut self, now: Instant, key: TrackKey) {
-        let silent = self.silent(now, key);
+        let failing = self.failing(now, key);
         let Some(track) = self.tracks.get(key) else {
             return;
         };
-        let is_other = track.stood_in_for != (silent, track.encodings.len());
-        if is_other && (track.stand_ins != 0 || silent != 0) {
+        let is_other = track.stood_in_for != (failing, track.encodings.len());
+        if is_other && (track.stand_ins != 0 || failing != Failing::default()) {
             self.update_demand(now, key);
         }
     }
 
-    /// Which encodings of a track do not come although its publisher was asked for them, as bits.
-    fn silent(&self, now: Instant, key: TrackKey) -> u8 {
+    /// Which encodings of a track fail although its publisher was asked for them.
+    fn failing(&self, now: Instant, key: TrackKey) -> Failing {
         let Some(track) = self.tracks.get(key) else {
-            return 0;
+            return Failing::default();
         };
         let owner = self.participants.get(track.owner);
         let can_be_told = owner.is_some_and(|owner| owner.member.control.is_some());
-        if can_be_told { track.silent(now) } else { 0 }
+        if can_be_told {
+            track.failing(now)
+        } else {
+            Failing::default()
+        }
     }
 
     /// Tells the publisher what changed of the demand for its track.

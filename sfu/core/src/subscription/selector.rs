@@ -40,6 +40,8 @@ pub(crate) struct LayerView {
     pub temporal_layers: u8,
     /// Whether packets come.
     pub flowing: bool,
+    /// Whether far less comes than usual: what is smaller and whole is better.
+    pub starved: bool,
     /// Bits per second by the highest temporal layer, with all lower layers it takes; 0 when unknown.
     pub rates: [u64; LAYERS],
 }
@@ -48,6 +50,15 @@ impl LayerView {
     /// Encoding and spatial layer: what has a size.
     pub(crate) fn picture(&self) -> (u8, u8) {
         (self.layer.encoding, self.layer.spatial)
+    }
+
+    /// The same if all of it came.
+    pub(crate) fn whole(self) -> Self {
+        Self {
+            flowing: true,
+            starved: false,
+            ..self
+        }
     }
 
     /// The part of it up to a temporal layer.
@@ -118,6 +129,7 @@ fn views_of(encoding: &Encoding, flowing: bool, now: Instant) -> impl Iterator<I
             fps,
             temporal_layers,
             flowing,
+            starved: encoding.is_starved(),
             rates: rates.get(usize::from(spatial)).copied().unwrap_or_default(),
         }
     })
@@ -141,8 +153,8 @@ fn quality_below(quality: VideoQuality, steps: u8) -> VideoQuality {
     }
 }
 
-/// Chooses the layer that serves a wish: the smallest that suffices, of those that flow. While
-/// nothing flows the choice stays what it would be, so that a pause of the publisher switches
+/// Chooses the layer that serves a wish: the smallest that suffices, of those that flow, and rather of
+/// those that come whole. While nothing flows the choice stays what it would be, so that a pause of the publisher switches
 /// nobody. `views` are in ascending order.
 pub(crate) fn select(wish: &Wish, views: &[LayerView]) -> Option<Layer> {
     if wish.disabled || wish.quality == Some(VideoQuality::Off) {
@@ -166,9 +178,14 @@ pub(crate) fn select(wish: &Wish, views: &[LayerView]) -> Option<Layer> {
         (None, None) => None,
     };
     let best = wanted.map_or(granted, |wanted| wanted.min(granted));
-    let below = views.get(..=best)?.iter().rfind(|view| view.flowing);
-    let above = || views.get(best..=granted)?.iter().find(|view| view.flowing);
-    let chosen = below.or_else(above).or_else(|| views.get(best))?;
+    let (below, above) = (views.get(..=best)?, views.get(best..=granted)?);
+    let nearest = |comes: fn(&LayerView) -> bool| {
+        let below = below.iter().rfind(|view| comes(view));
+        below.or_else(|| above.iter().find(|view| comes(view)))
+    };
+    let chosen = nearest(|view| view.flowing && !view.starved)
+        .or_else(|| nearest(|view| view.flowing))
+        .or_else(|| views.get(best))?;
     let enough = temporal(chosen, wish.fps);
     let is_capped = |cap: &Layer| chosen.picture() == (cap.encoding, cap.spatial);
     let cap = wish.cap.filter(is_capped).map(|cap| cap.temporal);
@@ -217,6 +234,7 @@ mod tests {
             fps,
             temporal_layers,
             flowing,
+            starved: false,
             rates: [0; LAYERS],
         }
     }
@@ -353,6 +371,31 @@ mod tests {
         ] {
             let chosen = select(&wish, &ladder(flowing)).unwrap();
             assert_eq!(chosen.encoding, expected, "{flowing:?} {wish:?}");
+        }
+    }
+
+    #[test]
+    fn rather_what_is_whole() {
+        let top = Wish::default();
+        let low = Wish {
+            quality: Some(Low),
+            ..top
+        };
+        let (on, off) = (true, false);
+        for (flowing, starved, wish, expected) in [
+            ([on, on, on], [off, off, on], top, 1),
+            ([on, on, on], [off, on, on], top, 0),
+            ([on, on, on], [on, on, on], top, 2),
+            ([off, off, on], [off, off, on], top, 2),
+            ([off, off, on], [on, on, on], top, 2),
+            ([on, off, on], [on, off, off], low, 2),
+        ] {
+            let mut views = ladder(flowing);
+            for (view, starved) in views.iter_mut().zip(starved) {
+                view.starved = starved;
+            }
+            let chosen = select(&wish, &views).unwrap();
+            assert_eq!(chosen.encoding, expected, "{flowing:?} {starved:?}");
         }
     }
 

@@ -71,12 +71,26 @@ fn serving(encodings: &[EncodingInfo], step: VideoQuality) -> Option<u8> {
         .map(|encoding| encoding.index)
 }
 
-/// The encodings to ask for (as bits, of those that `own` has in ascending order) when these are asked for and of
-/// those the `silent` ones do not come although their publisher was told long ago: for each the next below it that may
-/// come, else the next above. Those passed over stay asked for, so that they are known to be silent.
-pub(crate) fn with_stand_ins(asked: u8, silent: u8, own: u8) -> u8 {
+/// Encodings, as bits, that a publisher was told long ago to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Failing {
+    /// They do not come.
+    pub silent: u8,
+    /// They came with far less than usual, and not whole since.
+    pub starved: u8,
+}
+
+/// The encodings to ask for (as bits, of those that `own` has in ascending order) when these are asked for and some
+/// are failing. For each that is silent the next below it that may come, else the next above; those passed over stay
+/// asked for, so that they are known to be silent. For each that is starved all below it: publishers give what their
+/// link takes to the smallest first, and know best for how many it is enough.
+pub(crate) fn with_stand_ins(asked: u8, failing: Failing, own: u8) -> u8 {
+    let Failing { silent, starved } = failing;
     let bit = |index: u32| 1_u8.checked_shl(index).unwrap_or(0);
     let mut all = asked & own;
+    for index in (0..u8::BITS).filter(|index| asked & starved & own & bit(*index) != 0) {
+        all |= own & (bit(index) - 1);
+    }
     for index in (0..u8::BITS).filter(|index| asked & silent & own & bit(*index) != 0) {
         let others = (0..index).rev().chain(index + 1..u8::BITS);
         for other in others.filter(|other| own & bit(*other) != 0) {
@@ -294,15 +308,29 @@ mod tests {
             (0b101, 0b001, 0b111),
             (0b000, 0b111, 0b000),
         ] {
-            let all = with_stand_ins(asked, silent, 0b111);
+            let failing = Failing { silent, starved: 0 };
+            let all = with_stand_ins(asked, failing, 0b111);
             assert_eq!(all, expected, "{asked:03b} of which {silent:03b} silent");
         }
-        assert_eq!(with_stand_ins(1, 1, 1), 1, "there is no other");
+        let silent = |silent| Failing { silent, starved: 0 };
+        assert_eq!(with_stand_ins(1, silent(1), 1), 1, "there is no other");
         assert_eq!(
-            with_stand_ins(0b1_0010, 0b1_0010, 0b1_1100),
+            with_stand_ins(0b1_0010, silent(0b1_0010), 0b1_1100),
             0b1_1000,
             "none of another codec stands in, nor for one"
         );
+        for (asked, starved, own, expected) in [
+            (0b100, 0b100, 0b111, 0b111),
+            (0b010, 0b010, 0b111, 0b011),
+            (0b001, 0b001, 0b111, 0b001),
+            (0b010, 0b100, 0b111, 0b010),
+            (0b10_0000, 0b10_0000, 0b11_1000, 0b11_1000),
+        ] {
+            for silent in [0, starved & !1] {
+                let all = with_stand_ins(asked, Failing { silent, starved }, own);
+                assert_eq!(all, expected, "{asked:03b} of which {starved:03b} starved");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plenum_proto::v1::VideoQuality;
 
-use super::SenderClock;
+use super::{SenderClock, usual::Usual};
 use crate::{
     losses::Losses,
     rtp::{Codec, LayerReader, Packet, Rid},
@@ -41,6 +41,8 @@ pub(crate) type Grid<T> = [[T; LAYERS]; LAYERS];
 pub(crate) struct Reported {
     /// Packets come.
     pub flowing: bool,
+    /// Fewer and less than usual.
+    pub starved: bool,
     /// Bits per second, 0 when nothing is known.
     pub bitrate: u64,
     /// Frames per second, 0 when nothing is known.
@@ -72,6 +74,8 @@ pub(crate) struct Encoding {
     newest_sequence: Option<u64>,
     window: Option<Window>,
     measured: Measured,
+    /// None of a screen, which has more and fewer pictures as it changes.
+    usual: Option<Usual>,
     losses: Losses,
     /// For what came late: that was sent again.
     wait: Wait,
@@ -156,6 +160,7 @@ impl Encoding {
             newest_sequence: None,
             window: None,
             measured: Measured::default(),
+            usual: (!is_screen).then(Usual::default),
             losses: Losses::default(),
             wait: Wait::default(),
             layers: LayerReader::default(),
@@ -186,6 +191,7 @@ impl Encoding {
     pub(crate) fn reported(&self, now: Instant) -> Reported {
         Reported {
             flowing: self.is_flowing(now),
+            starved: self.is_starved(),
             bitrate: self.bitrate(now),
             fps: self.fps(),
             temporal_layers: self.temporal_layers(),
@@ -317,6 +323,14 @@ impl Encoding {
             .is_some_and(|last| now.saturating_duration_since(last) <= self.silence)
     }
 
+    /// Whether what comes is far less than it has otherwise, in pictures and in bits.
+    pub(crate) fn is_starved(&self) -> bool {
+        match (self.reported, self.usual) {
+            (Some(reported), _) => reported.starved,
+            (None, usual) => usual.is_some_and(|usual| usual.is_starved()),
+        }
+    }
+
     /// Whether it stands still while the track goes on: `newest` is when the last packet of any
     /// encoding of the track came in. Even a screen at rest sends all its encodings together.
     pub(crate) fn lags(&self, newest: Instant) -> bool {
@@ -446,6 +460,9 @@ impl Encoding {
         if length >= Self::WINDOW {
             if length < Self::WINDOW_WITH_PAUSE {
                 self.measured = window.measure(length);
+                if let Some(usual) = &mut self.usual {
+                    usual.on_second(self.measured.fps, self.measured.bitrate);
+                }
                 let expected = self.measured.expected;
                 let late = u32::try_from(window.late).unwrap_or(expected);
                 self.losses.on_row(window.late_by);

@@ -10,10 +10,11 @@ mod encoding;
 mod layer;
 mod layer_set;
 mod sound;
+mod usual;
 
 pub(crate) use cache::PacketCache;
 pub(crate) use clock::{PublisherClock, SenderClock};
-pub(crate) use demand::{DemandTracker, wanted_qualities, with_stand_ins};
+pub(crate) use demand::{DemandTracker, Failing, wanted_qualities, with_stand_ins};
 pub(crate) use encoding::{Encoding, EncodingInfo, LAYERS, Reported, plausible_size};
 pub(crate) use layer::Layer;
 pub(crate) use layer_set::LayerSet;

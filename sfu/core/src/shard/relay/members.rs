@@ -468,6 +468,7 @@ pub(super) fn flow_message(flow: &Reported) -> EncodingFlow {
     let layers = flow.sizes.iter().zip(&flow.rates);
     EncodingFlow {
         flowing: flow.flowing,
+        starved: flow.starved,
         bitrate: flow.bitrate,
         fps: flow.fps,
         temporal_layers: flow.temporal_layers.into(),
@@ -490,6 +491,7 @@ pub(super) fn reported(flow: Option<&EncodingFlow>) -> Reported {
     };
     let mut reported = Reported {
         flowing: flow.flowing,
+        starved: flow.starved,
         bitrate: flow.bitrate,
         fps: flow.fps,
         temporal_layers: flow.temporal_layers.min(LAYERS as u32) as u8,
