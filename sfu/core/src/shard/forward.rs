@@ -251,15 +251,18 @@ impl Shard {
     pub(super) fn on_flow(&mut self, now: Instant, key: TrackKey) {
         /// Twice as often as this it is looked whether an encoding ceased.
         const JUST_NOW: Duration = Duration::from_millis(200);
+        let silent = self.failing(now, key).silent;
         let Some(track) = self.tracks.get_mut(key) else {
             return;
         };
-        let (flowing, starved) = (track.flowing(now), track.starved());
-        if (track.flowing, track.starved) == (flowing, starved) {
+        track.note_flow(now, silent);
+        let flowing = track.flowing(now);
+        let frail = track.frail(now);
+        if (track.flowing, track.frail) == (flowing, frail) {
             return;
         }
         let changed = track.flowing ^ flowing;
-        (track.flowing, track.starved) = (flowing, starved);
+        (track.flowing, track.frail) = (flowing, frail);
         let owner = track.owner;
         if let Some(publisher) = self.participants.get_mut(owner) {
             for encoding in (0..u8::BITS as u8).filter(|n| changed >> n & 1 != 0) {

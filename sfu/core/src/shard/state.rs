@@ -131,9 +131,9 @@ pub(super) struct Track {
     pub(super) stood_in_for: (Failing, usize),
     pub(super) speaker: SpeakerDetector,
     pub(super) told_first_subscriber: bool,
-    /// Which encodings flowed when targets were last chosen, and which were starved.
+    /// Which encodings flowed when targets were last chosen, and which were frail.
     pub(super) flowing: u8,
-    pub(super) starved: u8,
+    pub(super) frail: u8,
     /// Who takes it on other shards, in the order in which they came.
     pub(super) exports: Vec<Export>,
     /// To whom this shard sends it, be it published here or not.
@@ -248,7 +248,7 @@ impl Track {
             speaker: SpeakerDetector::default(),
             told_first_subscriber: false,
             flowing: 0,
-            starved: 0,
+            frail: 0,
             exports: Vec::new(),
             outlets: Outlets::default(),
             feeders: BTreeMap::new(),
@@ -333,7 +333,7 @@ impl Track {
         });
         Failing {
             silent: owed & !self.flowing(now),
-            starved: owed & self.starved(),
+            frail: owed & self.flowing(now) & self.frail(now),
         }
     }
 
@@ -342,9 +342,27 @@ impl Track {
         self.encodings_that(|encoding| encoding.is_flowing(now))
     }
 
-    /// Which encodings have far less than usual, as bits.
-    pub(super) fn starved(&self) -> u8 {
-        self.encodings_that(Encoding::is_starved)
+    /// Which encodings have far less than usual, or come and go, as bits.
+    pub(super) fn frail(&self, now: Instant) -> u8 {
+        self.encodings_that(|encoding| encoding.is_frail(now))
+    }
+
+    /// Takes note of which encodings come, and which are silent while others of the codec come.
+    pub(super) fn note_flow(&mut self, now: Instant, silent: u8) {
+        let flowing = self.flowing(now);
+        for index in 0..self.encodings.len() {
+            let Some(info) = self.encodings.get(index).map(|e| e.encoding.info) else {
+                continue;
+            };
+            let bit = 1_u8.checked_shl(info.index.into()).unwrap_or(0);
+            let is_coming = flowing & bit != 0;
+            let has_ceased = silent & bit != 0 && flowing & self.encodings_of(info.codec) != 0;
+            if let Some(published) = self.encodings.get_mut(index)
+                && (is_coming || has_ceased)
+            {
+                published.encoding.note_flow(now, is_coming);
+            }
+        }
     }
 
     fn encodings_that(&self, are: impl Fn(&Encoding) -> bool) -> u8 {

@@ -530,7 +530,7 @@ impl Shard {
     }
 
     /// Which encodings of a track fail although its publisher was asked for them.
-    fn failing(&self, now: Instant, key: TrackKey) -> Failing {
+    pub(super) fn failing(&self, now: Instant, key: TrackKey) -> Failing {
         let Some(track) = self.tracks.get(key) else {
             return Failing::default();
         };

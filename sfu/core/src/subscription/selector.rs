@@ -40,8 +40,8 @@ pub(crate) struct LayerView {
     pub temporal_layers: u8,
     /// Whether packets come.
     pub flowing: bool,
-    /// Whether far less comes than usual: what is smaller and whole is better.
-    pub starved: bool,
+    /// Whether far less comes than usual, or it comes and goes: what is smaller and whole is better.
+    pub frail: bool,
     /// Bits per second by the highest temporal layer, with all lower layers it takes; 0 when unknown.
     pub rates: [u64; LAYERS],
 }
@@ -56,7 +56,7 @@ impl LayerView {
     pub(crate) fn whole(self) -> Self {
         Self {
             flowing: true,
-            starved: false,
+            frail: false,
             ..self
         }
     }
@@ -129,7 +129,7 @@ fn views_of(encoding: &Encoding, flowing: bool, now: Instant) -> impl Iterator<I
             fps,
             temporal_layers,
             flowing,
-            starved: encoding.is_starved(),
+            frail: encoding.is_frail(now),
             rates: rates.get(usize::from(spatial)).copied().unwrap_or_default(),
         }
     })
@@ -183,7 +183,7 @@ pub(crate) fn select(wish: &Wish, views: &[LayerView]) -> Option<Layer> {
         let below = below.iter().rfind(|view| comes(view));
         below.or_else(|| above.iter().find(|view| comes(view)))
     };
-    let chosen = nearest(|view| view.flowing && !view.starved)
+    let chosen = nearest(|view| view.flowing && !view.frail)
         .or_else(|| nearest(|view| view.flowing))
         .or_else(|| views.get(best))?;
     let enough = temporal(chosen, wish.fps);
@@ -234,7 +234,7 @@ mod tests {
             fps,
             temporal_layers,
             flowing,
-            starved: false,
+            frail: false,
             rates: [0; LAYERS],
         }
     }
@@ -382,7 +382,7 @@ mod tests {
             ..top
         };
         let (on, off) = (true, false);
-        for (flowing, starved, wish, expected) in [
+        for (flowing, frail, wish, expected) in [
             ([on, on, on], [off, off, on], top, 1),
             ([on, on, on], [off, on, on], top, 0),
             ([on, on, on], [on, on, on], top, 2),
@@ -391,11 +391,11 @@ mod tests {
             ([on, off, on], [on, off, off], low, 2),
         ] {
             let mut views = ladder(flowing);
-            for (view, starved) in views.iter_mut().zip(starved) {
-                view.starved = starved;
+            for (view, frail) in views.iter_mut().zip(frail) {
+                view.frail = frail;
             }
             let chosen = select(&wish, &views).unwrap();
-            assert_eq!(chosen.encoding, expected, "{flowing:?} {starved:?}");
+            assert_eq!(chosen.encoding, expected, "{flowing:?} {frail:?}");
         }
     }
 

@@ -76,19 +76,19 @@ fn serving(encodings: &[EncodingInfo], step: VideoQuality) -> Option<u8> {
 pub(crate) struct Failing {
     /// They do not come.
     pub silent: u8,
-    /// They came with far less than usual, and not whole since.
-    pub starved: u8,
+    /// They come with far less than usual, and not whole since, or came and went.
+    pub frail: u8,
 }
 
 /// The encodings to ask for (as bits, of those that `own` has in ascending order) when these are asked for and some
 /// are failing. For each that is silent the next below it that may come, else the next above; those passed over stay
-/// asked for, so that they are known to be silent. For each that is starved all below it: publishers give what their
+/// asked for, so that they are known to be silent. For each that is frail all below it: publishers give what their
 /// link takes to the smallest first, and know best for how many it is enough.
 pub(crate) fn with_stand_ins(asked: u8, failing: Failing, own: u8) -> u8 {
-    let Failing { silent, starved } = failing;
+    let Failing { silent, frail } = failing;
     let bit = |index: u32| 1_u8.checked_shl(index).unwrap_or(0);
     let mut all = asked & own;
-    for index in (0..u8::BITS).filter(|index| asked & starved & own & bit(*index) != 0) {
+    for index in (0..u8::BITS).filter(|index| asked & frail & own & bit(*index) != 0) {
         all |= own & (bit(index) - 1);
     }
     for index in (0..u8::BITS).filter(|index| asked & silent & own & bit(*index) != 0) {
@@ -308,27 +308,27 @@ mod tests {
             (0b101, 0b001, 0b111),
             (0b000, 0b111, 0b000),
         ] {
-            let failing = Failing { silent, starved: 0 };
+            let failing = Failing { silent, frail: 0 };
             let all = with_stand_ins(asked, failing, 0b111);
             assert_eq!(all, expected, "{asked:03b} of which {silent:03b} silent");
         }
-        let silent = |silent| Failing { silent, starved: 0 };
+        let silent = |silent| Failing { silent, frail: 0 };
         assert_eq!(with_stand_ins(1, silent(1), 1), 1, "there is no other");
         assert_eq!(
             with_stand_ins(0b1_0010, silent(0b1_0010), 0b1_1100),
             0b1_1000,
             "none of another codec stands in, nor for one"
         );
-        for (asked, starved, own, expected) in [
+        for (asked, frail, own, expected) in [
             (0b100, 0b100, 0b111, 0b111),
             (0b010, 0b010, 0b111, 0b011),
             (0b001, 0b001, 0b111, 0b001),
             (0b010, 0b100, 0b111, 0b010),
             (0b10_0000, 0b10_0000, 0b11_1000, 0b11_1000),
         ] {
-            for silent in [0, starved & !1] {
-                let all = with_stand_ins(asked, Failing { silent, starved }, own);
-                assert_eq!(all, expected, "{asked:03b} of which {starved:03b} starved");
+            for silent in [0, frail & !1] {
+                let all = with_stand_ins(asked, Failing { silent, frail }, own);
+                assert_eq!(all, expected, "{asked:03b} of which {frail:03b} frail");
             }
         }
     }

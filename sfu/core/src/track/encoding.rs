@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plenum_proto::v1::VideoQuality;
 
-use super::{SenderClock, usual::Usual};
+use super::{SenderClock, steady::Steady, usual::Usual};
 use crate::{
     losses::Losses,
     rtp::{Codec, LayerReader, Packet, Rid},
@@ -41,8 +41,8 @@ pub(crate) type Grid<T> = [[T; LAYERS]; LAYERS];
 pub(crate) struct Reported {
     /// Packets come.
     pub flowing: bool,
-    /// Fewer and less than usual.
-    pub starved: bool,
+    /// Fewer and less than usual, or it comes and goes.
+    pub frail: bool,
     /// Bits per second, 0 when nothing is known.
     pub bitrate: u64,
     /// Frames per second, 0 when nothing is known.
@@ -76,6 +76,7 @@ pub(crate) struct Encoding {
     measured: Measured,
     /// None of a screen, which has more and fewer pictures as it changes.
     usual: Option<Usual>,
+    steady: Steady,
     losses: Losses,
     /// For what came late: that was sent again.
     wait: Wait,
@@ -161,6 +162,7 @@ impl Encoding {
             window: None,
             measured: Measured::default(),
             usual: (!is_screen).then(Usual::default),
+            steady: Steady::default(),
             losses: Losses::default(),
             wait: Wait::default(),
             layers: LayerReader::default(),
@@ -191,7 +193,7 @@ impl Encoding {
     pub(crate) fn reported(&self, now: Instant) -> Reported {
         Reported {
             flowing: self.is_flowing(now),
-            starved: self.is_starved(),
+            frail: self.is_frail(now),
             bitrate: self.bitrate(now),
             fps: self.fps(),
             temporal_layers: self.temporal_layers(),
@@ -323,12 +325,22 @@ impl Encoding {
             .is_some_and(|last| now.saturating_duration_since(last) <= self.silence)
     }
 
-    /// Whether what comes is far less than it has otherwise, in pictures and in bits.
-    pub(crate) fn is_starved(&self) -> bool {
-        match (self.reported, self.usual) {
-            (Some(reported), _) => reported.starved,
-            (None, usual) => usual.is_some_and(|usual| usual.is_starved()),
+    /// It comes, or does not though its publisher is to send it.
+    pub(crate) fn note_flow(&mut self, now: Instant, is_coming: bool) {
+        if is_coming {
+            self.steady.on_coming(now);
+        } else {
+            self.steady.on_ceased(self.last_packet);
         }
+    }
+
+    /// Whether what comes is far less than it has otherwise, in pictures and in bits, or comes and goes.
+    pub(crate) fn is_frail(&self, now: Instant) -> bool {
+        if let Some(reported) = self.reported {
+            return reported.frail;
+        }
+        let is_starved = self.usual.is_some_and(|usual| usual.is_starved());
+        is_starved || !self.steady.is_steady(self.last_packet.unwrap_or(now))
     }
 
     /// Whether it stands still while the track goes on: `newest` is when the last packet of any

@@ -10,6 +10,7 @@ mod encoding;
 mod layer;
 mod layer_set;
 mod sound;
+mod steady;
 mod usual;
 
 pub(crate) use cache::PacketCache;

@@ -117,6 +117,42 @@ fn a_publisher_that_stops_what_is_asked_for_sends_something_smaller_until_it_can
 }
 
 #[test]
+fn nobody_follows_an_encoding_that_its_publisher_tries_for_a_moment_again_and_again() {
+    for heeds_demand in [true, false] {
+        let mut world = World::new(76);
+        let mut options = ClientOptions::new("room", "ann");
+        options.heeds_demand = heeds_demand;
+        let ann = world.enter_as(options);
+        let bob = world.enter("room", "bob");
+        let camera = world.publish_video(ann);
+        world.run_for(seconds(10));
+        world.stop_encoding(ann, camera, 1, true);
+        world.stop_encoding(ann, camera, 2, true);
+        world.run_for(seconds(5));
+        let report = |world: &World| world.client(bob).report(camera);
+        assert_eq!(report(&world).encoding, 0);
+        let before = report(&world);
+        for _ in 0..6 {
+            for encoding in [1, 2] {
+                world.stop_encoding(ann, camera, encoding, false);
+                world.run_for(millis(600));
+                assert_eq!(report(&world).encoding, 0);
+                world.stop_encoding(ann, camera, encoding, true);
+                world.run_for(seconds(2));
+            }
+        }
+        let frames = report(&world).frames - before.frames;
+        assert!(frames > 29 * 31, "{frames} in 31 s");
+        // When it stays it is believed, later than after a single fall.
+        world.stop_encoding(ann, camera, 2, false);
+        world.run_for(seconds(5));
+        assert_eq!(report(&world).encoding, 0);
+        world.run_for(seconds(5));
+        assert_eq!(report(&world).encoding, 2);
+    }
+}
+
+#[test]
 fn a_publisher_that_heeds_nothing_is_forwarded_all_the_same() {
     let mut world = World::new(72);
     let mut options = ClientOptions::new("room", "ann");

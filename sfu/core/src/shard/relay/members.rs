@@ -468,7 +468,7 @@ pub(super) fn flow_message(flow: &Reported) -> EncodingFlow {
     let layers = flow.sizes.iter().zip(&flow.rates);
     EncodingFlow {
         flowing: flow.flowing,
-        starved: flow.starved,
+        frail: flow.frail,
         bitrate: flow.bitrate,
         fps: flow.fps,
         temporal_layers: flow.temporal_layers.into(),
@@ -491,7 +491,7 @@ pub(super) fn reported(flow: Option<&EncodingFlow>) -> Reported {
     };
     let mut reported = Reported {
         flowing: flow.flowing,
-        starved: flow.starved,
+        frail: flow.frail,
         bitrate: flow.bitrate,
         fps: flow.fps,
         temporal_layers: flow.temporal_layers.min(LAYERS as u32) as u8,
