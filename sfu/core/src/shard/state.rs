@@ -327,13 +327,11 @@ impl Track {
         if !self.is_video() || !is_ours || self.info.muted {
             return Failing::default();
         }
-        let owed = self.encodings_that(|encoding| {
-            let demand = self.demands.get(usize::from(encoding.info.codec));
-            demand.is_some_and(|demand| demand.owed(now).has(encoding.info.quality))
-        });
+        let owed = self.owed(now);
         Failing {
             silent: owed & !self.flowing(now),
-            frail: owed & self.flowing(now) & self.frail(now),
+            // What is behind either comes again or is silent soon.
+            frail: owed & self.flowing(now) & self.frail(now) & !self.behind(),
         }
     }
 
@@ -347,22 +345,58 @@ impl Track {
         self.encodings_that(|encoding| encoding.is_frail(now))
     }
 
+    fn behind(&self) -> u8 {
+        self.encodings_that(Encoding::is_behind)
+    }
+
     /// Takes note of which encodings come, and which are silent while others of the codec come.
     pub(super) fn note_flow(&mut self, now: Instant, silent: u8) {
         let flowing = self.flowing(now);
-        for index in 0..self.encodings.len() {
-            let Some(info) = self.encodings.get(index).map(|e| e.encoding.info) else {
-                continue;
-            };
-            let bit = 1_u8.checked_shl(info.index.into()).unwrap_or(0);
-            let is_coming = flowing & bit != 0;
-            let has_ceased = silent & bit != 0 && flowing & self.encodings_of(info.codec) != 0;
-            if let Some(published) = self.encodings.get_mut(index)
-                && (is_coming || has_ceased)
-            {
-                published.encoding.note_flow(now, is_coming);
+        for codec in 0..self.codecs() {
+            let own = self.encodings_of(codec);
+            let silent = if flowing & own == 0 { 0 } else { silent & own };
+            let behind = self.latecomers(now, codec);
+            for published in &mut self.encodings {
+                let encoding = &mut published.encoding;
+                if encoding.info.codec == codec {
+                    let bit = 1_u8.checked_shl(encoding.info.index.into()).unwrap_or(0);
+                    let [is_coming, is_silent, is_behind] =
+                        [flowing, silent, behind].map(|bits| bits & bit != 0);
+                    encoding.note_flow(now, is_coming, is_silent, is_behind);
+                }
             }
         }
+    }
+
+    /// Which encodings of a codec stay behind others, as bits: none unless one does that is to be sent.
+    fn latecomers(&self, now: Instant, codec: u8) -> u8 {
+        let alike = self.encodings_of(codec);
+        let bit = |encoding: &Encoding| 1_u8.checked_shl(encoding.info.index.into()).unwrap_or(0);
+        let last = |encoding: &Encoding| {
+            encoding
+                .last_packet()
+                .filter(|_| alike & bit(encoding) != 0)
+        };
+        let newest = self
+            .encodings
+            .iter()
+            .filter_map(|published| last(&published.encoding))
+            .max();
+        let Some(newest) = newest else { return 0 };
+        let behind = alike & self.encodings_that(|encoding| encoding.is_later_than(newest));
+        if behind & self.owed(now) == 0 {
+            0
+        } else {
+            behind
+        }
+    }
+
+    /// Which encodings the publisher has been told long enough to send, as bits.
+    fn owed(&self, now: Instant) -> u8 {
+        self.encodings_that(|encoding| {
+            let demand = self.demands.get(usize::from(encoding.info.codec));
+            demand.is_some_and(|demand| demand.owed(now).has(encoding.info.quality))
+        })
     }
 
     fn encodings_that(&self, are: impl Fn(&Encoding) -> bool) -> u8 {

@@ -77,6 +77,7 @@ pub(crate) struct Encoding {
     /// None of a screen, which has more and fewer pictures as it changes.
     usual: Option<Usual>,
     steady: Steady,
+    is_behind: bool,
     losses: Losses,
     /// For what came late: that was sent again.
     wait: Wait,
@@ -163,6 +164,7 @@ impl Encoding {
             measured: Measured::default(),
             usual: (!is_screen).then(Usual::default),
             steady: Steady::default(),
+            is_behind: false,
             losses: Losses::default(),
             wait: Wait::default(),
             layers: LayerReader::default(),
@@ -325,22 +327,45 @@ impl Encoding {
             .is_some_and(|last| now.saturating_duration_since(last) <= self.silence)
     }
 
-    /// It comes, or does not though its publisher is to send it.
-    pub(crate) fn note_flow(&mut self, now: Instant, is_coming: bool) {
+    /// It comes, or does not; then `is_silent` where its publisher is to send it. `is_behind` where that is no matter of
+    /// who is asked for what.
+    pub(crate) fn note_flow(
+        &mut self,
+        now: Instant,
+        is_coming: bool,
+        is_silent: bool,
+        is_behind: bool,
+    ) {
         if is_coming {
             self.steady.on_coming(now);
-        } else {
+        } else if is_silent {
             self.steady.on_ceased(self.last_packet);
         }
+        self.is_behind = is_behind;
     }
 
-    /// Whether what comes is far less than it has otherwise, in pictures and in bits, or comes and goes.
+    /// Whether nothing came of it for longer than pictures are apart, even those of a camera in the dark, while others
+    /// did that are made of the same ones, the last `newest`.
+    pub(crate) fn is_later_than(&self, newest: Instant) -> bool {
+        const APART: Duration = Duration::from_millis(600);
+        let behind = self
+            .last_packet
+            .map(|last| newest.saturating_duration_since(last));
+        self.usual.is_some() && behind.is_some_and(|behind| behind > APART)
+    }
+
+    /// Whether it stays behind others of the track.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Whether what comes is far less than it has otherwise, in pictures and in bits, or comes and goes, or stays behind.
     pub(crate) fn is_frail(&self, now: Instant) -> bool {
         if let Some(reported) = self.reported {
             return reported.frail;
         }
         let is_starved = self.usual.is_some_and(|usual| usual.is_starved());
-        is_starved || !self.steady.is_steady(self.last_packet.unwrap_or(now))
+        is_starved || self.is_behind || !self.steady.is_steady(self.last_packet.unwrap_or(now))
     }
 
     /// Whether it stands still while the track goes on: `newest` is when the last packet of any

@@ -131,6 +131,10 @@ fn nobody_follows_an_encoding_that_its_publisher_tries_for_a_moment_again_and_ag
         world.run_for(seconds(5));
         let report = |world: &World| world.client(bob).report(camera);
         assert_eq!(report(&world).encoding, 0);
+        // The smallest was sent all the time, unless it had been switched off.
+        let gap = report(&world).longest_gap;
+        let limit = if heeds_demand { 2_500 } else { 1_000 };
+        assert!(gap < millis(limit), "{gap:?}");
         let before = report(&world);
         for _ in 0..6 {
             for encoding in [1, 2] {
