@@ -302,9 +302,10 @@ impl Client {
         }
     }
 
-    /// Whether a track is one that it would show if there were room.
-    pub(crate) fn would_show(&self, track: &str) -> bool {
-        self.wants_since(track).is_some() || self.wishes.is_paused(track)
+    /// Whether a source's track, or one that stands for it, is one that it would show if there were room.
+    pub(crate) fn would_show(&self, source: &Source) -> bool {
+        let mut tracks = self.wishes.named(source.name());
+        tracks.any(|track| self.wants_since(track).is_some() || self.wishes.is_paused(track))
     }
 
     /// Since when a track is known to it, wanted and allowed.

@@ -67,6 +67,11 @@ const ENCODING_TIME: Duration = Duration::from_millis(12);
 const AUDIO_FRAME: Duration = Duration::from_millis(20);
 
 impl Source {
+    /// What its track is called, here and where it is forwarded.
+    pub(crate) fn name(&self) -> &str {
+        &self.cid
+    }
+
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.next_at
     }

@@ -82,7 +82,7 @@ impl Client {
             .values()
             .flat_map(|participant| &participant.tracks)
         {
-            self.wishes.on_track(clock.now, &track.id);
+            self.wishes.on_track(clock.now, &track.id, &track.name);
         }
         self.told.push((clock.now, kind));
     }

@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     by_track: BTreeMap<String, Wish>,
+    /// What publishers call the tracks: what stands for one in another room has its name.
+    names: BTreeMap<String, String>,
     auto_subscribe: bool,
 }
 
@@ -43,12 +45,16 @@ impl Wishes {
     pub(super) fn new(auto_subscribe: bool) -> Self {
         Self {
             by_track: BTreeMap::new(),
+            names: BTreeMap::new(),
             auto_subscribe,
         }
     }
 
     /// A track is told of.
-    pub(super) fn on_track(&mut self, now: Duration, track: &str) {
+    pub(super) fn on_track(&mut self, now: Duration, track: &str, name: &str) {
+        if !self.names.contains_key(track) {
+            self.names.insert(track.to_owned(), name.to_owned());
+        }
         self.change(now, track, |wish, _| {
             wish.known.get_or_insert(now);
         });
@@ -94,6 +100,12 @@ impl Wishes {
     pub(super) fn pauses(&self) -> impl Iterator<Item = (&str, Duration)> {
         let wishes = self.by_track.iter().filter(|(_, wish)| !wish.is_waived);
         wishes.filter_map(|(track, wish)| Some((track.as_str(), wish.paused?)))
+    }
+
+    /// The tracks of a name.
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.names.iter().filter(move |(_, known)| *known == name);
+        named.map(|(track, _)| track.as_str())
     }
 
     pub(super) fn is_known(&self, track: &str) -> bool {
@@ -146,7 +158,7 @@ mod tests {
             !wishes.apply(at(1), "t", Change::Subscribe(true)),
             "not known yet"
         );
-        wishes.on_track(at(2), "t");
+        wishes.on_track(at(2), "t", "camera");
         assert_eq!(wishes.since("t"), Some(at(2)));
         for (second, change, since) in [
             (3, Change::Subscribe(true), Some(2)),
@@ -170,7 +182,7 @@ mod tests {
     fn the_time_counts_in_which_a_track_is_wanted_and_paused() {
         let at = Duration::from_secs;
         let mut wishes = Wishes::new(true);
-        wishes.on_track(at(1), "t");
+        wishes.on_track(at(1), "t", "camera");
         for (second, change, paused) in [
             (2, Change::Pause(true), true),
             (5, Change::Show(false), false),

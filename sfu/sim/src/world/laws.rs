@@ -155,10 +155,7 @@ impl World {
     fn wanted_by(&self, key: usize) -> u64 {
         let subscriber = &self.clients[key];
         let sources = self.clients.iter().flat_map(|publisher| &publisher.sources);
-        let shown = sources.filter(|source| {
-            let track = source.track_id.as_deref();
-            !source.is_gone && track.is_some_and(|track| subscriber.would_show(track))
-        });
+        let shown = sources.filter(|source| !source.is_gone && subscriber.would_show(source));
         shown.map(Source::bitrate).sum()
     }
 
