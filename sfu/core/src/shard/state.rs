@@ -24,7 +24,7 @@ use crate::{
     subscription::{Choices, Forwarder, KeyframeThrottle, LayerView, Limit, Wish, views},
     track::{
         DemandTracker, Encoding, EncodingInfo, Failing, Layer, LayerSet, PacketCache,
-        PublisherClock, Reported, SoundCache,
+        PublisherClock, Reported, SoundCache, Turn,
     },
 };
 
@@ -351,19 +351,25 @@ impl Track {
 
     /// Takes note of which encodings come, and which are silent while others of the codec come.
     pub(super) fn note_flow(&mut self, now: Instant, silent: u8) {
-        let flowing = self.flowing(now);
+        let (flowing, owed) = (self.flowing(now), self.owed(now));
+        let ceased = self.encodings_that(Encoding::has_ceased);
         for codec in 0..self.codecs() {
             let own = self.encodings_of(codec);
-            let silent = if flowing & own == 0 { 0 } else { silent & own };
             let behind = self.latecomers(now, codec);
             for published in &mut self.encodings {
                 let encoding = &mut published.encoding;
-                if encoding.info.codec == codec {
-                    let bit = 1_u8.checked_shl(encoding.info.index.into()).unwrap_or(0);
-                    let [is_coming, is_silent, is_behind] =
-                        [flowing, silent, behind].map(|bits| bits & bit != 0);
-                    encoding.note_flow(now, is_coming, is_silent, is_behind);
+                if encoding.info.codec != codec {
+                    continue;
                 }
+                let bit = 1_u8.checked_shl(encoding.info.index.into()).unwrap_or(0);
+                let turn = match () {
+                    () if flowing & bit != 0 => Turn::Comes,
+                    () if flowing & own == 0 => Turn::Unknown,
+                    () if silent & bit != 0 => Turn::Silent,
+                    () if owed & bit == 0 => Turn::Rests,
+                    () => Turn::Unknown,
+                };
+                encoding.note_turn(now, turn, behind & bit != 0, ceased & own != 0);
             }
         }
     }

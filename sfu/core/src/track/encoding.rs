@@ -107,6 +107,18 @@ struct Window {
     layer_bytes: Grid<u64>,
 }
 
+/// What an encoding does while others of its codec come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Comes,
+    /// It does not though its publisher is to send it.
+    Silent,
+    /// Nor is it to come.
+    Rests,
+    /// None comes.
+    Unknown,
+}
+
 /// The last whole window.
 #[derive(Debug, Clone, Copy, Default)]
 struct Measured {
@@ -327,21 +339,26 @@ impl Encoding {
             .is_some_and(|last| now.saturating_duration_since(last) <= self.silence)
     }
 
-    /// It comes, or does not; then `is_silent` where its publisher is to send it. `is_behind` where that is no matter of
-    /// who is asked for what.
-    pub(crate) fn note_flow(
+    /// Takes what it does, as seen beside the others of its codec; `is_doubted` where one of them ceased.
+    pub(crate) fn note_turn(
         &mut self,
         now: Instant,
-        is_coming: bool,
-        is_silent: bool,
+        turn: Turn,
         is_behind: bool,
+        is_doubted: bool,
     ) {
-        if is_coming {
-            self.steady.on_coming(now);
-        } else if is_silent {
-            self.steady.on_ceased(self.last_packet);
+        match turn {
+            Turn::Comes => self.steady.on_coming(now),
+            Turn::Silent => self.steady.on_silent(self.last_packet, is_doubted),
+            Turn::Rests => self.steady.on_rest(),
+            Turn::Unknown => {}
         }
         self.is_behind = is_behind;
+    }
+
+    /// Whether it came and does not though it is to.
+    pub(crate) fn has_ceased(&self) -> bool {
+        self.steady.has_ceased()
     }
 
     /// Whether nothing came of it for longer than pictures are apart, even those of a camera in the dark, while others

@@ -16,7 +16,7 @@ mod usual;
 pub(crate) use cache::PacketCache;
 pub(crate) use clock::{PublisherClock, SenderClock};
 pub(crate) use demand::{DemandTracker, Failing, wanted_qualities, with_stand_ins};
-pub(crate) use encoding::{Encoding, EncodingInfo, LAYERS, Reported, plausible_size};
+pub(crate) use encoding::{Encoding, EncodingInfo, LAYERS, Reported, Turn, plausible_size};
 pub(crate) use layer::Layer;
 pub(crate) use layer_set::LayerSet;
 pub(crate) use sound::SoundCache;

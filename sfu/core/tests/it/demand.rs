@@ -149,9 +149,9 @@ fn nobody_follows_an_encoding_that_its_publisher_tries_for_a_moment_again_and_ag
         assert!(frames > 29 * 31, "{frames} in 31 s");
         // When it stays it is believed, later than after a single fall.
         world.stop_encoding(ann, camera, 2, false);
-        world.run_for(seconds(5));
+        world.run_for(millis(1_700));
         assert_eq!(report(&world).encoding, 0);
-        world.run_for(seconds(5));
+        world.run_for(seconds(3));
         assert_eq!(report(&world).encoding, 2);
     }
 }
