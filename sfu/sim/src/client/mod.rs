@@ -231,7 +231,13 @@ impl Client {
 
     /// The tracks of which it says so now, and since when.
     pub(crate) fn pauses(&self) -> impl Iterator<Item = (&str, Duration)> {
-        self.wishes.pauses()
+        // Of a track that ended nobody says that it goes on.
+        let is_there = |track: &str| {
+            let mut tracks = self.participants.values().flat_map(|other| &other.tracks);
+            tracks.any(|known| known.id == track)
+        };
+        let pauses = self.wishes.pauses();
+        pauses.filter(move |(track, _)| is_there(track))
     }
 
     /// Data that came, in order.
