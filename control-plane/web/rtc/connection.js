@@ -338,7 +338,7 @@ export class Connection extends Emitter {
   }
 }
 
-/** The stream id is "PA_…|TR_…"; the track id is that of the section's first use, so it comes second. */
+/** The stream id is "PA_…|TR_…" where the track id may not be the track's own: in a section that is used again, and in Firefox. */
 function sidOf({ track, streams: [stream] }) {
   const fromStream = stream?.id.split('|')[1] ?? '';
   if (fromStream.startsWith('TR')) return fromStream;
