@@ -41,8 +41,8 @@ export class Stage {
   }
 
   // `body(publisher, viewer)`, in a fresh room; they are gone afterwards. With `isPublisherNear` the cable is the
-  // publisher's.
-  async call(body, isPublisherNear = false) {
+  // publisher's. `options` are those of the SDK's rooms.
+  async call(body, isPublisherNear = false, options = {}) {
     const room = uniqueRoom('links');
     const pages = [];
     const enter = async ({ context }, identity) => {
@@ -56,7 +56,7 @@ export class Stage {
       const token = await mintToken(room, identity, {}, {}, KEY);
       const member = new Member(page, identity, identity);
       member.token = token;
-      await page.evaluate(([key, url, token]) => harness.join(key, url, token, {}, {}), [identity, ORIGIN.replace('http', 'ws'), token]);
+      await page.evaluate(([key, url, token, options]) => harness.join(key, url, token, options, {}), [identity, ORIGIN.replace('http', 'ws'), token, options]);
       return member;
     };
     try {

@@ -13,9 +13,10 @@ describe('a publisher whose link falls and comes back', { skip: (await obstacle(
   let stage;
   before(async () => (stage = await Stage.open()));
   after(() => stage?.close());
-  for (const [name, settings] of [
-    ['as browsers choose', {}],
-    ['with as large a picture', { degradationPreference: 'maintain-resolution' }],
+  for (const [name, settings, options] of [
+    ['as browsers choose', {}, {}],
+    ['with as large a picture', { degradationPreference: 'maintain-resolution' }, {}],
+    ['with dynacast', {}, { dynacast: true }],
   ]) {
     test(`VP8 simulcast, ${name}`, () =>
       stage.call(async (publisher, viewer) => {
@@ -44,7 +45,7 @@ describe('a publisher whose link falls and comes back', { skip: (await obstacle(
         const usual = phases['at 3 Mbit/s'].fps;
         assert.ok(phases['at 0.4 Mbit/s'].fps > usual / 2, 'pictures go on');
         assert.ok(whole !== undefined, 'and the full picture comes back');
-      }, true),
+      }, true, options),
     );
   }
 });
