@@ -246,6 +246,10 @@ impl Forwarder {
                 // The rest of its frame went: what can't be sent of it is to be missed.
                 Ok(_) if packet.is_cut_short() => return Decision::Drop(DropReason::SpatialLayer),
                 Ok(passes) => passage = passes,
+                // The rest of its frame may have gone; it is to be missed, too.
+                Err(_) if self.filter.is_forgotten(packet) => {
+                    return Decision::Drop(DropReason::Stale);
+                }
                 Err(reason) => {
                     return match self.rewriter.drop(packet) {
                         Some(rewritten) => Decision::Fill(rewritten),
@@ -285,6 +289,14 @@ impl Filter {
     /// Whether the stream began to tell of decode targets, or ceased to.
     fn is_outgrown(&self, packet: &Packet) -> bool {
         matches!(self, Self::Targets(_)) != packet.frame.is_some()
+    }
+
+    /// Whether a packet is so late that nobody knows what became of others of its frame.
+    fn is_forgotten(&self, packet: &Packet) -> bool {
+        match self {
+            Self::Temporal(filter) => filter.is_forgotten(packet),
+            Self::Targets(filter) => filter.is_forgotten(packet),
+        }
     }
 
     /// How a packet passes, or why it does not.

@@ -104,7 +104,8 @@ impl FrameOffsets {
                     .wrapping_add(input)
                     .wrapping_sub(pictures.highest() + 1)
             });
-            sent.picture_id = Some(low_bits(pictures.next().wrapping_sub(1)));
+            // Not what was kept free for pictures that were left out or did not come: those never do after a switch.
+            keep_newest_u16(&mut sent.picture_id, low_bits(output), 0x7fff);
             patch.picture_id = Some(low_bits(output) & id.mask());
         }
         if let Some(tl0) = vp8.tl0_pic_idx {

@@ -8,6 +8,7 @@ mod forwarder;
 mod frames;
 mod keyframe;
 mod numbering;
+mod recent;
 mod rewriter;
 mod selector;
 mod targets;

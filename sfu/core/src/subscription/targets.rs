@@ -6,6 +6,7 @@
 
 use std::num::NonZeroU32;
 
+use super::recent::Recent;
 use crate::rtp::{Frame, Packet, References, Rewritten, grid_above, target_bit};
 
 /// Leaves out frames above a decode target, and changes to another one only where it can be decoded.
@@ -25,8 +26,7 @@ pub(super) struct TargetFilter {
     /// The newest frame, and its fate: that of most packets.
     newest: Option<(Name, Fate)>,
     /// The last frames, for packets that come late.
-    recent: [Option<Past>; Self::RECENT],
-    next: usize,
+    recent: Recent<Past, { Self::RECENT }>,
     /// The newest frame number, and which of the frames up to it were forwarded: bit `n` the one `n` before.
     forwarded: Option<(u16, u128)>,
     /// Only a keyframe brings what is wanted.
@@ -59,7 +59,8 @@ impl Fate {
 /// A frame that was decided on.
 #[derive(Debug, Clone, Copy)]
 struct Past {
-    name: Name,
+    /// Its number or spatial layer.
+    id: u16,
     fate: Fate,
     /// The decode target served with its picture, and the spatial layer of that.
     target: u8,
@@ -96,8 +97,8 @@ impl Passage {
 }
 
 impl TargetFilter {
-    /// Of three spatial layers, half a second.
-    const RECENT: usize = 48;
+    /// Of three spatial layers, more than a second: what is lost twice on the way up takes as long.
+    const RECENT: usize = 128;
 
     /// For an encoding that begins with this packet, the first of a keyframe.
     pub(super) fn new(packet: &Packet) -> Self {
@@ -110,8 +111,7 @@ impl TargetFilter {
             bound: packet.bound(),
             is_shuffled: false,
             newest: None,
-            recent: [None; Self::RECENT],
-            next: 0,
+            recent: Recent::new(),
             forwarded: None,
             is_stuck: false,
             is_narrowed: false,
@@ -142,6 +142,11 @@ impl TargetFilter {
         })
     }
 
+    /// Whether parts of this packet's frame may have been forwarded, and nobody knows any more.
+    pub(super) fn is_forgotten(&self, packet: &Packet) -> bool {
+        self.recent.is_forgotten(packet.timestamp)
+    }
+
     /// The spatial and temporal layer forwarded now.
     pub(super) fn current(&self) -> (u8, u8) {
         self.layer
@@ -164,8 +169,9 @@ impl TargetFilter {
             return fate;
         }
         let ahead = packet.timestamp.wrapping_sub(self.picture).cast_signed();
+        let is_same = |(timestamp, past): &&(u32, Past)| (*timestamp, past.id) == name;
         if ahead <= 0
-            && let Some(past) = self.recent.iter().flatten().find(|past| past.name == name)
+            && let Some((_, past)) = self.recent.iter().find(is_same)
         {
             return past.fate;
         }
@@ -186,7 +192,8 @@ impl TargetFilter {
             newest.is_some_and(|newest| newest.0 == packet.timestamp && is_before(id, newest.1));
         let late = ahead < 0;
         let (target, spatial, intact) = if late {
-            let Some(past) = self.before(packet.timestamp) else {
+            // What was served then. What was forwarded since may refer to this frame, and others were left out.
+            let Some((_, past)) = self.recent.before(packet.timestamp) else {
                 return Fate::LEFT_OUT;
             };
             (past.target, past.spatial, past.intact)
@@ -209,26 +216,15 @@ impl TargetFilter {
             self.newest = Some((name, fate));
         }
         let past = Past {
-            name,
+            id,
             fate,
             target,
             spatial,
             intact: if late { intact } else { self.intact },
             broken: if fate.is_forwarded { 0 } else { frame.breaks },
         };
-        if let Some(slot) = self.recent.get_mut(self.next) {
-            *slot = Some(past);
-        }
-        self.next = (self.next + 1) % Self::RECENT;
+        self.recent.push(packet.timestamp, past);
         fate
-    }
-
-    /// The newest frame of a picture, or of those before it: what was served then. What was forwarded since may
-    /// refer to a frame that comes late, and others were left out. `None` when that is too long ago.
-    fn before(&self, timestamp: u32) -> Option<&Past> {
-        let ahead = |past: &&Past| past.name.0.wrapping_sub(timestamp).cast_signed();
-        let recent = self.recent.iter().flatten();
-        recent.filter(|past| ahead(past) <= 0).max_by_key(ahead)
     }
 
     /// A picture begins: chooses the decode target.
@@ -301,15 +297,11 @@ impl TargetFilter {
 
     /// Frames that come after this one in its picture and were here before it.
     fn overtaking(&self, (timestamp, id): Name) -> impl Iterator<Item = &Past> {
-        let recent = if self.is_shuffled {
-            self.recent.as_slice()
-        } else {
-            &[]
-        };
-        recent
-            .iter()
-            .flatten()
-            .filter(move |past| past.name.0 == timestamp && is_before(id, past.name.1))
+        let recent = self.is_shuffled.then(|| self.recent.iter());
+        let of_picture = move |(other, _): &&(u32, Past)| *other == timestamp;
+        let later = move |past: &&Past| is_before(id, past.id);
+        let recent = recent.into_iter().flatten().filter(of_picture);
+        recent.map(|(_, past)| past).filter(later)
     }
 
     /// Of a frame that comes late nothing is gained: what needs it may have been left out since. The same goes for the
@@ -341,7 +333,7 @@ impl TargetFilter {
             if self.is_shuffled {
                 let before = self.clone();
                 for past in before.overtaking(name) {
-                    self.count(past.name.1, past.fate.is_forwarded);
+                    self.count(past.id, past.fate.is_forwarded);
                 }
             }
         }

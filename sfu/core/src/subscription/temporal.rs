@@ -2,6 +2,7 @@
 //!
 //! Must decide a frame as a whole: all its packets share one fate.
 
+use super::recent::Recent;
 use crate::rtp::{Descriptor, Packet};
 
 /// Leaves out frames above a temporal layer, and lets a layer back in only where it can be decoded.
@@ -15,14 +16,12 @@ pub(super) struct TemporalFilter {
     /// The newest frame, and its fate: that of most packets.
     newest: Option<(u32, bool)>,
     /// The last frames, for packets that come late.
-    recent: [Option<Past>; Self::RECENT],
-    next: usize,
+    recent: Recent<Past, { Self::RECENT }>,
 }
 
 /// A frame that was decided on.
 #[derive(Debug, Clone, Copy)]
 struct Past {
-    timestamp: u32,
     is_forwarded: bool,
     /// What [`TemporalFilter::open`] was after it, and which layers were wanted.
     open: u8,
@@ -30,7 +29,8 @@ struct Past {
 }
 
 impl TemporalFilter {
-    const RECENT: usize = 20;
+    /// More than a second: what is lost twice on the way up takes as long.
+    const RECENT: usize = 48;
 
     /// For an encoding that begins with a keyframe.
     pub(super) fn new(limit: u8) -> Self {
@@ -39,8 +39,7 @@ impl TemporalFilter {
             open: u8::MAX,
             bound: u8::MAX,
             newest: None,
-            recent: [None; Self::RECENT],
-            next: 0,
+            recent: Recent::new(),
         }
     }
 
@@ -71,12 +70,12 @@ impl TemporalFilter {
             && is_decodable(self.open, &packet.descriptor);
         self.learn(&packet.descriptor, fate);
         self.newest = Some((timestamp, fate));
-        self.remember(Past {
-            timestamp,
+        let past = Past {
             is_forwarded: fate,
             open: self.open,
             limit: self.limit,
-        });
+        };
+        self.recent.push(timestamp, past);
         fate
     }
 
@@ -85,12 +84,9 @@ impl TemporalFilter {
     /// place. There it passes, even if it is of a higher layer than wanted, unless only the base layer was and
     /// is: browsers hold frames of other layers back until a picture comes whose number was kept.
     fn admits_late(&mut self, packet: &Packet) -> bool {
-        let ahead = |past: &&Past| past.timestamp.wrapping_sub(packet.timestamp).cast_signed();
-        let recent = self.recent.iter().flatten();
-        let before = recent.filter(|past| ahead(past) <= 0).max_by_key(ahead);
-        match before.copied() {
-            Some(past) if past.timestamp == packet.timestamp => past.is_forwarded,
-            Some(past) => {
+        match self.recent.before(packet.timestamp).copied() {
+            Some((timestamp, past)) if timestamp == packet.timestamp => past.is_forwarded,
+            Some((_, past)) => {
                 let temporal = packet.descriptor.temporal();
                 let is_wanted =
                     (temporal == 0 || past.limit.max(self.limit) > 0) && !packet.is_cut_short();
@@ -99,11 +95,11 @@ impl TemporalFilter {
                 if is_decodable && !is_wanted {
                     self.close_from(packet.timestamp, &packet.descriptor);
                 }
-                self.remember(Past {
-                    timestamp: packet.timestamp,
+                let past = Past {
                     is_forwarded,
                     ..past
-                });
+                };
+                self.recent.push(packet.timestamp, past);
                 is_forwarded
             }
             // So late that what held then is not known.
@@ -120,24 +116,21 @@ impl TemporalFilter {
         let mut open = u8::MAX;
         close(&mut open, descriptor);
         self.open &= open;
-        for past in self.recent.iter_mut().flatten() {
-            if past.timestamp.wrapping_sub(timestamp).cast_signed() > 0 {
+        for (later, past) in self.recent.iter_mut() {
+            if later.wrapping_sub(timestamp).cast_signed() > 0 {
                 past.open &= open;
             }
         }
     }
 
-    fn remember(&mut self, past: Past) {
-        if let Some(slot) = self.recent.get_mut(self.next) {
-            *slot = Some(past);
-        }
-        self.next = (self.next + 1) % Self::RECENT;
+    /// Whether parts of this packet's frame may have been forwarded, and nobody knows any more.
+    pub(super) fn is_forgotten(&self, packet: &Packet) -> bool {
+        self.recent.is_forgotten(packet.timestamp)
     }
 
     /// Reads all that a next frame will touch; what comes of it means nothing.
     pub(super) fn touch(&self) -> u64 {
-        let past = self.recent.get(self.next).copied().flatten();
-        u64::from(self.open) ^ past.map_or(0, |past| past.timestamp.into())
+        u64::from(self.open) ^ self.recent.touch()
     }
 
     /// The highest layer forwarded now.

@@ -229,6 +229,33 @@ fn what_is_left_out_late_has_its_number_filled() {
 }
 
 #[test]
+fn what_comes_when_its_frame_is_forgotten_is_missed() {
+    let source = Source::new();
+    let mut forwarder = Forwarder::new(0, 0);
+    forwarder.retarget(Some(Layer::whole(0)));
+    let mut decide = |forwarder: &mut Forwarder, sequence, millis, kind| {
+        forwarder.decide(0, &source.vp8(sequence, millis, kind), &[])
+    };
+    outcome(decide(&mut forwarder, 1, 33, Key)).unwrap();
+    // One of three packets of a frame is missing, and one of two of another; then its layer is not wanted any more.
+    for (sequence, millis) in [(2, 66), (4, 66), (6, 99)] {
+        outcome(decide(&mut forwarder, sequence, millis, Upper(1))).unwrap();
+    }
+    forwarder.retarget(Some(Layer {
+        temporal: 0,
+        ..Layer::whole(0)
+    }));
+    outcome(decide(&mut forwarder, 7, 132, Delta)).unwrap();
+    let late = decide(&mut forwarder, 3, 66, Upper(1));
+    assert_eq!(outcome(late), Ok(2), "as the rest of its frame");
+    for sequence in 8..108 {
+        outcome(decide(&mut forwarder, sequence, 33 * (sequence - 3), Delta)).unwrap();
+    }
+    let late = decide(&mut forwarder, 5, 99, Upper(1));
+    assert_eq!(outcome(late), Err(Stale));
+}
+
+#[test]
 fn another_codec_in_the_stream_waits_for_its_keyframe() {
     let source = Source::new();
     let mut forwarder = Forwarder::new(0, 0);

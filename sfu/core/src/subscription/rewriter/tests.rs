@@ -189,6 +189,21 @@ fn vp8_frame_numbers_continue() {
 }
 
 #[test]
+fn pictures_that_were_awaited_leave_no_gap_at_a_switch() {
+    let mut rewriter = Rewriter::new(0, 0);
+    rewriter.begin(0, &vp8(10, 100, 50, 3), &[]);
+    // 12 and its picture do not come, 13 is left out; and 11 is late.
+    assert_eq!(rewriter.drop(&vp8(13, 103, 52, 3)), None);
+    let late = rewriter.forward(&vp8(11, 101, 51, 3)).unwrap();
+    assert_eq!((late.sequence, vp8_numbers(late)), (1, (101, 51, 3)));
+    let switched = rewriter.begin(1, &vp8(700, 500, 77, 7), &[]);
+    assert_eq!(
+        (switched.sequence, vp8_numbers(switched)),
+        (2, (102, 52, 4))
+    );
+}
+
+#[test]
 fn vp9_numbers_continue() {
     let packet = |sequence, picture: u8, tl0, keyframe: bool| {
         let flags = if keyframe { 0b1010_1100 } else { 0b1110_1100 };
