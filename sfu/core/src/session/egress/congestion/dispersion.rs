@@ -28,8 +28,9 @@ impl Dispersion {
     const TOGETHER: u64 = 1_000;
     /// A shorter train says too little.
     const TRAIN_BYTES: u32 = 1_000;
-    /// Clients tell of arrivals no more exactly than that, in microseconds.
-    const UNIT: i64 = 250;
+    /// Clients tell of arrivals no more exactly than that, in microseconds. What is told of a train is as often too
+    /// long as too short by it; of all together it is the least.
+    const UNIT: f64 = 250.0;
     /// How much of what is known is kept with each train, and how many are wanted before it is.
     const KEPT: f64 = 15.0 / 16.0;
     const TRAINS: u32 = 4;
@@ -72,7 +73,7 @@ impl Dispersion {
             return;
         }
         let bytes = f64::from(train.bytes);
-        let spread = (train.last - train.first).max(Self::UNIT) as f64;
+        let spread = (train.last - train.first) as f64;
         let slowest = bytes * 8e6 / (estimate * Self::HELD_UP);
         self.bytes = self.bytes * Self::KEPT + bytes;
         self.spread = self.spread * Self::KEPT + spread.min(slowest);
@@ -81,7 +82,7 @@ impl Dispersion {
 
     /// Bits per second; `None` while too little is known.
     pub(super) fn rate(&self) -> Option<f64> {
-        (self.trains >= Self::TRAINS).then(|| self.bytes * 8e6 / self.spread)
+        (self.trains >= Self::TRAINS).then(|| self.bytes * 8e6 / self.spread.max(Self::UNIT))
     }
 
     /// Nothing is known of the link any more.
@@ -100,7 +101,7 @@ mod tests {
     fn play(dispersion: &mut Dispersion, packets: i64, rate: f64, late: impl Fn(i64) -> i64) {
         let apart = 1_200.0 * 8e6 / rate;
         for train in 0..32 {
-            let sent = train * 33_700;
+            let sent = train * 33_713;
             for packet in 0..packets {
                 let arrival = sent + 7_000_000 + (packet as f64 * apart) as i64;
                 let arrival = arrival + late(arrival);
@@ -120,9 +121,21 @@ mod tests {
             let told = rate.max(ESTIMATE / 2.0);
             assert!((told * 0.9..told * 1.1).contains(&shown), "{rate}: {shown}");
         }
-        let mut dispersion = Dispersion::new();
-        play(&mut dispersion, 5, 1e9, |_| 0);
-        assert!(dispersion.rate().unwrap() > 100e6);
+        for packets in [2, 5] {
+            let mut dispersion = Dispersion::new();
+            play(&mut dispersion, packets, 1e9, |_| 0);
+            assert!(dispersion.rate().unwrap() > 100e6);
+        }
+    }
+
+    #[test]
+    fn small_pictures_on_a_quick_link_show_it_through_the_units_of_reports() {
+        for (rate, told) in [(50e6, 40e6..65e6), (100e6, 80e6..130e6)] {
+            let mut dispersion = Dispersion::new();
+            play(&mut dispersion, 2, rate, |arrival| -(arrival % 250));
+            let shown = dispersion.rate().unwrap();
+            assert!(told.contains(&shown), "{rate}: {shown}");
+        }
     }
 
     #[test]
