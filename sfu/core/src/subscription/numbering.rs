@@ -125,23 +125,36 @@ impl<const WORDS: usize> Numbering<WORDS> {
         self.highest = input;
     }
 
+    /// How many inputs after this one did not come, of those that still may: below the highest, and in the window.
+    pub(super) fn missing_after(&self, input: u64) -> u64 {
+        let oldest = self.highest.saturating_sub(Self::WINDOW - 1);
+        let input = input.max(oldest);
+        let span = self.highest.saturating_sub(input);
+        span - count(&self.seen, input + 1, self.highest)
+    }
+
     /// How many inputs in `input + 1..=highest` were left out; `input` lies in the window.
     fn dropped_after(&self, input: u64) -> u64 {
-        let mut count = 0;
-        let mut at = input + 1;
-        while at <= self.highest {
-            let bit = at % 64;
-            let span = (64 - bit).min(self.highest - at + 1);
-            let mask = if span == 64 {
-                u64::MAX
-            } else {
-                (1 << span) - 1
-            };
-            count += u64::from((word(&self.dropped, at) >> bit & mask).count_ones());
-            at += span;
-        }
-        count
+        count(&self.dropped, input + 1, self.highest)
     }
+}
+
+/// How many are set of `first..=last`, which lie in the window.
+fn count<const WORDS: usize>(bits: &[u64; WORDS], first: u64, last: u64) -> u64 {
+    let mut count = 0;
+    let mut at = first;
+    while at <= last {
+        let bit = at % 64;
+        let span = (64 - bit).min(last - at + 1);
+        let mask = if span == 64 {
+            u64::MAX
+        } else {
+            (1 << span) - 1
+        };
+        count += u64::from((word(bits, at) >> bit & mask).count_ones());
+        at += span;
+    }
+    count
 }
 
 fn slot<const WORDS: usize>(number: u64) -> usize {
@@ -222,6 +235,24 @@ mod tests {
                 Late(input, over) => assert_eq!(numbering.drop(input), over, "step {step}"),
             }
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_counted_while_it_may_come() {
+        let mut numbering = Numbering::<2>::start(1_000, 10);
+        assert_eq!(numbering.missing_after(1_000), 0);
+        for input in [1_003, 1_005] {
+            numbering.forward(input).unwrap();
+        }
+        assert_eq!(numbering.missing_after(1_000), 3);
+        assert_eq!(numbering.missing_after(1_003), 1);
+        assert_eq!(numbering.missing_after(1_005), 0);
+        assert_eq!(numbering.drop(1_002), Some(12));
+        assert_eq!(numbering.missing_after(1_000), 2);
+        for input in 1_006..1_131 {
+            numbering.forward(input).unwrap();
+        }
+        assert_eq!(numbering.missing_after(1_000), 1, "1001 is too old to come");
     }
 
     #[test]

@@ -36,12 +36,13 @@ impl<T: Copy, const N: usize> Recent<T, N> {
         self.next = (self.next + 1) % N;
     }
 
-    /// In no order.
+    /// In the order in which they were decided on.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(u32, T)> {
-        self.frames.iter()
+        let (newer, older) = self.frames.split_at(self.next.min(self.frames.len()));
+        older.iter().chain(newer)
     }
 
-    /// See `iter`.
+    /// In no order.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (u32, T)> {
         self.frames.iter_mut()
     }
@@ -53,7 +54,7 @@ impl<T: Copy, const N: usize> Recent<T, N> {
             .is_some_and(|newest| !is_behind(newest, timestamp))
     }
 
-    /// The frame of this timestamp, or the nearest before it; `None` when that is not known any more.
+    /// The frame of this timestamp, or the nearest before it, of several the last decided on; `None` when that is not known any more.
     pub(super) fn before(&self, timestamp: u32) -> Option<&(u32, T)> {
         let ahead = |(other, _): &&(u32, T)| other.wrapping_sub(timestamp).cast_signed();
         self.iter()
@@ -70,7 +71,7 @@ impl<T: Copy, const N: usize> Recent<T, N> {
 }
 
 /// Whether a timestamp lies before another.
-fn is_behind(timestamp: u32, other: u32) -> bool {
+pub(super) fn is_behind(timestamp: u32, other: u32) -> bool {
     timestamp.wrapping_sub(other).cast_signed() < 0
 }
 

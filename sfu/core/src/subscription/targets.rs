@@ -6,7 +6,10 @@
 
 use std::num::NonZeroU32;
 
-use super::recent::Recent;
+use super::{
+    numbering::Numbering,
+    recent::{Recent, is_behind},
+};
 use crate::rtp::{Frame, Packet, References, Rewritten, grid_above, target_bit};
 
 /// Leaves out frames above a decode target, and changes to another one only where it can be decoded.
@@ -19,7 +22,9 @@ pub(super) struct TargetFilter {
     intact: u32,
     /// Timestamp of the newest picture.
     picture: u32,
-    /// The highest spatial and temporal layer of it that was here.
+    /// How often the stream restarted: nothing refers to what was before.
+    era: u16,
+    /// The highest spatial and temporal layer of the newest picture that was here.
     bound: (u8, u8),
     /// A frame of it was here before one that goes before it.
     is_shuffled: bool,
@@ -33,9 +38,9 @@ pub(super) struct TargetFilter {
     is_stuck: bool,
     /// The receiver was told that fewer targets are active than the publisher sends.
     is_narrowed: bool,
-    /// The newest sequence number, and how many before it did not come yet since the stream restarted.
-    sequence: u64,
-    missing: u64,
+    /// The sequence numbers that came, and that with which the stream restarted.
+    arrived: Numbering<16>,
+    restarted: u64,
 }
 
 /// A frame: its timestamp, and its number or its spatial layer.
@@ -61,6 +66,8 @@ impl Fate {
 struct Past {
     /// Its number or spatial layer.
     id: u16,
+    /// See [`TargetFilter::era`].
+    era: u16,
     fate: Fate,
     /// The decode target served with its picture, and the spatial layer of that.
     target: u8,
@@ -108,6 +115,7 @@ impl TargetFilter {
             intact: u32::MAX,
             // The first packet is of the first picture.
             picture: packet.timestamp.wrapping_sub(1),
+            era: 0,
             bound: packet.bound(),
             is_shuffled: false,
             newest: None,
@@ -115,8 +123,8 @@ impl TargetFilter {
             forwarded: None,
             is_stuck: false,
             is_narrowed: false,
-            sequence: packet.sequence,
-            missing: 0,
+            arrived: Numbering::start(packet.sequence, 0),
+            restarted: packet.sequence,
         }
     }
 
@@ -128,13 +136,8 @@ impl TargetFilter {
         frame: &Frame,
         wish: (u8, u8),
     ) -> Option<Passage> {
-        match packet.sequence.checked_sub(self.sequence) {
-            Some(1..) => {
-                self.missing += packet.sequence - self.sequence - 1;
-                self.sequence = packet.sequence;
-            }
-            _ => self.missing = self.missing.saturating_sub(1),
-        }
+        // What came twice is not sent twice; here it is the same.
+        let _ = self.arrived.forward(packet.sequence);
         let fate = self.fate(packet, frame, wish);
         fate.is_forwarded.then(|| Passage {
             marker: packet.marker || frame.ends && fate.ends_picture,
@@ -191,56 +194,85 @@ impl TargetFilter {
         self.is_shuffled |=
             newest.is_some_and(|newest| newest.0 == packet.timestamp && is_before(id, newest.1));
         let late = ahead < 0;
-        let (target, spatial, intact) = if late {
+        let (era, target, spatial, intact, serving) = if late {
             // What was served then. What was forwarded since may refer to this frame, and others were left out.
-            let Some((_, past)) = self.recent.before(packet.timestamp) else {
+            let Some((_, past)) = self.recent.before(packet.timestamp).copied() else {
                 return Fate::LEFT_OUT;
             };
-            (past.target, past.spatial, past.intact)
+            let serving = target_bit(past.target) | self.served_since(packet.timestamp, &past);
+            (past.era, past.target, past.spatial, past.intact, serving)
         } else {
-            (self.target, self.layer.0, self.intact)
-        };
-        // What is served by now may need it as well, if it did not need what was left out before.
-        let serving = if spatial == self.layer.0 {
-            target_bit(target) | target_bit(self.target) & intact
-        } else {
-            target_bit(target)
+            let serving = target_bit(self.target);
+            self.era = self.era.wrapping_add(frame.restarts.into());
+            (self.era, self.target, self.layer.0, self.intact, serving)
         };
         // What restarts the stream also tells how to read the rest of it.
         let fate = Fate {
             is_forwarded: !packet.is_cut_short() && (frame.restarts || frame.serves & serving != 0),
             ends_picture: frame.spatial == spatial,
         };
-        self.learn(frame, name, fate.is_forwarded, late);
+        if era == self.era {
+            if frame.restarts && !late {
+                self.restarted = packet.sequence;
+            }
+            self.learn(frame, name, fate.is_forwarded, late);
+        }
         if !late {
             self.newest = Some((name, fate));
         }
+        let broken = if fate.is_forwarded { 0 } else { frame.breaks };
+        if late && broken != 0 {
+            for (later, past) in self.recent.iter_mut() {
+                if past.era == era && !is_behind(*later, packet.timestamp) {
+                    past.intact &= !broken;
+                }
+            }
+        }
         let past = Past {
             id,
+            era,
             fate,
             target,
             spatial,
-            intact: if late { intact } else { self.intact },
-            broken: if fate.is_forwarded { 0 } else { frame.breaks },
+            intact: if late { intact & !broken } else { self.intact },
+            broken,
         };
         self.recent.push(packet.timestamp, past);
         fate
+    }
+
+    /// Decode targets that need what comes late as well, if they did not need what was left out before: those of
+    /// pictures since that are as sharp. But none where its picture could have no end any more.
+    fn served_since(&self, timestamp: u32, before: &Past) -> u32 {
+        let mut serving = 0;
+        for (other, past) in self.recent.iter() {
+            let is_alike = (past.era, past.spatial) == (before.era, before.spatial);
+            if *other == timestamp {
+                if past.fate.ends_picture && !past.fate.is_forwarded {
+                    return 0;
+                }
+            } else if is_alike && is_behind(timestamp, *other) {
+                serving |= target_bit(past.target);
+            }
+        }
+        serving & before.intact
     }
 
     /// A picture begins: chooses the decode target.
     fn turn(&mut self, frame: &Frame, (spatial, temporal): (u8, u8)) {
         let targets = &frame.targets;
         // What is missing of other spatial layers will be left out when it comes late, unless the one served needs it.
-        let is_whole = self.missing == 0 || frame.restarts;
+        let is_whole = frame.restarts || self.arrived.missing_after(self.restarted) == 0;
         let gain = match frame.references {
             References::Targets { .. } if !is_whole => 0,
             _ => self.gain(frame),
         };
-        let current = self.layer.0;
-        let is_needed = frame.serves & target_bit(self.target) != 0;
+        let (current, rate) = self.layer;
+        let is_needed = frame.spatial < current && frame.serves & target_bit(self.target) != 0;
         let is_intact = |target: u8| {
-            let spatial = targets.layer(target).0;
-            let has_all = is_whole || spatial == current || spatial < current && is_needed;
+            let (spatial, temporal) = targets.layer(target);
+            let is_below = spatial < current && temporal <= rate;
+            let has_all = is_whole || spatial == current || is_below && is_needed;
             has_all && self.intact & target_bit(target) != 0
         };
         let is_decodable = |target: u8| gain & target_bit(target) != 0 || is_intact(target);
@@ -317,7 +349,6 @@ impl TargetFilter {
         if frame.restarts && !is_late {
             self.intact = !broken;
             self.is_narrowed = false;
-            self.missing = 0;
         }
         if is_forwarded {
             self.intact |= gain;
@@ -330,11 +361,12 @@ impl TargetFilter {
         if frame.restarts && !is_late {
             // The count may begin anew, and nothing refers to what was before.
             self.forwarded = None;
-            if self.is_shuffled {
-                let before = self.clone();
-                for past in before.overtaking(name) {
-                    self.count(past.id, past.fate.is_forwarded);
-                }
+            let overtaking = self.overtaking(name);
+            let fates: Vec<_> = overtaking
+                .map(|past| (past.id, past.fate.is_forwarded))
+                .collect();
+            for (id, is_forwarded) in fates {
+                self.count(id, is_forwarded);
             }
         }
         self.count(number, is_forwarded);

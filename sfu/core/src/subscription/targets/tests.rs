@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use proptest::prelude::*;
 use sfu_sim::{LayerFrame, Scalability};
@@ -365,6 +369,79 @@ proptest! {
                 if codec != Codec::Vp9 {
                     prop_assert_eq!(temporal, wish.1.min(mode.temporal - 1));
                 }
+            }
+        }
+    }
+
+    /// The same when packets overtake others by far, and some never come: none refers to what was left out.
+    #[test]
+    fn what_is_forwarded_out_of_order_can_be_decoded(
+        name in prop::sample::select(&["L1T3", "L2T1", "L2T2_KEY", "L3T3", "L3T3_KEY", "S3T3"][..]),
+        codec in prop::sample::select(&CODECS[..]),
+        steps in prop::collection::vec(
+            (prop::bool::weighted(0.1), prop::option::weighted(0.2, (0_u8..4, 0_u8..4))),
+            1..40,
+        ),
+        delays in prop::collection::btree_map(1..240_usize, 1..150_usize, 0..60),
+        lost in prop::collection::btree_set(1..240_usize, 0..6),
+    ) {
+        let mut source = Source::new(name, codec);
+        let pictures: Vec<_> = steps.iter().map(|(is_key, _)| source.picture(*is_key)).collect();
+        let wishes = steps.iter().scan((7, 7), |wish, (_, change)| {
+            *wish = change.unwrap_or(*wish);
+            Some(*wish)
+        });
+        let wishes: Vec<_> = wishes.collect();
+        // Of each packet: when it comes, its picture, frame and place.
+        let mut order = Vec::new();
+        for (picture, frames) in pictures.iter().enumerate() {
+            for (frame, sent) in frames.iter().enumerate() {
+                for place in 0..sent.packets.len() {
+                    // The first is what a viewer begins with.
+                    let late = delays.get(&order.len()).copied().unwrap_or(0);
+                    order.push((order.len() + late, picture, frame, place));
+                }
+            }
+        }
+        let lost: BTreeSet<_> = lost.iter().filter_map(|index| order.get(*index)).copied().collect();
+        order.retain(|packet| !lost.contains(packet));
+        order.sort_by_key(|(when, ..)| *when);
+        let mut filter = TargetFilter::new(&pictures[0][0].packets[0]);
+        let mut newest = 0;
+        let mut passed = BTreeMap::new();
+        for (_, picture, frame, place) in order {
+            newest = newest.max(picture);
+            let packet = &pictures[picture][frame].packets[place];
+            let passage = filter.admits(packet, packet.frame.as_ref().unwrap(), wishes[newest]);
+            passed.insert((picture, frame, place), passage);
+        }
+        // Frames of which nothing is known to have been left out.
+        let mut there = BTreeSet::new();
+        for (picture, frames) in pictures.iter().enumerate() {
+            let (mut ends, mut has_end) = (Vec::new(), true);
+            for (frame, sent) in frames.iter().enumerate() {
+                let parts = [0, 1].map(|place| passed.get(&(picture, frame, place)));
+                let mut fates = parts.iter().flatten().map(|passage| passage.is_some());
+                let is_forwarded = fates.next();
+                prop_assert!(fates.all(|fate| Some(fate) == is_forwarded), "a frame has one fate");
+                if is_forwarded == Some(false) {
+                    continue;
+                }
+                there.insert(sent.number);
+                let mut references = sent.frame.distances.iter();
+                let left_out = references
+                    .map(|back| sent.number.wrapping_sub((*back).into()))
+                    .find(|number| is_forwarded.is_some() && !there.contains(number));
+                prop_assert_eq!(left_out, None, "what {} refers to", sent.number);
+                match is_forwarded {
+                    Some(_) => ends.push(parts[1].map(|last| last.unwrap().marker)),
+                    None => has_end = false,
+                }
+            }
+            if let Some((last, before)) = ends.split_last() {
+                let is_end = last.unwrap_or(true) || !has_end;
+                let is_end = is_end && !before.contains(&Some(true));
+                prop_assert!(is_end, "one end, and at the end: {:?}", ends);
             }
         }
     }
