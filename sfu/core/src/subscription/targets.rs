@@ -76,6 +76,8 @@ struct Past {
     intact: u32,
     /// Targets that can't be decoded any more without it, where it was left out.
     broken: u32,
+    /// Targets that can be decoded from it on, where it was forwarded in turn.
+    gained: u32,
 }
 
 /// How a packet passes.
@@ -211,22 +213,19 @@ impl TargetFilter {
             is_forwarded: !packet.is_cut_short() && (frame.restarts || frame.serves & serving != 0),
             ends_picture: frame.spatial == spatial,
         };
+        let broken = if fate.is_forwarded { 0 } else { frame.breaks };
+        let mut gained = 0;
+        if late {
+            self.break_from(packet.timestamp, era, broken);
+        }
         if era == self.era {
             if frame.restarts && !late {
                 self.restarted = packet.sequence;
             }
-            self.learn(frame, name, fate.is_forwarded, late);
+            gained = self.learn(frame, name, fate.is_forwarded, late);
         }
         if !late {
             self.newest = Some((name, fate));
-        }
-        let broken = if fate.is_forwarded { 0 } else { frame.breaks };
-        if late && broken != 0 {
-            for (later, past) in self.recent.iter_mut() {
-                if past.era == era && !is_behind(*later, packet.timestamp) {
-                    past.intact &= !broken;
-                }
-            }
         }
         let past = Past {
             id,
@@ -236,9 +235,34 @@ impl TargetFilter {
             spatial,
             intact: if late { intact & !broken } else { self.intact },
             broken,
+            gained,
         };
         self.recent.push(packet.timestamp, past);
         fate
+    }
+
+    /// A frame was left out behind others: targets that can't be decoded without it are broken since, until a frame that
+    /// was forwarded brought them back.
+    fn break_from(&mut self, timestamp: u32, era: u16, broken: u32) {
+        let since = |other: u32| other.wrapping_sub(timestamp);
+        for bit in (0..u32::BITS).map(|target| 1 << target) {
+            if broken & bit == 0 {
+                continue;
+            }
+            let is_later = |kept: &&(u32, Past)| kept.1.era == era && is_behind(timestamp, kept.0);
+            let later = self.recent.iter().filter(is_later);
+            let regained = later.filter(|(_, past)| past.gained & bit != 0);
+            let until = regained.map(|(other, _)| since(*other)).min();
+            for (other, past) in self.recent.iter_mut() {
+                let is_since = past.era == era && !is_behind(*other, timestamp);
+                if is_since && until.is_none_or(|until| since(*other) < until) {
+                    past.intact &= !bit;
+                }
+            }
+            if era == self.era && until.is_none() {
+                self.intact &= !bit;
+            }
+        }
     }
 
     /// Decode targets that need what comes late as well, if they did not need what was left out before: those of
@@ -337,11 +361,11 @@ impl TargetFilter {
     }
 
     /// Of a frame that comes late nothing is gained: what needs it may have been left out since. The same goes for the
-    /// targets whose frames of its own picture were.
-    fn learn(&mut self, frame: &Frame, name: Name, is_forwarded: bool, is_late: bool) {
+    /// targets whose frames of its own picture were. Says what is.
+    fn learn(&mut self, frame: &Frame, name: Name, is_forwarded: bool, is_late: bool) -> u32 {
         let overtaking = self.overtaking(name);
         let broken = overtaking.fold(0, |all, past| all | past.broken);
-        let gain = if is_late {
+        let gain = if is_late || !is_forwarded {
             0
         } else {
             self.gain(frame) & !broken
@@ -350,13 +374,12 @@ impl TargetFilter {
             self.intact = !broken;
             self.is_narrowed = false;
         }
-        if is_forwarded {
-            self.intact |= gain;
-        } else {
+        self.intact |= gain;
+        if !is_forwarded && !is_late {
             self.intact &= !frame.breaks;
         }
         let References::Numbered { number, .. } = frame.references else {
-            return;
+            return gain;
         };
         if frame.restarts && !is_late {
             // The count may begin anew, and nothing refers to what was before.
@@ -370,6 +393,7 @@ impl TargetFilter {
             }
         }
         self.count(number, is_forwarded);
+        gain
     }
 
     /// Keeps whether the frame of a number was forwarded.

@@ -2,7 +2,7 @@
 //!
 //! Must decide a frame as a whole: all its packets share one fate.
 
-use super::recent::Recent;
+use super::recent::{Recent, is_behind};
 use crate::rtp::{Descriptor, Packet};
 
 /// Leaves out frames above a temporal layer, and lets a layer back in only where it can be decoded.
@@ -11,6 +11,8 @@ pub(super) struct TemporalFilter {
     limit: u8,
     /// Bit `n`: the receiver has what a frame of layer `n` may refer to in its own layer.
     open: u8,
+    /// Keyframes so far: nothing refers to what was before one.
+    era: u16,
     /// The highest layer of the newest picture that was here.
     bound: u8,
     /// The newest frame, and its fate: that of most packets.
@@ -23,6 +25,8 @@ pub(super) struct TemporalFilter {
 #[derive(Debug, Clone, Copy)]
 struct Past {
     is_forwarded: bool,
+    /// See [`TemporalFilter::era`].
+    era: u16,
     /// What [`TemporalFilter::open`] was after it, and which layers were wanted.
     open: u8,
     limit: u8,
@@ -37,6 +41,7 @@ impl TemporalFilter {
         Self {
             limit,
             open: u8::MAX,
+            era: 0,
             bound: u8::MAX,
             newest: None,
             recent: Recent::new(),
@@ -64,6 +69,7 @@ impl TemporalFilter {
         self.bound = bound;
         if packet.is_keyframe {
             self.open = u8::MAX;
+            self.era = self.era.wrapping_add(1);
         }
         let fate = packet.descriptor.temporal() <= self.limit
             && !packet.is_cut_short()
@@ -72,6 +78,7 @@ impl TemporalFilter {
         self.newest = Some((timestamp, fate));
         let past = Past {
             is_forwarded: fate,
+            era: self.era,
             open: self.open,
             limit: self.limit,
         };
@@ -81,25 +88,35 @@ impl TemporalFilter {
 
     /// Whether a packet passes that comes behind those of a newer frame. Where nothing came of its frame, numbers
     /// were kept free for it, and what was forwarded since may refer to it: it is judged by what held at its
-    /// place. There it passes, even if it is of a higher layer than wanted, unless only the base layer was and
-    /// is: browsers hold frames of other layers back until a picture comes whose number was kept.
+    /// place. There it passes, even if it is of a higher layer than wanted, unless only the base layer was
+    /// ever since: browsers hold frames of other layers back until a picture comes whose number was kept.
     fn admits_late(&mut self, packet: &Packet) -> bool {
         match self.recent.before(packet.timestamp).copied() {
             Some((timestamp, past)) if timestamp == packet.timestamp => past.is_forwarded,
             Some((_, past)) => {
                 let temporal = packet.descriptor.temporal();
-                let is_wanted =
-                    (temporal == 0 || past.limit.max(self.limit) > 0) && !packet.is_cut_short();
+                let was_wanted = |(since, other): &(u32, Past)| {
+                    let is_after = other.era == past.era && is_behind(packet.timestamp, *since);
+                    other.limit > 0 && is_after
+                };
+                let limit = if past.era == self.era {
+                    past.limit.max(self.limit)
+                } else {
+                    past.limit
+                };
+                let is_wanted = temporal == 0 || limit > 0 || self.recent.iter().any(was_wanted);
+                let is_wanted = is_wanted && !packet.is_cut_short();
                 let is_decodable = is_decodable(past.open, &packet.descriptor);
                 let is_forwarded = is_wanted && is_decodable;
-                if is_decodable && !is_wanted {
-                    self.close_from(packet.timestamp, &packet.descriptor);
-                }
                 let past = Past {
                     is_forwarded,
+                    limit,
                     ..past
                 };
                 self.recent.push(packet.timestamp, past);
+                if is_decodable && !is_wanted {
+                    self.close_from(packet.timestamp, past.era, &packet.descriptor);
+                }
                 is_forwarded
             }
             // So late that what held then is not known.
@@ -112,13 +129,13 @@ impl TemporalFilter {
     }
 
     /// A frame was left out behind others: what came since is no more open than after one left out in turn.
-    fn close_from(&mut self, timestamp: u32, descriptor: &Descriptor) {
-        let mut open = u8::MAX;
-        close(&mut open, descriptor);
-        self.open &= open;
+    fn close_from(&mut self, timestamp: u32, era: u16, descriptor: &Descriptor) {
+        if era == self.era {
+            close(&mut self.open, descriptor);
+        }
         for (later, past) in self.recent.iter_mut() {
-            if later.wrapping_sub(timestamp).cast_signed() > 0 {
-                past.open &= open;
+            if past.era == era && !is_behind(*later, timestamp) {
+                close(&mut past.open, descriptor);
             }
         }
     }
@@ -143,7 +160,13 @@ impl TemporalFilter {
     fn learn(&mut self, descriptor: &Descriptor, forwarded: bool) {
         let temporal = descriptor.temporal();
         match descriptor {
-            Descriptor::Vp8(vp8) if forwarded && vp8.layer_sync => self.open |= bit(temporal),
+            Descriptor::Vp8(vp8) if forwarded && vp8.layer_sync => {
+                if self.open & bit(temporal) == 0 {
+                    // What is missing of the layers above needs what was left out of this one.
+                    self.open &= bit(temporal).wrapping_sub(1);
+                }
+                self.open |= bit(temporal);
+            }
             _ if !forwarded => close(&mut self.open, descriptor),
             _ => {}
         }
@@ -175,7 +198,9 @@ fn below(temporal: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Instant};
+    use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::rtp::{Codec, ExtensionValues};
@@ -336,5 +361,84 @@ mod tests {
         );
         assert!(filter.admits(&packet, 0));
         assert_eq!(filter.current(), 0);
+    }
+
+    proptest! {
+        /// However frames overtake each other, and if some never come: none that goes out refers to one left out, and
+        /// where there are two layers, none of the upper one comes after one that was left out late before both have gone
+        /// on: browsers hold those back.
+        #[test]
+        fn what_is_forwarded_out_of_order_can_be_decoded(
+            steps in prop::collection::vec(
+                (
+                    prop::bool::weighted(0.05),
+                    prop::bool::weighted(0.3),
+                    prop::option::weighted(0.2, 0_u8..3),
+                ),
+                1..80,
+            ),
+            delays in prop::collection::btree_map(1..80_usize, 1..40_usize, 0..24),
+            lost in prop::collection::btree_set(1..80_usize, 0..6),
+            pattern in prop::sample::select(&[[0, 1, 0, 1], [0_u8, 2, 1, 2]][..]),
+        ) {
+            // Of each frame: its layer, and what it refers to.
+            let mut frames = Vec::new();
+            let mut newest: [Option<usize>; 3] = [None; 3];
+            let mut since_key = 0;
+            for (number, (is_key, is_sync, _)) in steps.iter().enumerate() {
+                let is_key = *is_key || number == 0;
+                since_key = if is_key { 0 } else { since_key + 1 };
+                let layer = pattern[since_key % 4];
+                if is_key {
+                    newest = [None; 3];
+                }
+                let below = &newest[..=usize::from(layer)];
+                let is_sync = layer > 0 && (*is_sync || below.contains(&None));
+                let references = if is_sync { newest[0].into_iter().collect() } else { below.iter().flatten().copied().collect::<Vec<_>>() };
+                let frame = if is_key { Key } else { Delta(layer, is_sync) };
+                frames.push((frame, layer, references));
+                newest[usize::from(layer)] = Some(number);
+            }
+            let wishes = steps.iter().scan(7, |wish, (.., change)| {
+                *wish = change.unwrap_or(*wish);
+                Some(*wish)
+            });
+            let wishes: Vec<_> = wishes.collect();
+            let there = (0..frames.len()).filter(|number| !lost.contains(number));
+            let mut order: Vec<_> = there.collect();
+            order.sort_by_key(|number| number + delays.get(number).unwrap_or(&0));
+            let mut filter = TemporalFilter::new(7);
+            let mut ahead = 0;
+            // Left out in turn and late.
+            let mut fates = BTreeMap::new();
+            for number in order {
+                let is_late = number < ahead;
+                ahead = ahead.max(number);
+                let packet = packet(number as u32 * 3_000, frames[number].0);
+                fates.insert(number, (filter.admits(&packet, wishes[ahead]), is_late));
+            }
+            let mut behind_hole = [false; 3];
+            for (number, (frame, layer, references)) in frames.iter().enumerate() {
+                match fates.get(&number) {
+                    Some((false, is_late)) if *is_late => behind_hole = [true; 3],
+                    Some((true, _)) => {
+                        let left_out = references.iter().find(|other| matches!(fates.get(other), Some((false, _))));
+                        prop_assert_eq!(left_out, None, "what {} refers to", number);
+                        let layers = &mut behind_hole[..=usize::from(*layer)];
+                        match frame {
+                            Key => behind_hole = [false; 3],
+                            Delta(0, _) | Delta(_, true) => layers[usize::from(*layer)] = false,
+                            Delta(..) if pattern[1] == 2 => {}
+                            Delta(..) => {
+                                prop_assert!(!layers.contains(&true), "{} waits", number);
+                            }
+                        }
+                    }
+                    // A loss ends the wait.
+                    None => behind_hole = [false; 3],
+                    _ => {}
+                }
+            }
+        }
     }
 }

@@ -233,7 +233,7 @@ fn what_comes_when_its_frame_is_forgotten_is_missed() {
     let source = Source::new();
     let mut forwarder = Forwarder::new(0, 0);
     forwarder.retarget(Some(Layer::whole(0)));
-    let mut decide = |forwarder: &mut Forwarder, sequence, millis, kind| {
+    let decide = |forwarder: &mut Forwarder, sequence, millis, kind| {
         forwarder.decide(0, &source.vp8(sequence, millis, kind), &[])
     };
     outcome(decide(&mut forwarder, 1, 33, Key)).unwrap();

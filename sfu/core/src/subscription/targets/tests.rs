@@ -428,7 +428,7 @@ proptest! {
                     continue;
                 }
                 there.insert(sent.number);
-                let mut references = sent.frame.distances.iter();
+                let references = sent.frame.distances.iter();
                 let left_out = references
                     .map(|back| sent.number.wrapping_sub((*back).into()))
                     .find(|number| is_forwarded.is_some() && !there.contains(number));
