@@ -34,8 +34,9 @@ pub(super) struct TargetFilter {
     recent: Recent<Past, { Self::RECENT }>,
     /// The newest frame number, and which of the frames up to it were forwarded: bit `n` the one `n` before.
     forwarded: Option<(u16, u128)>,
-    /// Only a keyframe brings what is wanted.
+    /// Only a keyframe brings what is wanted, and anything at all.
     is_stuck: bool,
+    is_severed: bool,
     /// The receiver was told that fewer targets are active than the publisher sends.
     is_narrowed: bool,
     /// The sequence numbers that came, and that with which the stream restarted.
@@ -66,11 +67,12 @@ impl Fate {
 struct Past {
     /// Its number or spatial layer.
     id: u16,
+    own_spatial: u8,
     /// See [`TargetFilter::era`].
     era: u16,
     fate: Fate,
-    /// The decode target served with its picture, and the spatial layer of that.
-    target: u8,
+    /// The decode target served with its picture, if any could be decoded, and the spatial layer of that.
+    serving: u32,
     spatial: u8,
     /// What [`TargetFilter::intact`] was after it.
     intact: u32,
@@ -124,6 +126,7 @@ impl TargetFilter {
             recent: Recent::new(),
             forwarded: None,
             is_stuck: false,
+            is_severed: false,
             is_narrowed: false,
             arrived: Numbering::start(packet.sequence, 0),
             restarted: packet.sequence,
@@ -190,28 +193,44 @@ impl TargetFilter {
             }
             self.bound = bound;
             self.is_shuffled = false;
-            self.turn(frame, wish);
+            self.turn(frame, wish, 0);
+        } else if ahead == 0 && self.is_severed && !frame.restarts {
+            // The first that was here of the picture said too little.
+            let picture = self
+                .recent
+                .iter()
+                .filter(|(time, _)| *time == packet.timestamp);
+            let all = picture.fold((false, 0), |(begun, broken), (_, past)| {
+                (begun | past.fate.is_forwarded, broken | past.broken)
+            });
+            if let (false, broken) = all {
+                self.turn(frame, wish, broken);
+            }
         }
         let newest = self.newest.map(|(newest, _)| newest);
         self.is_shuffled |=
             newest.is_some_and(|newest| newest.0 == packet.timestamp && is_before(id, newest.1));
         let late = ahead < 0;
-        let (era, target, spatial, intact, serving) = if late {
+        let (era, spatial, intact, served, since) = if late {
             // What was served then. What was forwarded since may refer to this frame, and others were left out.
-            let Some((_, past)) = self.recent.before(packet.timestamp).copied() else {
+            let Some((_, mut past)) = self.recent.before(packet.timestamp).copied() else {
                 return Fate::LEFT_OUT;
             };
-            let serving = target_bit(past.target) | self.served_since(packet.timestamp, &past);
-            (past.era, past.target, past.spatial, past.intact, serving)
+            if past.spatial > packet.bound().0 {
+                // That is not here.
+                past.serving = 0;
+            }
+            let (since, spatial) = self.served_since(packet.timestamp, &past);
+            (past.era, spatial, past.intact, past.serving, since)
         } else {
-            let serving = target_bit(self.target);
             self.era = self.era.wrapping_add(frame.restarts.into());
-            (self.era, self.target, self.layer.0, self.intact, serving)
+            (self.era, self.layer.0, self.intact, self.serving(), 0)
         };
+        let serving = served | since;
         // What restarts the stream also tells how to read the rest of it.
         let fate = Fate {
             is_forwarded: !packet.is_cut_short() && (frame.restarts || frame.serves & serving != 0),
-            ends_picture: frame.spatial == spatial,
+            ends_picture: frame.spatial == spatial || frame.restarts && serving == 0,
         };
         let broken = if fate.is_forwarded { 0 } else { frame.breaks };
         let mut gained = 0;
@@ -229,9 +248,10 @@ impl TargetFilter {
         }
         let past = Past {
             id,
+            own_spatial: frame.spatial,
             era,
             fate,
-            target,
+            serving: served,
             spatial,
             intact: if late { intact & !broken } else { self.intact },
             broken,
@@ -265,31 +285,45 @@ impl TargetFilter {
         }
     }
 
-    /// Decode targets that need what comes late as well, if they did not need what was left out before: those of
-    /// pictures since that are as sharp. But none where its picture could have no end any more.
-    fn served_since(&self, timestamp: u32, before: &Past) -> u32 {
-        let mut serving = 0;
-        for (other, past) in self.recent.iter() {
-            let is_alike = (past.era, past.spatial) == (before.era, before.spatial);
-            if *other == timestamp {
-                if past.fate.ends_picture && !past.fate.is_forwarded {
-                    return 0;
-                }
-            } else if is_alike && is_behind(timestamp, *other) {
-                serving |= target_bit(past.target);
-            }
+    /// Decode targets that need what comes late as well, if they did not need what was left out before, and their
+    /// spatial layer: those of pictures since that are as sharp, or as the next one where none was served then. But
+    /// none where its picture could have no end any more.
+    fn served_since(&self, timestamp: u32, before: &Past) -> (u32, u8) {
+        let later = |kept: &&(u32, Past)| kept.1.era == before.era && is_behind(timestamp, kept.0);
+        let later = || self.recent.iter().filter(later);
+        let spatial = if before.serving == 0 {
+            let served = later().filter(|(_, past)| past.serving != 0);
+            let next = served.min_by_key(|(other, _)| other.wrapping_sub(timestamp));
+            next.map_or(before.spatial, |(_, past)| past.spatial)
+        } else {
+            before.spatial
+        };
+        let mut picture = self.recent.iter().filter(|(other, _)| *other == timestamp);
+        if picture.any(|(_, past)| past.own_spatial == spatial && !past.fate.is_forwarded) {
+            return (0, spatial);
         }
-        serving & before.intact
+        let alike = later().filter(|(_, past)| past.spatial == spatial);
+        let serving = alike.fold(0, |all, (_, past)| all | past.serving);
+        (serving & before.intact, spatial)
     }
 
-    /// A picture begins: chooses the decode target.
-    fn turn(&mut self, frame: &Frame, (spatial, temporal): (u8, u8)) {
+    /// The decode target served now; nothing where none can be decoded before a keyframe.
+    fn serving(&self) -> u32 {
+        if self.is_severed {
+            0
+        } else {
+            target_bit(self.target)
+        }
+    }
+
+    /// A picture begins: chooses the decode target. Some can't be decoded without what was left out of it before.
+    fn turn(&mut self, frame: &Frame, (spatial, temporal): (u8, u8), broken: u32) {
         let targets = &frame.targets;
         // What is missing of other spatial layers will be left out when it comes late, unless the one served needs it.
         let is_whole = frame.restarts || self.arrived.missing_after(self.restarted) == 0;
         let gain = match frame.references {
             References::Targets { .. } if !is_whole => 0,
-            _ => self.gain(frame),
+            _ => self.gain(frame) & !broken,
         };
         let (current, rate) = self.layer;
         let is_needed = frame.spatial < current && frame.serves & target_bit(self.target) != 0;
@@ -311,7 +345,8 @@ impl TargetFilter {
         self.is_stuck = wanted.is_none();
         let found = wanted
             .or_else(|| (0..spatial).rev().find_map(best_of))
-            .or_else(|| best_of(self.layer.0));
+            .or_else(|| best_of(current).filter(|_| current <= self.bound.0));
+        self.is_severed = found.is_none();
         if let Some(target) = found {
             self.target = target;
         }

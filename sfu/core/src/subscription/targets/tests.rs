@@ -91,7 +91,7 @@ impl Source {
             // What is in the payload does not matter.
             vec![0x67]
         };
-        payload.push(7);
+        payload.resize(100, 7);
         let (payload, arrival) = (Arc::from(payload), Instant::now());
         let mut packet = Packet::parse(
             self.codec,
@@ -379,19 +379,29 @@ proptest! {
         name in prop::sample::select(&["L1T3", "L2T1", "L2T2_KEY", "L3T3", "L3T3_KEY", "S3T3"][..]),
         codec in prop::sample::select(&CODECS[..]),
         steps in prop::collection::vec(
-            (prop::bool::weighted(0.1), prop::option::weighted(0.2, (0_u8..4, 0_u8..4))),
+            (
+                prop::bool::weighted(0.1),
+                prop::option::weighted(0.2, (0_u8..4, 0_u8..4)),
+            ),
             1..40,
         ),
+        // What another node, on which it is published, hands on whole, first and then, and when that changes.
+        bounds in prop::option::of(((1_u8..4, 1_u8..4), (0_u8..4, 0_u8..4), 0..40_usize)),
         delays in prop::collection::btree_map(1..240_usize, 1..150_usize, 0..60),
         lost in prop::collection::btree_set(1..240_usize, 0..6),
     ) {
         let mut source = Source::new(name, codec);
-        let pictures: Vec<_> = steps.iter().map(|(is_key, _)| source.picture(*is_key)).collect();
+        let pictures: Vec<_> = steps.iter().map(|(is_key, ..)| source.picture(*is_key)).collect();
         let wishes = steps.iter().scan((7, 7), |wish, (_, change)| {
             *wish = change.unwrap_or(*wish);
             Some(*wish)
         });
         let wishes: Vec<_> = wishes.collect();
+        let bound = |picture: usize| match bounds {
+            Some((first, _, change)) if picture < change => first,
+            Some((_, then, _)) => then,
+            None => (7, 7),
+        };
         // Of each packet: when it comes, its picture, frame and place.
         let mut order = Vec::new();
         for (picture, frames) in pictures.iter().enumerate() {
@@ -411,8 +421,11 @@ proptest! {
         let mut passed = BTreeMap::new();
         for (_, picture, frame, place) in order {
             newest = newest.max(picture);
-            let packet = &pictures[picture][frame].packets[place];
-            let passage = filter.admits(packet, packet.frame.as_ref().unwrap(), wishes[newest]);
+            let packet = pictures[picture][frame].packets[place].clone();
+            let packet = packet.thin(bound(picture)).unwrap_or(packet);
+            let wish = packet.bounded(wishes[newest]);
+            let passage = filter.admits(&packet, packet.frame.as_ref().unwrap(), wish);
+            prop_assert!(passage.is_none() || !packet.is_cut_short(), "cut short");
             passed.insert((picture, frame, place), passage);
         }
         // Frames of which nothing is known to have been left out.
