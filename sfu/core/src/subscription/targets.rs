@@ -4,12 +4,12 @@
 //! Must decide a frame as a whole, and must not let through what cannot be decoded for what was left out
 //! before. What the publisher's link lost is not known here: it may still come.
 
+mod past;
+
 use std::num::NonZeroU32;
 
-use super::{
-    numbering::Numbering,
-    recent::{Recent, is_behind},
-};
+use self::past::{Fate, Frames, Past};
+use super::numbering::Numbering;
 use crate::rtp::{Frame, Packet, References, Rewritten, grid_above, target_bit};
 
 /// Leaves out frames above a decode target, and changes to another one only where it can be decoded.
@@ -31,7 +31,7 @@ pub(super) struct TargetFilter {
     /// The newest frame, and its fate: that of most packets.
     newest: Option<(Name, Fate)>,
     /// The last frames, for packets that come late.
-    recent: Recent<Past, { Self::RECENT }>,
+    recent: Frames,
     /// The newest frame number, and which of the frames up to it were forwarded: bit `n` the one `n` before.
     forwarded: Option<(u16, u128)>,
     /// Only a keyframe brings what is wanted, and anything at all.
@@ -46,41 +46,6 @@ pub(super) struct TargetFilter {
 
 /// A frame: its timestamp, and its number or its spatial layer.
 type Name = (u32, u16);
-
-/// What becomes of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fate {
-    is_forwarded: bool,
-    /// No frame of the picture is forwarded after it.
-    ends_picture: bool,
-}
-
-impl Fate {
-    const LEFT_OUT: Self = Self {
-        is_forwarded: false,
-        ends_picture: false,
-    };
-}
-
-/// A frame that was decided on.
-#[derive(Debug, Clone, Copy)]
-struct Past {
-    /// Its number or spatial layer.
-    id: u16,
-    own_spatial: u8,
-    /// See [`TargetFilter::era`].
-    era: u16,
-    fate: Fate,
-    /// The decode target served with its picture, if any could be decoded, and the spatial layer of that.
-    serving: u32,
-    spatial: u8,
-    /// What [`TargetFilter::intact`] was after it.
-    intact: u32,
-    /// Targets that can't be decoded any more without it, where it was left out.
-    broken: u32,
-    /// Targets that can be decoded from it on, where it was forwarded in turn.
-    gained: u32,
-}
 
 /// How a packet passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +73,6 @@ impl Passage {
 }
 
 impl TargetFilter {
-    /// Of three spatial layers, more than a second: what is lost twice on the way up takes as long.
-    const RECENT: usize = 128;
-
     /// For an encoding that begins with this packet, the first of a keyframe.
     pub(super) fn new(packet: &Packet) -> Self {
         Self {
@@ -123,7 +85,7 @@ impl TargetFilter {
             bound: packet.bound(),
             is_shuffled: false,
             newest: None,
-            recent: Recent::new(),
+            recent: Frames::new(),
             forwarded: None,
             is_stuck: false,
             is_severed: false,
@@ -196,11 +158,8 @@ impl TargetFilter {
             self.turn(frame, wish, 0);
         } else if ahead == 0 && self.is_severed && !frame.restarts {
             // The first that was here of the picture said too little.
-            let picture = self
-                .recent
-                .iter()
-                .filter(|(time, _)| *time == packet.timestamp);
-            let all = picture.fold((false, 0), |(begun, broken), (_, past)| {
+            let picture = self.recent.of_picture(packet.timestamp);
+            let all = picture.fold((false, 0), |(begun, broken), past| {
                 (begun | past.fate.is_forwarded, broken | past.broken)
             });
             if let (false, broken) = all {
@@ -220,7 +179,7 @@ impl TargetFilter {
                 // That is not here.
                 past.serving = 0;
             }
-            let (since, spatial) = self.served_since(packet.timestamp, &past);
+            let (since, spatial) = self.recent.served_since(packet.timestamp, &past);
             (past.era, spatial, past.intact, past.serving, since)
         } else {
             self.era = self.era.wrapping_add(frame.restarts.into());
@@ -235,7 +194,8 @@ impl TargetFilter {
         let broken = if fate.is_forwarded { 0 } else { frame.breaks };
         let mut gained = 0;
         if late {
-            self.break_from(packet.timestamp, era, broken);
+            let left = self.recent.break_from(packet.timestamp, era, broken);
+            self.intact &= if era == self.era { !left } else { u32::MAX };
         }
         if era == self.era {
             if frame.restarts && !late {
@@ -259,52 +219,6 @@ impl TargetFilter {
         };
         self.recent.push(packet.timestamp, past);
         fate
-    }
-
-    /// A frame was left out behind others: targets that can't be decoded without it are broken since, until a frame that
-    /// was forwarded brought them back.
-    fn break_from(&mut self, timestamp: u32, era: u16, broken: u32) {
-        let since = |other: u32| other.wrapping_sub(timestamp);
-        for bit in (0..u32::BITS).map(|target| 1 << target) {
-            if broken & bit == 0 {
-                continue;
-            }
-            let is_later = |kept: &&(u32, Past)| kept.1.era == era && is_behind(timestamp, kept.0);
-            let later = self.recent.iter().filter(is_later);
-            let regained = later.filter(|(_, past)| past.gained & bit != 0);
-            let until = regained.map(|(other, _)| since(*other)).min();
-            for (other, past) in self.recent.iter_mut() {
-                let is_since = past.era == era && !is_behind(*other, timestamp);
-                if is_since && until.is_none_or(|until| since(*other) < until) {
-                    past.intact &= !bit;
-                }
-            }
-            if era == self.era && until.is_none() {
-                self.intact &= !bit;
-            }
-        }
-    }
-
-    /// Decode targets that need what comes late as well, if they did not need what was left out before, and their
-    /// spatial layer: those of pictures since that are as sharp, or as the next one where none was served then. But
-    /// none where its picture could have no end any more.
-    fn served_since(&self, timestamp: u32, before: &Past) -> (u32, u8) {
-        let later = |kept: &&(u32, Past)| kept.1.era == before.era && is_behind(timestamp, kept.0);
-        let later = || self.recent.iter().filter(later);
-        let spatial = if before.serving == 0 {
-            let served = later().filter(|(_, past)| past.serving != 0);
-            let next = served.min_by_key(|(other, _)| other.wrapping_sub(timestamp));
-            next.map_or(before.spatial, |(_, past)| past.spatial)
-        } else {
-            before.spatial
-        };
-        let mut picture = self.recent.iter().filter(|(other, _)| *other == timestamp);
-        if picture.any(|(_, past)| past.own_spatial == spatial && !past.fate.is_forwarded) {
-            return (0, spatial);
-        }
-        let alike = later().filter(|(_, past)| past.spatial == spatial);
-        let serving = alike.fold(0, |all, (_, past)| all | past.serving);
-        (serving & before.intact, spatial)
     }
 
     /// The decode target served now; nothing where none can be decoded before a keyframe.
@@ -388,11 +302,9 @@ impl TargetFilter {
 
     /// Frames that come after this one in its picture and were here before it.
     fn overtaking(&self, (timestamp, id): Name) -> impl Iterator<Item = &Past> {
-        let recent = self.is_shuffled.then(|| self.recent.iter());
-        let of_picture = move |(other, _): &&(u32, Past)| *other == timestamp;
-        let later = move |past: &&Past| is_before(id, past.id);
-        let recent = recent.into_iter().flatten().filter(of_picture);
-        recent.map(|(_, past)| past).filter(later)
+        let picture = self.is_shuffled.then(|| self.recent.of_picture(timestamp));
+        let picture = picture.into_iter().flatten();
+        picture.filter(move |past| is_before(id, past.id))
     }
 
     /// Of a frame that comes late nothing is gained: what needs it may have been left out since. The same goes for the
