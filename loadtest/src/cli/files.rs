@@ -42,29 +42,35 @@ pub(super) enum FileError {
 pub(super) struct Outputs<'a> {
     json: Option<&'a Path>,
     html: Option<&'a Path>,
+    /// Those that were not there before and are still empty; a run that fails leaves none.
+    created: Vec<&'a Path>,
 }
 
 impl<'a> Outputs<'a> {
     /// Sees that the files can be written, before a run that would be in vain.
     pub(super) fn open(args: &'a OutputArgs) -> Result<Self, FileError> {
-        for path in args.json.iter().chain(&args.html) {
-            OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)
-                .map_err(|source| FileError::Unwritable {
-                    path: path.clone(),
-                    source,
-                })?;
-        }
-        Ok(Self {
+        let mut outputs = Self {
             json: args.json.as_deref(),
             html: args.html.as_deref(),
-        })
+            created: Vec::new(),
+        };
+        for path in outputs.json.into_iter().chain(outputs.html) {
+            let is_new = !path.exists();
+            let opened = OpenOptions::new().append(true).create(true).open(path);
+            opened.map_err(|source| FileError::Unwritable {
+                path: path.to_owned(),
+                source,
+            })?;
+            if is_new {
+                outputs.created.push(path);
+            }
+        }
+        Ok(outputs)
     }
 
     /// Writes them.
-    pub(super) fn write(&self, found: &Found) -> Result<(), FileError> {
+    pub(super) fn write(&mut self, found: &Found) -> Result<(), FileError> {
+        self.created.clear();
         if let Some(path) = self.json {
             let mut text = match found {
                 Found::Run(report) => serde_json::to_string_pretty(report),
@@ -81,6 +87,15 @@ impl<'a> Outputs<'a> {
             write(path, &found.html())?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Outputs<'_> {
+    fn drop(&mut self) {
+        for path in &self.created {
+            // It may be gone, or none that can be removed, such as a pipe.
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

@@ -127,7 +127,7 @@ fn execute(command: &Command) -> Result<Outcome, CliError> {
 
 fn run_scenario(args: &RunArgs) -> Result<Outcome, CliError> {
     let scenario = Scenario::load(&args.scenario, &args.overrides.overrides())?;
-    let outputs = Outputs::open(&args.output)?;
+    let mut outputs = Outputs::open(&args.output)?;
     let report = measure(&runtime()?, &scenario, &args.target, args.output.quiet)?;
     outputs.write(&Found::Run(Box::new(report.clone())))?;
     if !args.output.quiet {
@@ -143,7 +143,7 @@ fn find_capacity(args: &CapacityArgs) -> Result<Outcome, CliError> {
     // Every load is looked at before the first runs: a contradiction must not show after an hour.
     let scenario = scenario_at(args, vary, plan.start)?;
     scenario_at(args, vary, plan.max)?;
-    let outputs = Outputs::open(&args.output)?;
+    let mut outputs = Outputs::open(&args.output)?;
     let runtime = runtime()?;
     let quiet = args.output.quiet;
     let mut found = CapacityReport {

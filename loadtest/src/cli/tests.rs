@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 
-use super::*;
+use super::{args::OutputArgs, *};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())
@@ -180,4 +180,23 @@ fn a_search_goes_down_where_nobody_gets_in_and_ends_where_that_is_no_matter_of_l
         assert_eq!(tried, loads, "{status}");
         std::fs::remove_file(&file).expect("removed");
     }
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_file_and_keeps_those_of_before() {
+    let file = |name: &str| {
+        let name = format!("loadtest-{name}-{}.json", std::process::id());
+        std::env::temp_dir().join(name)
+    };
+    let (new, old) = (file("new"), file("old"));
+    std::fs::write(&old, "of before").expect("writable");
+    let args = OutputArgs {
+        json: Some(new.clone()),
+        html: Some(old.clone()),
+        quiet: true,
+    };
+    drop(Outputs::open(&args).expect("writable"));
+    assert!(!new.exists());
+    assert_eq!(std::fs::read_to_string(&old).expect("there"), "of before");
+    std::fs::remove_file(&old).expect("ours");
 }

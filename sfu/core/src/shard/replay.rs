@@ -64,9 +64,15 @@ impl Shard {
             return;
         }
         subscription.offered_again = Some(now);
-        let track = self.tracks.get(stream.track);
-        let published = track.and_then(|track| track.encodings.get(usize::from(stream.encoding)));
-        let packets = published.map(|published| published.cache.kept_since_keyframe());
+        let track = self.tracks.get_mut(stream.track);
+        let encodings = track.map(|track| &mut track.encodings);
+        let published = encodings.and_then(|all| all.get_mut(usize::from(stream.encoding)));
+        let packets = published.map(|published| {
+            let encoding = &published.encoding;
+            let read = |packet: &mut Packet| encoding.read_layers_late(packet);
+            published.cache.read_layers(read);
+            published.cache.kept_since_keyframe()
+        });
         let pending = self.pending_of(stream, &packets.unwrap_or_default());
         let Some(subscription) = self.subscriptions.get_mut(key) else {
             return;

@@ -81,17 +81,39 @@ impl PacketCache {
         .collect()
     }
 
-    /// The newest keyframe and what is here of all that follows it, in order; nothing when its first packet is not here.
+    /// Has the layers read of what came before the first packet of the newest keyframe, which tells of them.
+    pub(crate) fn read_layers(&mut self, read: impl Fn(&mut Packet)) {
+        let Some((first, ..)) = self.keyframe else {
+            return;
+        };
+        let has_layers = |held: &Arc<Packet>| held.frame.is_some();
+        if !self.find(first as u32).is_some_and(has_layers) {
+            return;
+        }
+        let kept = self.ring.iter_mut().flatten();
+        for held in kept.filter(|held| held.sequence > first && held.frame.is_none()) {
+            let mut packet = Packet::clone(held);
+            read(&mut packet);
+            *held = Arc::new(packet);
+        }
+    }
+
+    /// The newest keyframe and what is here of all that follows it, in order, but for what can't be told the layers of;
+    /// nothing when its first packet is not here.
     pub(crate) fn kept_since_keyframe(&self) -> Vec<Arc<Packet>> {
         let first = self.keyframe.map(|(first, ..)| first);
         let first = first.filter(|first| {
             self.newest.abs_diff(*first) < Self::PACKETS as u64
                 && self.find(*first as u32).is_some()
         });
-        let first = first.unwrap_or(u64::MAX);
+        let Some(first) = first else {
+            return Vec::new();
+        };
+        let has_layers = self.find(first as u32).is_some_and(|p| p.frame.is_some());
         let all = (first..=self.newest).filter_map(|sequence| {
             let held = self.ring.get(place(sequence))?.as_ref();
-            held.filter(|held| held.sequence == sequence).cloned()
+            held.filter(|held| held.sequence == sequence && held.frame.is_some() == has_layers)
+                .cloned()
         });
         all.collect()
     }
@@ -226,6 +248,12 @@ mod tests {
             cache.insert(&vp9(2, false, is_understood));
             let given = cache.since_keyframe(Instant::now(), second);
             assert_eq!(given.map(|packets| packets.len()), count);
+            assert_eq!(cache.kept_since_keyframe().len(), count.unwrap_or(1));
+            // It came before what tells of its layers, which is there now.
+            cache.read_layers(|packet| LayerReader::default().read(packet));
+            let given = cache.since_keyframe(Instant::now(), second);
+            assert_eq!(given.map(|packets| packets.len()), Some(2));
+            assert_eq!(cache.kept_since_keyframe().len(), 2);
         }
     }
 

@@ -191,6 +191,11 @@ impl Encoding {
         self.layers.read(packet);
     }
 
+    /// The same for a packet that came before what tells of its layers.
+    pub(crate) fn read_layers_late(&self, packet: &mut Packet) {
+        self.layers.clone().read(packet);
+    }
+
     /// Asks who shows a picture to wait for what comes late.
     pub(crate) fn ask(&self, packet: &mut Packet) {
         if let Some(delay) = self.wait.asked().filter(|_| packet.codec.is_video()) {
