@@ -136,7 +136,7 @@ impl Congestion {
     const PACE: f64 = 1.5;
     const PACE_DRAINING: f64 = 0.9;
     /// Of what is sent: how fast a picture is sent at least, so that it is gone when the next one comes. But no less than
-    /// this share of the estimate.
+    /// this share of the estimate, nor of what the link passes beyond it: there a picture makes no queue.
     const PACE_EVEN: f64 = 1.04;
     const PACE_LEAST: f64 = 0.5;
     /// A link that passes so many times the estimate is quick: a picture makes no queue there. It is sent as fast
@@ -460,7 +460,9 @@ impl Congestion {
         let sent = self.sent.rate.unwrap_or(most);
         Pace {
             // Of late next to nothing may have been sent: sound alone, while video was paused.
-            least: (sent * Self::PACE_EVEN).clamp(estimate * Self::PACE_LEAST, most),
+            least: (sent * Self::PACE_EVEN)
+                .max(estimate.max(passes - estimate) * Self::PACE_LEAST)
+                .min(most),
             most,
         }
     }
