@@ -4,7 +4,9 @@
 use super::super::recent::{Recent, is_behind};
 
 /// Of three spatial layers, more than a second: what is lost twice on the way up takes as long.
-pub(super) type Frames = Recent<Past, 128>;
+const KEPT: usize = 128;
+
+pub(super) type Frames = Recent<Past, KEPT>;
 
 /// A frame that was decided on.
 #[derive(Debug, Clone, Copy)]
@@ -57,26 +59,31 @@ impl Frames {
     /// A frame was left out behind others: targets that can't be decoded without it are broken since, until a frame that
     /// was forwarded brought them back. Says which nothing brought back.
     pub(super) fn break_from(&mut self, timestamp: u32, era: u16, broken: u32) -> u32 {
+        if broken == 0 {
+            return 0;
+        }
         let since = |other: u32| other.wrapping_sub(timestamp);
-        let mut left = 0;
-        for bit in (0..u32::BITS).map(|target| 1 << target) {
-            if broken & bit == 0 {
-                continue;
-            }
-            let later = self.after(timestamp, era);
-            let regained = later.filter(|(_, past)| past.gained & bit != 0);
-            let until = regained.map(|(other, _)| since(*other)).min();
-            for (other, past) in self.iter_mut() {
-                let is_since = past.era == era && !is_behind(*other, timestamp);
-                if is_since && until.is_none_or(|until| since(*other) < until) {
-                    past.intact &= !bit;
-                }
-            }
-            if until.is_none() {
-                left |= bit;
+        // How long after it what was brought back, in order of time; then all that was until then.
+        let mut gains = [(u32::MAX, 0); KEPT];
+        let later = self.after(timestamp, era);
+        let gaining = later.filter(|(_, past)| past.gained & broken != 0);
+        for (gain, (other, past)) in gains.iter_mut().zip(gaining) {
+            *gain = (since(*other), past.gained);
+        }
+        gains.sort_unstable();
+        let mut regained = 0;
+        for (_, gained) in &mut gains {
+            regained |= *gained;
+            *gained = regained;
+        }
+        for (other, past) in self.iter_mut() {
+            if past.era == era && !is_behind(*other, timestamp) {
+                let until = gains.partition_point(|(after, _)| *after <= since(*other));
+                let before = until.checked_sub(1).and_then(|last| gains.get(last));
+                past.intact &= !(broken & !before.map_or(0, |(_, regained)| *regained));
             }
         }
-        left
+        broken & !regained
     }
 
     /// Decode targets that need what comes late as well, if they did not need what was left out before, and their
