@@ -56,6 +56,11 @@ const STAGES = [
       direct: { command: node, minutes: 2 },
       'whip-js': { command: node, minutes: 5 },
       'whip-libdatachannel': { command: node, minutes: 2 },
+    },
+  ],
+  [
+    {
+      // A worker is sent to each room there is: to those, too, that clients of other suites left without a word.
       agents: { command: pytest, minutes: 4 },
       // Brings up its own processes: `sfu`, `control-plane`, `loadtest`, and etcd.
       cluster: { command: node, minutes: 4 },
