@@ -22,10 +22,6 @@ const BAD_LINK: f64 = 0.1;
 /// A rate at which a keyframe takes long, in bits per second.
 const NARROW: u64 = 1_000_000;
 
-/// A share of single losses at which a publisher that takes its link for narrow, too, sends what is missing of a keyframe
-/// later than anybody waits.
-const LOSSY: f64 = 0.05;
-
 /// Whether a link is so bad; `bearable` is the share of single losses that is not.
 fn is_bad(link: &LinkSettings, bearable: f64) -> bool {
     let is_narrow = link.rate.is_some_and(|(rate, _)| rate < NARROW);
@@ -125,9 +121,7 @@ impl World {
                     // A lost handshake is sent again after a second, then two, then four.
                     let has_begun = frame.is_some_and(|frame| frame > restored);
                     let bearable = if has_begun { BAD_LINK } else { 0.0 };
-                    let is_slow = publisher.estimate().is_some_and(|rate| rate < NARROW);
-                    let is_bad = links.iter().any(|link| is_bad(link, bearable))
-                        || is_slow && publisher.options.uplink.loss > LOSSY;
+                    let is_bad = links.iter().any(|link| is_bad(link, bearable));
                     if gap
                         > (if is_bad {
                             LIVENESS_ON_BAD_LINKS
