@@ -73,12 +73,8 @@ impl PacketCache {
         }
         let has_layers = self.find(first as u32)?.frame.is_some();
         let all = first..=self.newest;
-        all.map(|sequence| {
-            let held = self.ring.get(place(sequence))?.as_ref();
-            held.filter(|held| held.sequence == sequence && held.frame.is_some() == has_layers)
-                .cloned()
-        })
-        .collect()
+        all.map(|sequence| self.alike(sequence, has_layers))
+            .collect()
     }
 
     /// Has the layers read of what came before the first packet of the newest keyframe, which tells of them.
@@ -110,12 +106,16 @@ impl PacketCache {
             return Vec::new();
         };
         let has_layers = self.find(first as u32).is_some_and(|p| p.frame.is_some());
-        let all = (first..=self.newest).filter_map(|sequence| {
-            let held = self.ring.get(place(sequence))?.as_ref();
-            held.filter(|held| held.sequence == sequence && held.frame.is_some() == has_layers)
-                .cloned()
-        });
-        all.collect()
+        let all = first..=self.newest;
+        all.filter_map(|sequence| self.alike(sequence, has_layers))
+            .collect()
+    }
+
+    /// The packet with this number, if it is here and its layers were read as those of its keyframe were.
+    fn alike(&self, sequence: u64, has_layers: bool) -> Option<Arc<Packet>> {
+        let held = self.ring.get(place(sequence))?.as_ref();
+        held.filter(|held| held.sequence == sequence && held.frame.is_some() == has_layers)
+            .cloned()
     }
 
     /// Forgets everything: the encoding stands still.

@@ -13,6 +13,7 @@ pub(super) type Frames = Recent<Past, KEPT>;
 pub(super) struct Past {
     /// Its number or spatial layer.
     pub(super) id: u16,
+    /// The spatial layer that it is of.
     pub(super) own_spatial: u8,
     /// How often the stream had restarted: nothing refers to what was before.
     pub(super) era: u16,
