@@ -42,11 +42,14 @@ export class DirectLink extends Emitter {
     this.#channel.onmessage = ({ data }) => this.#onData(data);
   }
 
-  /** Somebody is there: the impolite one makes the first offer. */
+  /**
+   * Somebody is there: the impolite one makes the first offer, the polite one none before that has come. Taken
+   * back while candidates are gathered, a first offer leaves Chromium now and then without any.
+   */
   begin(isPolite) {
     this.#isPolite = isPolite;
-    this.#hasBegun = true;
-    if (!isPolite) this.#offer();
+    this.#hasBegun = !isPolite;
+    this.#offer();
   }
 
   get isConnected() {
@@ -117,6 +120,7 @@ export class DirectLink extends Emitter {
     const collides = type === 'offer' && (this.#isOffering || this.pc.signalingState !== 'stable');
     this.#ignoresOffer = collides && !this.#isPolite;
     if (this.#ignoresOffer) return;
+    this.#hasBegun = true;
     await this.pc.setRemoteDescription({ type, sdp });
     if (type !== 'offer') return;
     await this.pc.setLocalDescription();

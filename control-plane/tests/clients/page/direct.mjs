@@ -15,6 +15,19 @@ export const dropCandidates = (page) => withCandidates(page, () => {});
 // They come so many milliseconds late.
 export const delayCandidates = (page, ms) => withCandidates(page, (send) => setTimeout(send, ms));
 
+// What a page sends its server waits so many milliseconds; what kinds of message it sent are in the array.
+export async function delayMessages(page, ms) {
+  const kinds = [];
+  await page.routeWebSocket(/\/direct\?/, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((text) => {
+      kinds.push(JSON.parse(text).type);
+      setTimeout(() => server.send(text), ms);
+    });
+  });
+  return kinds;
+}
+
 async function withCandidates(page, onCandidate) {
   await page.routeWebSocket(/\/direct\?/, (socket) => {
     const server = socket.connectToServer();

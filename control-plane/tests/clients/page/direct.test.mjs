@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openPage } from './browser.mjs';
-import { DIRECT, assertDirect, delayCandidates, say, texts, two } from './direct.mjs';
+import { DIRECT, assertDirect, delayCandidates, delayMessages, say, texts, two } from './direct.mjs';
 import { Person, together } from './person.mjs';
 import { url } from '../lib/env.mjs';
 import { packets } from '../lib/metrics.mjs';
@@ -65,6 +65,18 @@ test('two whose way takes longer than their offers see and hear each other', asy
     await viewer.sees(other);
     await viewer.hears(other);
   }
+  await Promise.all([ada, ben].map((person) => person.close()));
+});
+
+test('who was there first makes the first offer, however long it takes', async () => {
+  const sent = [];
+  const [ada, ben] = await two(async (page) => sent.push(await delayMessages(page, 700)));
+  for (const [viewer, other] of [[ada, ben], [ben, ada]]) {
+    await viewer.sees(other);
+    await viewer.hears(other);
+  }
+  const firstOfBen = sent[1].find((kind) => kind === 'offer' || kind === 'answer');
+  assert.equal(firstOfBen, 'answer', 'an offer of Ben would have to be taken back');
   await Promise.all([ada, ben].map((person) => person.close()));
 });
 
