@@ -13,6 +13,7 @@
     )
 )]
 
+mod ahead;
 mod allocator;
 mod binding;
 mod config;

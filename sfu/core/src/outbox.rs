@@ -60,6 +60,11 @@ impl Outbox {
         }
     }
 
+    /// Bytes that wait to be sent, and those before them that are sent already; 0 when nothing waits.
+    pub(crate) fn waiting(&self) -> usize {
+        if self.runs.is_empty() { 0 } else { self.end }
+    }
+
     /// Queues a datagram.
     pub(crate) fn push(&mut self, route: Route, bytes: &[u8]) {
         self.commit_as(&route, bytes.len(), |_, out| {
@@ -97,7 +102,7 @@ impl Outbox {
         length: usize,
         seal: impl FnOnce(&[u8], &mut [u8]) -> bool,
     ) -> bool {
-        let start = self.end;
+        let start = self.waiting();
         let end = start + length;
         if self.arena.len() < end {
             self.arena.resize(end, 0);
@@ -136,7 +141,6 @@ impl Outbox {
             if self.arena.capacity() > Self::KEPT_BYTES {
                 self.arena = Vec::new();
             }
-            self.end = 0;
             return None;
         };
         Some(Transmit {

@@ -33,6 +33,7 @@ pub(crate) use transport::{
 
 use crate::{
     CoreConfig,
+    ahead::fetch,
     rtp::{Mid, PayloadParams, Pt, Rid, Ssrc},
 };
 
@@ -194,6 +195,13 @@ impl Session {
     pub(crate) fn sending_media(&mut self) -> Option<(&mut Egress, Option<&Transport>)> {
         let transport = self.transports.subscribe.as_deref();
         (transport.is_some() || self.plain.is_some()).then_some((&mut self.egress, transport))
+    }
+
+    /// Asks for what a next packet of media will touch.
+    pub(crate) fn fetch(&self) {
+        fetch(&self.transports.subscribe);
+        fetch(&self.plain);
+        self.egress.fetch();
     }
 
     /// What sends, with the transport it sends on.

@@ -2,7 +2,7 @@
 //! that a subscriber's state is touched once, and what goes to one client goes out in one run. Must not
 //! allocate per packet and subscriber, nor log.
 
-use std::{hint::black_box, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use plenum_proto::v1::Encryption;
 use slotmap::SlotMap;
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     DropReason,
+    ahead::fetch,
     key::{SessionKey, SubscriptionKey},
     rtp::{Codec, Packet, red_primary},
     session::{Media, Repeated, Stream, Unsent},
@@ -26,8 +27,9 @@ pub(super) const ENCODINGS_MAX: usize = 8;
 /// Packets that wait for the end of the turn.
 const PENDING_MAX: usize = 256;
 
-/// Subscribers whose state is read ahead: so few that it is still in the nearest cache when their turn comes.
-const AHEAD: usize = 4;
+/// Bytes that are sealed before they are sent: so few that they are still in the cache when the system copies them,
+/// and that the first of a large audience do not wait for the last.
+pub(super) const STRETCH_BYTES: usize = 128 * 1024;
 
 /// A packet that came in and is to be handed on.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub(super) struct Pending {
 
 /// What came of handing packets on, for after the walk over the subscribers.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+struct Outcome {
     /// Encodings of which somebody waits for a keyframe, as bits.
     wanted: u8,
     /// Somebody without the codec, who was not told yet; others come with the next packets.
@@ -51,22 +53,92 @@ pub(super) struct Outcome {
     overtaken: Vec<(SubscriptionKey, u8)>,
 }
 
-/// Reads what the next subscribers have. It lies in many places that nothing touched since the packet before: read
-/// for one after the other, between packets that are sealed, each would be waited for; read here, they come together.
-fn touch(
-    subscriptions: &SlotMap<SubscriptionKey, Subscription>,
-    participants: &SlotMap<SessionKey, Participant>,
-    next: &[SubscriptionKey],
-) {
-    let touched = next.iter().take(AHEAD).fold(0, |all, key| {
-        let Some(subscription) = subscriptions.get(*key) else {
-            return all;
+/// Subscribers whose turn it is.
+#[derive(Debug, Clone, Copy)]
+struct Crowd<'a> {
+    takers: &'a [SubscriptionKey],
+    /// So many bytes that wait to be sent end it.
+    enough: usize,
+}
+
+/// What is being handed on, and how far that is.
+#[derive(Debug, Default)]
+pub(super) struct Handout {
+    /// By track, in the order in which they came.
+    packets: Vec<(usize, Pending)>,
+    /// Those of them that all have.
+    done: usize,
+    /// Who gets those of the next track, and how many of them did: filled when its turn comes, for who is gone in
+    /// between must not make another one miss anything.
+    takers: Vec<SubscriptionKey>,
+    served: usize,
+    outcome: Outcome,
+}
+
+impl Handout {
+    fn is_done(&self) -> bool {
+        self.done == self.packets.len()
+    }
+
+    /// Begins with packets that came in, which leaves room for others to come.
+    fn begin(&mut self, pending: &mut Vec<(usize, Pending)>) {
+        self.packets.clear();
+        self.done = 0;
+        std::mem::swap(&mut self.packets, pending);
+        self.packets
+            .sort_unstable_by_key(|(number, pending)| (pending.stream.track, *number));
+    }
+}
+
+/// The packets of the track whose turn it is.
+fn of_one_track(rest: &[(usize, Pending)]) -> &[(usize, Pending)] {
+    let mut tracks = rest.chunk_by(|(_, a), (_, b)| a.stream.track == b.stream.track);
+    tracks.next().unwrap_or_default()
+}
+
+/// Asks for the memory of subscribers whose turn comes: what is found only in what was asked for is asked for some turns
+/// later, when that is there.
+#[derive(Clone, Copy)]
+struct Ahead<'a> {
+    subscriptions: &'a SlotMap<SubscriptionKey, Subscription>,
+    participants: &'a SlotMap<SessionKey, Participant>,
+    takers: &'a [SubscriptionKey],
+}
+
+impl Ahead<'_> {
+    /// Turns from one step to the next, from the first to the last of them, and from the first to the subscriber's own.
+    const STEP: usize = 2;
+    const LAST: usize = 3 * Self::STEP;
+    const ALL: usize = 4 * Self::STEP;
+
+    /// Of the subscriber whose turn comes in [`Ahead::ALL`] turns, and of those before it.
+    fn fetch(self, index: usize) {
+        let taker = |step: usize| {
+            let index = index.checked_sub(step * Self::STEP)?;
+            self.subscriptions.get(*self.takers.get(index)?)
         };
-        let participant = participants.get(subscription.subscriber);
-        let egress = participant.map_or(0, |p| p.session.egress.touch(subscription.slot));
-        all ^ egress ^ subscription.forwarder.touch()
-    });
-    black_box(touched);
+        let with_session = |step: usize| {
+            let subscription = taker(step)?;
+            let subscriber = self.participants.get(subscription.subscriber)?;
+            Some((subscription, &subscriber.session))
+        };
+        if let Some(subscription) = taker(0) {
+            fetch(&subscription.subscriber);
+            fetch(&subscription.codec);
+            fetch(&subscription.is_live);
+            subscription.forwarder.fetch();
+        }
+        if let Some((subscription, session)) = with_session(1) {
+            subscription.forwarder.fetch_deep();
+            session.fetch();
+        }
+        if let Some((subscription, session)) = with_session(2) {
+            session.egress.fetch_slot(subscription.slot);
+        }
+        if let Some((subscription, session)) = with_session(3) {
+            session.egress.fetch_stream(subscription.slot);
+        }
+    }
 }
 
 impl Shard {
@@ -80,20 +152,49 @@ impl Shard {
         self.pending.len() >= PENDING_MAX
     }
 
-    /// Hands on what came in.
-    pub(super) fn forward_pending(&mut self, now: Instant) {
-        if self.pending.is_empty() {
-            return;
-        }
-        let mut pending = std::mem::take(&mut self.pending);
-        // By track, in the order in which they came.
-        pending.sort_unstable_by_key(|(number, pending)| (pending.stream.track, *number));
-        for packets in pending.chunk_by(|(_, a), (_, b)| a.stream.track == b.stream.track) {
-            let outcome = self.fan_out(now, packets, None);
+    /// Whether something that came in is not handed on.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty() || !self.handout.is_done()
+    }
+
+    /// Hands on what came in until all of it is, or so many bytes wait to be sent.
+    pub(super) fn forward_pending(&mut self, now: Instant, enough: usize) {
+        let mut handout = std::mem::take(&mut self.handout);
+        loop {
+            if handout.is_done() {
+                if self.pending.is_empty() {
+                    break;
+                }
+                handout.begin(&mut self.pending);
+            }
+            let Handout {
+                packets,
+                done,
+                takers,
+                served,
+                outcome,
+            } = &mut handout;
+            let packets = of_one_track(packets.get(*done..).unwrap_or_default());
             let Some((_, first)) = packets.first() else {
-                continue;
+                break;
             };
-            let track = first.stream.track;
+            let (track, is_video) = (first.stream.track, first.packet.codec.is_video());
+            if *served == 0 {
+                takers.clear();
+                let all = self.tracks.get(track).map(|track| &track.subscriptions);
+                takers.extend_from_slice(all.map_or(&[], Vec::as_slice));
+            }
+            let crowd = Crowd {
+                takers: takers.get(*served..).unwrap_or_default(),
+                enough,
+            };
+            *served += self.fan_out(now, packets, crowd, outcome);
+            if *served < takers.len() {
+                break;
+            }
+            *done += packets.len();
+            *served = 0;
+            let outcome = std::mem::take(outcome);
             if let Some(key) = outcome.unsupported
                 && !self.widen(now, key)
                 && !self.take_other_codec(now, key)
@@ -104,22 +205,34 @@ impl Shard {
                 self.begin_overtaken(now, key, Stream { track, encoding });
             }
             for encoding in 0..ENCODINGS_MAX as u8 {
-                if outcome.wanted & (1 << encoding) != 0 && first.packet.codec.is_video() {
+                if outcome.wanted & (1 << encoding) != 0 && is_video {
                     self.want_keyframe(now, track, encoding);
                 }
             }
+            if self.outbox.waiting() >= enough {
+                break;
+            }
         }
-        pending.clear();
-        self.pending = pending;
+        if handout.is_done() {
+            // They are kept elsewhere, or nobody needs them any more.
+            handout.packets.clear();
+            handout.done = 0;
+        }
+        self.handout = handout;
     }
 
-    /// Hands packets of one track to each of its subscribers, or to one of them alone.
-    pub(super) fn fan_out(
+    /// Hands packets of one track to subscribers of it, and says how many of them had their turn.
+    fn fan_out(
         &mut self,
         now: Instant,
         packets: &[(usize, Pending)],
-        to: Option<SubscriptionKey>,
-    ) -> Outcome {
+        crowd: Crowd<'_>,
+        outcome: &mut Outcome,
+    ) -> usize {
+        let Crowd { takers, enough } = crowd;
+        if takers.is_empty() {
+            return 0;
+        }
         let Self {
             tracks,
             subscriptions,
@@ -129,17 +242,18 @@ impl Shard {
             outbox,
             ..
         } = self;
-        let mut outcome = Outcome::default();
         let track = packets
             .first()
             .and_then(|(_, first)| tracks.get(first.stream.track));
-        let Some(track) = track else { return outcome };
+        let Some(track) = track else {
+            return takers.len();
+        };
         if track.is_quiet && !track.is_pinned {
             // Not among the loudest, and nobody pinned it: no subscriber is looked at.
-            let count = track.subscriptions.len() * packets.len();
+            let count = takers.len() * packets.len();
             stats.packets_offered += count as u64;
             stats.drop_many(DropReason::NotLoudest, count);
-            return outcome;
+            return takers.len();
         }
         let mut clocks: [Option<SenderClock>; ENCODINGS_MAX] = [None; ENCODINGS_MAX];
         for (clock, published) in clocks.iter_mut().zip(&track.encodings) {
@@ -147,15 +261,24 @@ impl Shard {
         }
         // A receiver undoes the encryption of a payload as a whole: nothing may be put beside it.
         let is_encrypted = track.info.encryption() != Encryption::None;
-        let takers: &[SubscriptionKey] = match &to {
-            Some(key) => std::slice::from_ref(key),
-            None => &track.subscriptions,
-        };
+        for index in 0..Ahead::ALL.min(takers.len() + Ahead::LAST) {
+            let ahead = Ahead {
+                subscriptions,
+                participants,
+                takers,
+            };
+            ahead.fetch(index);
+        }
         for (index, key) in takers.iter().enumerate() {
-            if index % AHEAD == 0 {
-                let next = takers.get(index..).unwrap_or_default();
-                touch(subscriptions, participants, next);
+            if outbox.waiting() >= enough {
+                return index;
             }
+            let ahead = Ahead {
+                subscriptions,
+                participants,
+                takers,
+            };
+            ahead.fetch(index + Ahead::ALL);
             let Some(subscription) = subscriptions.get_mut(*key) else {
                 continue;
             };
@@ -227,7 +350,7 @@ impl Shard {
                     Decision::Drop(reason) => {
                         stats.drop(reason);
                         let awaits = reason == DropReason::AwaitingKeyframe;
-                        if awaits && packet.is_keyframe && !packet.is_cut_short() && to.is_none() {
+                        if awaits && packet.is_keyframe && !packet.is_cut_short() {
                             outcome.overtaken.push((*key, encoding));
                         }
                         continue;
@@ -265,7 +388,21 @@ impl Shard {
                 }
             }
         }
-        outcome
+        takers.len()
+    }
+
+    /// Hands packets of one track to one of its subscribers.
+    pub(super) fn hand_to(
+        &mut self,
+        now: Instant,
+        packets: &[(usize, Pending)],
+        key: SubscriptionKey,
+    ) {
+        let crowd = Crowd {
+            takers: &[key],
+            enough: usize::MAX,
+        };
+        self.fan_out(now, packets, crowd, &mut Outcome::default());
     }
 
     fn tell_unsupported(&mut self, key: SubscriptionKey) {

@@ -42,7 +42,7 @@ use rand_chacha::ChaCha8Rng;
 use slotmap::SlotMap;
 
 use self::awake::Awake;
-use self::fanout::Pending;
+use self::fanout::{Handout, Pending, STRETCH_BYTES};
 use self::ladders::Ladders;
 use self::lateness::Lateness;
 use self::offers::OwedOffers;
@@ -98,6 +98,7 @@ pub struct Shard {
     now: Instant,
     /// What came in this turn and is to be handed on, numbered.
     pending: Vec<(usize, Pending)>,
+    handout: Handout,
     /// Room for RTCP that is being decrypted, and for what it says.
     decrypted: Vec<u8>,
     feedback: Vec<Feedback>,
@@ -117,6 +118,7 @@ impl Shard {
         Self {
             now: anchor.instant(),
             pending: Vec::new(),
+            handout: Handout::default(),
             decrypted: Vec::new(),
             feedback: Vec::new(),
             config,
@@ -363,9 +365,8 @@ impl Shard {
         reply
     }
 
-    /// Lets time pass.
+    /// Lets time pass. What came in and is not handed on yet stays so.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.flush();
         self.now = now;
         while let Some(session) = self.timers.pop_due(now) {
             let Some(participant) = self.participants.get_mut(session) else {
@@ -391,11 +392,13 @@ impl Shard {
         self.settle(now);
     }
 
-    /// The next datagram, or run of datagrams, to send. The first call after a turn hands on what came in
-    /// during it: a batch of datagrams is best taken in whole before.
+    /// The next datagram, or run of datagrams, to send. The first calls after a turn hand on what came in
+    /// during it, part by part: a batch of datagrams is best taken in whole before.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        self.flush();
+        while self.outbox.waiting() == 0 && self.has_pending() {
+            self.hand_on(STRETCH_BYTES);
+        }
         self.outbox.poll()
     }
 
@@ -429,12 +432,19 @@ impl Shard {
         }
     }
 
-    /// Hands on what came in.
+    /// Hands on all that came in.
     fn flush(&mut self) {
-        if !self.pending.is_empty() {
+        self.hand_on(usize::MAX);
+    }
+
+    /// Hands on what came in until all of it is, or so many bytes wait to be sent.
+    fn hand_on(&mut self, enough: usize) {
+        if self.has_pending() {
             let now = self.now;
-            self.forward_pending(now);
-            self.settle(now);
+            self.forward_pending(now, enough);
+            if !self.has_pending() {
+                self.settle(now);
+            }
         }
     }
 

@@ -44,7 +44,7 @@ impl Shard {
             subscription.forwarder.retarget(slowest);
         }
         let pending = self.pending_of(stream, &packets);
-        self.fan_out(now, &pending, Some(key));
+        self.hand_to(now, &pending, key);
         let Some(subscription) = self.subscriptions.get_mut(key) else {
             return false;
         };
@@ -78,7 +78,7 @@ impl Shard {
             return;
         };
         subscription.forwarder.rewind(stream.encoding);
-        self.fan_out(now, &pending, Some(key));
+        self.hand_to(now, &pending, key);
     }
 
     /// What may be replayed to a subscription.

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     DropReason,
+    ahead::fetch,
     rtp::{Packet, Rewritten},
     track::{Layer, SenderClock},
 };
@@ -157,15 +158,22 @@ impl Forwarder {
         }
     }
 
-    /// Reads all that a next packet will touch; what comes of it means nothing.
-    pub(crate) fn touch(&self) -> u64 {
-        let filter = match &self.filter {
-            Filter::Temporal(filter) => filter.touch(),
-            Filter::Targets(_) => 0,
-        };
-        let newest = self.newest.first().copied().flatten().unwrap_or(0);
-        let target = self.target.map_or(0, |target| target.encoding);
-        self.rewriter.touch() ^ filter ^ newest ^ u64::from(target ^ self.too_old)
+    /// Asks for what a next packet will touch.
+    pub(crate) fn fetch(&self) {
+        fetch(&self.target);
+        fetch(&self.filter);
+        fetch(&self.newest);
+        fetch(&self.is_video);
+        self.rewriter.fetch();
+    }
+
+    /// The same of what can only be found once that is there.
+    pub(crate) fn fetch_deep(&self) {
+        match &self.filter {
+            Filter::Temporal(filter) => filter.fetch(),
+            Filter::Targets(filter) => fetch(&**filter),
+        }
+        self.rewriter.fetch_deep();
     }
 
     /// What is to be forwarded.

@@ -4,7 +4,10 @@
 //! Must not know sequence numbers or timestamps.
 
 use super::numbering::Numbering;
-use crate::rtp::{Descriptor, Packet, Patch, PictureId, Vp8, Vp9};
+use crate::{
+    ahead::fetch,
+    rtp::{Descriptor, Packet, Patch, PictureId, Vp8, Vp9},
+};
 
 /// The newest frame numbers sent.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,10 +57,12 @@ impl FrameOffsets {
         offsets
     }
 
-    /// Reads all that a next packet will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
-        let pictures = self.pictures.as_ref();
-        u64::from(self.picture_id) ^ pictures.map_or(0, Numbering::touch)
+    /// Asks for what a next packet will touch.
+    pub(super) fn fetch(&self) {
+        fetch(&self.picture_id);
+        if let Some(pictures) = &self.pictures {
+            pictures.fetch();
+        }
     }
 
     /// The numbers of a packet's frame as they are sent; keeps the newest.

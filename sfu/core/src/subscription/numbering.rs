@@ -3,6 +3,8 @@
 //! What the input lost stays a gap, so that it can be asked for; what was left out does not. Must
 //! not know what is numbered: sequence numbers and picture ids both are.
 
+use crate::ahead::{fetch, fetch_at};
+
 /// Maps extended input numbers to output numbers, over the newest `64 * WORDS` input numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Numbering<const WORDS: usize> {
@@ -84,10 +86,13 @@ impl<const WORDS: usize> Numbering<WORDS> {
         self.forward(input).ok()
     }
 
-    /// Reads all that a next input will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
-        let next = self.highest.wrapping_add(1);
-        self.next ^ word(&self.seen, next) ^ word(&self.dropped, next)
+    /// Asks for what a next input will touch: all words, for which of them is known only when it is there.
+    pub(super) fn fetch(&self) {
+        fetch(&self.highest);
+        for at in (0..WORDS).step_by(64 / size_of::<u64>()) {
+            fetch_at(&self.seen, at);
+            fetch_at(&self.dropped, at);
+        }
     }
 
     /// The newest input.

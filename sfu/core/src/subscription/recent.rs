@@ -1,5 +1,7 @@
 //! The last frames that were decided on, for packets that come late. Must not decide on any.
 
+use crate::ahead::fetch_at;
+
 /// The newest `N` frames in the order in which they were decided on, by their timestamps.
 #[derive(Debug, Clone)]
 pub(super) struct Recent<T, const N: usize> {
@@ -63,10 +65,9 @@ impl<T: Copy, const N: usize> Recent<T, N> {
             .max_by_key(ahead)
     }
 
-    /// Reads all that a next frame will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
-        let next = self.frames.get(self.next);
-        next.map_or(0, |(timestamp, _)| (*timestamp).into())
+    /// Asks for what a next frame will touch.
+    pub(super) fn fetch(&self) {
+        fetch_at(&self.frames, self.next);
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     numbering::{Numbering, Unplaced},
 };
 use crate::{
+    ahead::fetch,
     rtp::{Codec, Packet, Patch, Rewritten},
     track::SenderClock,
 };
@@ -69,12 +70,19 @@ impl Rewriter {
             .map(|segment| (segment.encoding, segment.codec))
     }
 
-    /// Reads all that a next packet will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
-        let segment = self.segment.as_ref();
-        let touched = segment.map_or(0, |s| s.sequences.touch() ^ s.frames.touch());
-        let latest = self.latest.map_or(0, |latest| latest.output);
-        self.next_sequence ^ u64::from(latest) ^ touched
+    /// Asks for what a next packet will touch.
+    pub(super) fn fetch(&self) {
+        fetch(&self.next_sequence);
+        fetch(&self.latest);
+        fetch(&self.segment);
+    }
+
+    /// The same of what can only be found once that is there.
+    pub(super) fn fetch_deep(&self) {
+        if let Some(segment) = &self.segment {
+            segment.sequences.fetch();
+            segment.frames.fetch();
+        }
     }
 
     /// Whether nothing was numbered yet.

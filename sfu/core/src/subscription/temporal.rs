@@ -3,7 +3,10 @@
 //! Must decide a frame as a whole: all its packets share one fate.
 
 use super::recent::{Recent, is_behind};
-use crate::rtp::{Descriptor, Packet};
+use crate::{
+    ahead::fetch,
+    rtp::{Descriptor, Packet},
+};
 
 /// Leaves out frames above a temporal layer, and lets a layer back in only where it can be decoded.
 #[derive(Debug, Clone)]
@@ -145,9 +148,10 @@ impl TemporalFilter {
         self.recent.is_forgotten(packet.timestamp)
     }
 
-    /// Reads all that a next frame will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
-        u64::from(self.open) ^ self.recent.touch()
+    /// Asks for what a next frame will touch.
+    pub(super) fn fetch(&self) {
+        fetch(&self.newest);
+        self.recent.fetch();
     }
 
     /// The highest layer forwarded now.

@@ -9,7 +9,8 @@ use std::{
 
 /// Modules of the core, and what of ours each of them may name. What is not listed here may name
 /// anything but the shard.
-const MAY_NAME: [(&str, &[&str]); 20] = [
+const MAY_NAME: [(&str, &[&str]); 21] = [
+    ("ahead", &[]),
     ("rtp", &[]),
     ("rtcp", &["rtp"]),
     ("srtp", &[]),
@@ -22,7 +23,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     ("losses", &[]),
     ("wait", &["rtp"]),
     ("track", &["losses", "rtp", "wait"]),
-    ("subscription", &["rtp", "track", "stats"]),
+    ("subscription", &["ahead", "rtp", "track", "stats"]),
     ("allocator", &["track"]),
     ("room", &["key", "limits"]),
     ("relay", &["key", "rtp", "track"]),
@@ -32,8 +33,8 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
     (
         "session",
         &[
-            "binding", "config", "key", "limits", "losses", "outbox", "rtp", "rtcp", "srtp",
-            "stun", "time", "wait",
+            "ahead", "binding", "config", "key", "limits", "losses", "outbox", "rtp", "rtcp",
+            "srtp", "stun", "time", "wait",
         ],
     ),
 ];

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use crate::rtp::{Patch, Rewritten};
+use crate::{
+    ahead::fetch_at,
+    rtp::{Patch, Rewritten},
+};
 
 /// A packet that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,11 +123,10 @@ impl History {
         true
     }
 
-    /// Reads all that a next packet will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
+    /// Asks for what a next packet will touch.
+    pub(super) fn fetch(&self) {
         let next = self.highest.map_or(0, |highest| highest.wrapping_add(1));
-        let place = self.ring.get(place(next));
-        self.seen ^ place.map_or(0, |sent| sent.sequence.into())
+        fetch_at(&self.ring, place(next));
     }
 
     /// Nothing that was sent until now is sent again; its numbers stay used.

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     ClockAnchor,
+    ahead::fetch,
     losses::Losses,
     outbox::{Outbox, Route},
     rtcp::{self, NtpTime},
@@ -225,13 +226,22 @@ impl Lane {
         self.keys.is_some() && self.route.is_some()
     }
 
-    /// Reads all that a next packet will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
-        let is_due = self.is_ready() ^ self.pacer.is_empty() ^ self.report_at.is_some();
-        self.congestion.touch(self.transport_sequence)
-            ^ self.share.touch()
-            ^ u64::from(self.spare)
-            ^ u64::from(is_due)
+    /// Asks for what a next packet will touch.
+    pub(super) fn fetch(&self) {
+        fetch(&self.keys);
+        fetch(&self.route);
+        fetch(&self.transport_sequence);
+        fetch(&self.origin);
+        fetch(&self.report_at);
+        fetch(&self.share);
+        fetch(&self.playout);
+        self.pacer.fetch();
+        self.congestion.fetch();
+    }
+
+    /// The same of what can only be found once that is there.
+    pub(super) fn fetch_deep(&self) {
+        self.congestion.fetch_deep(self.transport_sequence);
     }
 
     /// How many packets of sound are repeated beside each one now.

@@ -39,6 +39,7 @@ use self::{
 use super::transport::{Transport, engine_kind};
 use crate::{
     ClockAnchor,
+    ahead::{fetch, fetch_at},
     key::SubscriptionKey,
     outbox::Outbox,
     rtp::{Codec, Mid, Packet},
@@ -506,14 +507,35 @@ impl Egress {
         found
     }
 
-    /// Reads all that a next packet will touch; what comes of it means nothing.
-    pub(crate) fn touch(&self, slot: SlotIndex) -> u64 {
+    /// Asks for what a next packet will touch.
+    pub(crate) fn fetch(&self) {
+        fetch(&self.slots);
+        fetch(&self.cut);
+        self.lane.fetch();
+    }
+
+    /// The same of a section, once that is there.
+    pub(crate) fn fetch_slot(&self, slot: SlotIndex) {
+        self.lane.fetch_deep();
         let Some(slot) = self.slots.get(slot.0) else {
-            return 0;
+            return;
         };
-        let stream = slot.stream.as_ref().map_or(0, Stream::touch);
-        let types = slot.payload_types.first().is_some_and(Option::is_some);
-        self.lane.touch() ^ stream ^ u64::from(types ^ slot.is_serving())
+        fetch(&slot.wish);
+        fetch(&slot.offered);
+        fetch(&slot.stream);
+        fetch(&slot.payload_types);
+    }
+
+    /// The same of what a section has elsewhere, once that is there.
+    pub(crate) fn fetch_stream(&self, slot: SlotIndex) {
+        let Some(slot) = self.slots.get(slot.0) else {
+            return;
+        };
+        fetch_at(&slot.payload_types, 0);
+        if let Some(stream) = &slot.stream {
+            stream.fetch();
+            stream.history.fetch();
+        }
     }
 
     /// Whether the client took a codec on a section, in any of its profiles.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::congestion::Pace;
+use crate::ahead::fetch;
 
 /// Lets a bounded number of bytes through at a time, and keeps what comes beyond them in order.
 #[derive(Debug)]
@@ -68,6 +69,13 @@ impl<T> Pacer<T> {
         };
         pacer.set_pace(None);
         pacer
+    }
+
+    /// Asks for what a packet will touch.
+    pub(super) fn fetch(&self) {
+        fetch(&self.first);
+        fetch(&self.waiting);
+        fetch(&self.free);
     }
 
     /// The pace from now on; `None` where nothing is known of the link.

@@ -42,11 +42,6 @@ impl Share {
         self.first.add(first, all, Self::KEPT_FIRST);
     }
 
-    /// Reads all that a next packet will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
-        self.framed.whole ^ self.first.whole
-    }
-
     /// The part that is media, 0 to 1.
     pub(super) fn of_media(&self) -> f64 {
         (self.framed.ratio() * self.first.ratio()).clamp(Self::LEAST, 1.0)

@@ -10,6 +10,7 @@ use super::{
     lane::Media,
 };
 use crate::{
+    ahead::fetch,
     outbox::Route,
     rtcp::{NtpTime, ReportBlock, SenderInfo},
     rtp::{Mid, Rewritten},
@@ -91,10 +92,13 @@ impl Stream {
         self.history.admit(&media.rewritten, &origin, clock)
     }
 
-    /// Reads all that a next packet will touch; what comes of it means nothing.
-    pub(super) fn touch(&self) -> u64 {
-        let numbers = self.ssrc ^ self.packets ^ self.timestamp();
-        u64::from(numbers) ^ self.history.touch() ^ u64::from(self.mid.is_some())
+    /// Asks for what a next packet will touch.
+    pub(super) fn fetch(&self) {
+        fetch(&self.ssrc);
+        fetch(&self.ids);
+        fetch(&self.history);
+        fetch(&self.packets);
+        fetch(&self.newest);
     }
 
     /// Counts a packet that is sent now.

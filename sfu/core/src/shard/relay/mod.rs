@@ -45,10 +45,9 @@ impl Shard {
         }
     }
 
-    /// The next frame for another shard.
+    /// The next frame for another shard; best asked for after all that [`Shard::poll_transmit`] has.
     #[must_use]
     pub fn poll_relay(&mut self) -> Option<RelayTransmit> {
-        self.flush();
         self.relay.poll()
     }
 

@@ -34,7 +34,10 @@ use self::{
     surge::{Sight, Surge},
     trend::{Trend, Usage},
 };
-use crate::rtcp::{Ccfb, Twcc};
+use crate::{
+    ahead::fetch,
+    rtcp::{Ccfb, Twcc},
+};
 
 /// The controller of one transport.
 #[derive(Debug)]
@@ -195,14 +198,21 @@ impl Congestion {
         self.moment.1
     }
 
-    /// Reads all that a packet with this number will touch; what comes of it means nothing.
-    pub(super) fn touch(&self, next: u16) -> u64 {
-        self.moment.1
-            ^ self.last_sent
-            ^ self.unheard.unwrap_or(0)
-            ^ self.sent.bytes
-            ^ self.register.touch(next)
-            ^ u64::from(self.prober.is_sending() ^ self.names.is_some())
+    /// Asks for what a packet will touch.
+    pub(super) fn fetch(&self) {
+        fetch(&self.moment);
+        fetch(&self.register);
+        fetch(&self.names);
+        fetch(&self.is_heard);
+        fetch(&self.unheard);
+        fetch(&self.last_sent);
+        fetch(&self.sent);
+        fetch(&self.prober);
+    }
+
+    /// The same of what can only be found once that is there, for a packet with this number.
+    pub(super) fn fetch_deep(&self, next: u16) {
+        self.register.fetch(next);
     }
 
     /// A packet goes out, `bytes` long with its header.

@@ -119,11 +119,6 @@ impl Prober {
         self.can_pad = can_pad;
     }
 
-    /// Whether a probe is being sent.
-    pub(super) fn is_sending(&self) -> bool {
-        self.burst.is_some()
-    }
-
     fn is_wanted(&self, estimate: f64) -> bool {
         self.can_pad && self.wanted > estimate
     }

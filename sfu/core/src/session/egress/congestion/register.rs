@@ -1,6 +1,8 @@
 //! What was sent with a transport-wide number and when, until the client has told what became of it. Must
 //! not judge.
 
+use crate::ahead::fetch_at;
+
 /// A packet that was sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sent {
@@ -94,10 +96,9 @@ impl Register {
         };
     }
 
-    /// Reads all that a packet with this number will touch; what comes of it means nothing.
-    pub(super) fn touch(&self, next: u16) -> u64 {
-        let place = self.ring.get(place(next, self.ring.len()));
-        self.total ^ place.map_or(0, |kept| kept.at.into())
+    /// Asks for what a packet with this number will touch.
+    pub(super) fn fetch(&self, next: u16) {
+        fetch_at(&self.ring, place(next, self.ring.len()));
     }
 
     /// Bytes sent up to now.
