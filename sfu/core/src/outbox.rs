@@ -27,9 +27,9 @@ struct Run {
 /// The queue of datagrams of a shard.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    /// Grows to what a turn needs, and is written over in the next.
+    /// Grows to what waits at a time, and is written over once all of that is sent.
     arena: Vec<u8>,
-    /// Where the next datagram begins.
+    /// Where the newest datagram ends; means nothing when none waits.
     end: usize,
     /// A datagram that is being written.
     draft: Vec<u8>,

@@ -24,7 +24,7 @@ use crate::{
 /// Encodings of a track in all its codecs together; more are never kept.
 pub(super) const ENCODINGS_MAX: usize = 8;
 
-/// Packets that wait for the end of the turn.
+/// Packets that wait to be handed on.
 const PENDING_MAX: usize = 256;
 
 /// Bytes that are sealed before they are sent: so few that they are still in the cache when the system copies them,
@@ -142,7 +142,7 @@ impl Ahead<'_> {
 }
 
 impl Shard {
-    /// Takes in a packet; it goes out with what else comes in this turn.
+    /// Takes in a packet; it goes out with what else came by then.
     pub(super) fn queue(&mut self, pending: Pending) {
         self.pending.push((self.pending.len(), pending));
     }

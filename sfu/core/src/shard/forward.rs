@@ -133,6 +133,8 @@ impl Shard {
 
     /// An encoding begins anew under another SSRC.
     pub(super) fn restart_encoding(&mut self, key: TrackKey, encoding: u8) {
+        // What came before the new beginning is numbered as before.
+        self.flush();
         let Some(track) = self.tracks.get_mut(key) else {
             return;
         };

@@ -96,7 +96,7 @@ pub struct Shard {
     owed: OwedOffers,
     /// The latest time this shard was told.
     now: Instant,
-    /// What came in this turn and is to be handed on, numbered.
+    /// What came in and is to be handed on, numbered.
     pending: Vec<(usize, Pending)>,
     handout: Handout,
     /// Room for RTCP that is being decrypted, and for what it says.
@@ -442,9 +442,7 @@ impl Shard {
         if self.has_pending() {
             let now = self.now;
             self.forward_pending(now, enough);
-            if !self.has_pending() {
-                self.settle(now);
-            }
+            self.settle(now);
         }
     }
 

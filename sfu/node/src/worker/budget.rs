@@ -1,7 +1,8 @@
 //! How much a worker does before it looks at its other inputs again. Must not read the clock itself.
 //!
 //! A turn that has spent its budget leaves what it has not done where it is (datagrams in the batch or
-//! the socket, runs in the shard) and goes on in the next, after requests and timers had theirs.
+//! the socket, in the shard what is not handed on to all, and runs) and goes on in the next, after requests and
+//! timers had theirs.
 
 use std::{
     ops::RangeInclusive,

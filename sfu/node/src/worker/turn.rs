@@ -353,7 +353,12 @@ impl Worker {
             }
             self.budget.on_received(now, fed);
             self.drain();
-            let took = self.clock().saturating_duration_since(now);
+            // What did not go out in this turn takes longer than it may.
+            let took = if self.has_backlog {
+                Duration::MAX
+            } else {
+                self.clock().saturating_duration_since(now)
+            };
             self.feed = select_feed(self.feed, fed, took);
         }
     }

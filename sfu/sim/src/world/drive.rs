@@ -164,7 +164,6 @@ impl World {
 
     /// Sends on what a shard has to say.
     fn settle_shard(&mut self, index: usize) {
-        self.carry_frames(index);
         let Self {
             shard,
             edges,
@@ -206,6 +205,7 @@ impl World {
                 network.send(clock.now, &link, letter, false);
             }
         }
+        self.carry_frames(index);
         let mut offers = 0;
         while let Some(event) = self.shard_mut(index).poll_event() {
             match event {

@@ -119,8 +119,6 @@ impl Shard {
             return;
         }
         if is_restart {
-            // What came before the new beginning is numbered as before.
-            self.flush();
             self.restart_encoding(key, relayed.encoding);
         }
         let track = self.tracks.get_mut(key);
