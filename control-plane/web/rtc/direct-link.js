@@ -48,7 +48,7 @@ export class DirectLink extends Emitter {
    */
   begin(isPolite) {
     this.#isPolite = isPolite;
-    this.#hasBegun = !isPolite;
+    this.#hasBegun = true;
     this.#offer();
   }
 
@@ -104,7 +104,8 @@ export class DirectLink extends Emitter {
   }
 
   async #offer() {
-    if (!this.#hasBegun || this.#isOffering) return;
+    const isAnothersTurn = this.#isPolite && !this.pc.remoteDescription;
+    if (!this.#hasBegun || this.#isOffering || isAnothersTurn) return;
     try {
       this.#isOffering = true;
       await this.pc.setLocalDescription();
@@ -120,7 +121,6 @@ export class DirectLink extends Emitter {
     const collides = type === 'offer' && (this.#isOffering || this.pc.signalingState !== 'stable');
     this.#ignoresOffer = collides && !this.#isPolite;
     if (this.#ignoresOffer) return;
-    this.#hasBegun = true;
     await this.pc.setRemoteDescription({ type, sdp });
     if (type !== 'offer') return;
     await this.pc.setLocalDescription();

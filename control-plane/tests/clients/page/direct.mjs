@@ -18,27 +18,26 @@ export const delayCandidates = (page, ms) => withCandidates(page, (send) => setT
 // What a page sends its server waits so many milliseconds; what kinds of message it sent are in the array.
 export async function delayMessages(page, ms) {
   const kinds = [];
-  await page.routeWebSocket(/\/direct\?/, (socket) => {
-    const server = socket.connectToServer();
-    socket.onMessage((text) => {
-      kinds.push(JSON.parse(text).type);
-      setTimeout(() => server.send(text), ms);
-    });
+  await withMessages(page, (message, send) => {
+    kinds.push(message.type);
+    setTimeout(() => send(message), ms);
   });
   return kinds;
 }
 
-async function withCandidates(page, onCandidate) {
-  await page.routeWebSocket(/\/direct\?/, (socket) => {
-    const server = socket.connectToServer();
-    socket.onMessage((text) => {
-      const message = JSON.parse(text);
-      if (message.type === 'candidate') return onCandidate(() => server.send(text));
-      if (message.sdp) message.sdp = message.sdp.replace(/^a=candidate:.*\r\n/gm, '');
-      server.send(JSON.stringify(message));
-    });
+const withCandidates = (page, onCandidate) =>
+  withMessages(page, (message, send) => {
+    if (message.type === 'candidate') return onCandidate(() => send(message));
+    if (message.sdp) message.sdp = message.sdp.replace(/^a=candidate:.*\r\n/gm, '');
+    send(message);
   });
-}
+
+const withMessages = (page, onMessage) =>
+  page.routeWebSocket(/\/direct\?/, (socket) => {
+    const server = socket.connectToServer();
+    const send = (message) => server.send(JSON.stringify(message));
+    socket.onMessage((text) => onMessage(JSON.parse(text), send));
+  });
 
 // Two in a room of their own, after something was done to their pages.
 export async function two(prepare) {

@@ -53,14 +53,6 @@ struct Outcome {
     overtaken: Vec<(SubscriptionKey, u8)>,
 }
 
-/// Subscribers whose turn it is.
-#[derive(Debug, Clone, Copy)]
-struct Crowd<'a> {
-    takers: &'a [SubscriptionKey],
-    /// So many bytes that wait to be sent end it.
-    enough: usize,
-}
-
 /// What is being handed on, and how far that is.
 #[derive(Debug, Default)]
 pub(super) struct Handout {
@@ -106,9 +98,8 @@ struct Ahead<'a> {
 }
 
 impl Ahead<'_> {
-    /// Turns from one step to the next, from the first to the last of them, and from the first to the subscriber's own.
+    /// Turns from one step to the next, and from the first to the subscriber's own.
     const STEP: usize = 2;
-    const LAST: usize = 3 * Self::STEP;
     const ALL: usize = 4 * Self::STEP;
 
     /// Of the subscriber whose turn comes in [`Ahead::ALL`] turns, and of those before it.
@@ -184,11 +175,8 @@ impl Shard {
                 let all = self.tracks.get(track).map(|track| &track.subscriptions);
                 takers.extend_from_slice(all.map_or(&[], Vec::as_slice));
             }
-            let crowd = Crowd {
-                takers: takers.get(*served..).unwrap_or_default(),
-                enough,
-            };
-            *served += self.fan_out(now, packets, crowd, outcome);
+            let rest = takers.get(*served..).unwrap_or_default();
+            *served += self.fan_out(now, packets, (rest, enough), outcome);
             if *served < takers.len() {
                 break;
             }
@@ -221,15 +209,15 @@ impl Shard {
         self.handout = handout;
     }
 
-    /// Hands packets of one track to subscribers of it, and says how many of them had their turn.
+    /// Hands packets of one track to subscribers of it until all have them, or so many bytes wait to be sent. Says how
+    /// many of them had their turn.
     fn fan_out(
         &mut self,
         now: Instant,
         packets: &[(usize, Pending)],
-        crowd: Crowd<'_>,
+        (takers, enough): (&[SubscriptionKey], usize),
         outcome: &mut Outcome,
     ) -> usize {
-        let Crowd { takers, enough } = crowd;
         if takers.is_empty() {
             return 0;
         }
@@ -261,24 +249,20 @@ impl Shard {
         }
         // A receiver undoes the encryption of a payload as a whole: nothing may be put beside it.
         let is_encrypted = track.info.encryption() != Encryption::None;
-        for index in 0..Ahead::ALL.min(takers.len() + Ahead::LAST) {
+        let mut served = 0;
+        for turn in 0..Ahead::ALL + takers.len() {
             let ahead = Ahead {
                 subscriptions,
                 participants,
                 takers,
             };
-            ahead.fetch(index);
-        }
-        for (index, key) in takers.iter().enumerate() {
+            ahead.fetch(turn);
+            let key = turn.checked_sub(Ahead::ALL).and_then(|at| takers.get(at));
+            let Some(key) = key else { continue };
             if outbox.waiting() >= enough {
-                return index;
+                break;
             }
-            let ahead = Ahead {
-                subscriptions,
-                participants,
-                takers,
-            };
-            ahead.fetch(index + Ahead::ALL);
+            served += 1;
             let Some(subscription) = subscriptions.get_mut(*key) else {
                 continue;
             };
@@ -388,7 +372,7 @@ impl Shard {
                 }
             }
         }
-        takers.len()
+        served
     }
 
     /// Hands packets of one track to one of its subscribers.
@@ -398,11 +382,8 @@ impl Shard {
         packets: &[(usize, Pending)],
         key: SubscriptionKey,
     ) {
-        let crowd = Crowd {
-            takers: &[key],
-            enough: usize::MAX,
-        };
-        self.fan_out(now, packets, crowd, &mut Outcome::default());
+        let alone = (&[key][..], usize::MAX);
+        self.fan_out(now, packets, alone, &mut Outcome::default());
     }
 
     fn tell_unsupported(&mut self, key: SubscriptionKey) {
