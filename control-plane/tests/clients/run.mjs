@@ -68,6 +68,8 @@ const STAGES = [
   ],
 ];
 const SUITES = Object.assign({}, ...STAGES.flat());
+// What a suite that failed said last is said again at the end: logs are cut from above.
+const LAST_WORDS = 60;
 
 // Runs one suite in a process group of its own, so that none of its processes outlives it. Resolves to
 // { isGood, said }.
@@ -110,8 +112,8 @@ function run(name, environment) {
   });
 }
 
-// Runs suites one after the other, against an instance of their own unless there is one already; returns
-// what failed.
+// Runs suites one after the other, against an instance of their own unless there is one already; resolves to
+// those that failed, as { name, said }.
 async function runLane(names) {
   const started = process.env.PLENUM_URL ? null : await startPlenum(ROOT);
   const environment = {
@@ -123,13 +125,13 @@ async function runLane(names) {
   for (const name of names) {
     const since = Date.now();
     const { isGood, said } = await run(name, environment);
-    if (!isGood) failed.push(name);
+    if (!isGood) failed.push({ name, said: said.toString().trimEnd().split('\n').slice(-LAST_WORDS).join('\n') });
     console.log(`\n== real clients: ${name}`);
     process.stdout.write(said);
     console.log(`== real clients: ${name} took ${Math.round((Date.now() - since) / 1000)} s`);
   }
   const complaint = await started?.stop();
-  if (complaint) failed.push(complaint);
+  if (complaint) failed.push({ name: complaint, said: '' });
   if (failed.length && started) console.error(`\nlast lines of ${started.log}:\n${started.tail()}`);
   return failed;
 }
@@ -143,9 +145,10 @@ async function main() {
   for (const stage of STAGES) {
     const lanes = stage.map((lane) => Object.keys(lane).filter((name) => (named.length ? named.includes(name) : !lane[name].byHand)));
     const results = await Promise.allSettled(lanes.filter((lane) => lane.length).map(runLane));
-    failed.push(...results.flatMap(({ value, reason }) => value ?? reason.message));
+    failed.push(...results.flatMap(({ value, reason }) => value ?? { name: reason.message, said: '' }));
   }
-  if (failed.length) throw new Error(`failed: ${failed.join('; ')}`);
+  for (const { name, said } of failed.filter(({ said }) => said)) console.error(`\n== what ${name} said last\n${said}`);
+  if (failed.length) throw new Error(`failed: ${failed.map(({ name }) => name).join('; ')}`);
 }
 
 main().catch((error) => {

@@ -59,7 +59,7 @@ export class DirectLink extends Emitter {
   /** Asks for a new way; the impolite one offers it, so that both do not at once. */
   restart() {
     if (this.#isPolite) this.#send({ type: 'restart' });
-    else this.pc.restartIce();
+    else this.#offerNewWay();
   }
 
   /** One after the other: an offer behind an answer that is still being taken in must not look like a collision. */
@@ -70,7 +70,7 @@ export class DirectLink extends Emitter {
   async #handle(message) {
     try {
       if (message.type === 'candidate') await this.#onCandidate(message);
-      else if (message.type === 'restart') this.pc.restartIce();
+      else if (message.type === 'restart') this.#offerNewWay();
       else await this.#onDescription(message);
     } catch (error) {
       if (this.pc.signalingState !== 'closed') console.warn('direct negotiation', error);
@@ -101,6 +101,12 @@ export class DirectLink extends Emitter {
   close() {
     this.pc.onnegotiationneeded = this.pc.onicecandidate = this.pc.onconnectionstatechange = null;
     this.pc.close();
+  }
+
+  /** Also in place of an offer that waits for its answer: either may have been lost with a WebSocket. */
+  #offerNewWay() {
+    this.pc.restartIce();
+    if (this.pc.signalingState === 'have-local-offer') this.#offer();
   }
 
   async #offer() {

@@ -157,8 +157,8 @@ export class DirectConnection extends Emitter {
 
   #onPeer({ peer, polite }) {
     if (this.#peer?.sid === peer.id) {
-      // We are back on a new WebSocket; what was negotiated meanwhile may be lost.
-      if (!this.#link.isConnected) this.#link.restart();
+      // We are back on a new WebSocket; what was negotiated meanwhile may be lost, either way, and nobody knows.
+      this.#link.restart();
       return;
     }
     if (this.#peer) this.#onPeerLeft();

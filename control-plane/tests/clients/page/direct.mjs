@@ -25,6 +25,16 @@ export async function delayMessages(page, ms) {
   return kinds;
 }
 
+// The first answer of a page is lost; it is in the array once it is.
+export async function loseAnswer(page) {
+  const lost = [];
+  await withMessages(page, (message, send) => {
+    if (message.type === 'answer' && lost.length === 0) lost.push(message);
+    else send(message);
+  });
+  return lost;
+}
+
 const withCandidates = (page, onCandidate) =>
   withMessages(page, (message, send) => {
     if (message.type === 'candidate') return onCandidate(() => send(message));

@@ -3,7 +3,7 @@
 import { openPage } from './browser.mjs';
 import { url } from '../lib/env.mjs';
 import { uniqueRoom } from '../lib/room.mjs';
-import { until } from '../lib/until.mjs';
+import { until, untilStill } from '../lib/until.mjs';
 
 const FORGIVEN = /favicon/;
 
@@ -89,7 +89,17 @@ export class Person {
   }
 
   hears(other, deadlineMs) {
-    return untilGrows(`sound ${this.name} gets of ${other.name}`, async () => (await this.received(other, 'MICROPHONE'))?.audioEnergy, deadlineMs);
+    return untilGrows(`sound ${this.name} gets of ${other.name}`, () => this.heard(other), deadlineMs);
+  }
+
+  hearsNothing(other) {
+    return untilStill(`${this.name} hears nothing of ${other.name}`, () => this.heard(other));
+  }
+
+  // Energy of sound so far, in steps too large for silence: a decoder may go on with samples of 1 there, 1e-9 a second.
+  async heard(other) {
+    const row = await this.received(other, 'MICROPHONE');
+    return row && Math.round(row.audioEnergy * 1e4);
   }
 
   close() {
