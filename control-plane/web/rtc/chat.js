@@ -17,13 +17,17 @@ export class Chat extends Emitter {
   #received = new Map();
   #sequence = 0;
 
-  /** Records a message as ours and returns its bytes for the reliable channel. */
+  /** Records a message as ours, and returns it. */
   compose(text) {
     const message = { id: crypto.randomUUID(), timestamp: Date.now(), message: text.slice(0, MAX_CHARACTERS) };
-    this.#sequence += 1;
-    const bytes = encodeChat({ ...message, sequence: this.#sequence });
     this.#add({ ...message, identity: '', mine: true });
-    return bytes;
+    return message;
+  }
+
+  /** A composed message as bytes for the reliable channel. */
+  encode(message) {
+    this.#sequence += 1;
+    return encodeChat({ ...message, sequence: this.#sequence });
   }
 
   /** Takes one packet of a data channel; malformed ones are dropped. `from` sent it, where the packet does not say. */

@@ -43,6 +43,9 @@ export class Conference extends Emitter {
   #busy = new Map();
   #stops = [];
   #connectionStops = [];
+  /** Messages for who is here, while there is no way yet; `#awaited` is who has to be there for them first. */
+  #unsaid = [];
+  #awaited = '';
   /** The direct call whose media still stands in, and when that ends. */
   #handover;
 
@@ -162,7 +165,18 @@ export class Conference extends Emitter {
 
   say(text) {
     const message = text.trim();
-    if (message) this.connection.sendData(this.chat.compose(message));
+    if (!message) return;
+    this.#unsaid.push(this.chat.compose(message));
+    this.#sayUnsaid();
+    // Who comes later does not hear what was said before.
+    if (this.roster.others.size === 0) this.#unsaid = [];
+  }
+
+  #sayUnsaid() {
+    const awaited = this.roster.byIdentity(this.#awaited);
+    if (awaited && awaited.state !== 'ACTIVE') return;
+    this.#awaited = '';
+    while (this.#unsaid.length > 0 && this.connection.sendData(this.chat.encode(this.#unsaid[0]))) this.#unsaid.shift();
   }
 
   #stopScreen() {
@@ -210,6 +224,7 @@ export class Conference extends Emitter {
       connection.on('message', (kind, body) => this.#onMessage(kind, body)),
       connection.on('media', (event, sid) => this.#onMedia(event, sid)),
       connection.on('data', (bytes, from) => this.chat.receive(bytes, from)),
+      connection.on('open', () => this.#sayUnsaid()),
       connection.on('reset', () => this.#onReset()),
       connection.on('state', (state) => this.emit('state', state)),
       connection.on('ended', (reason) => this.#onEnded(reason)),
@@ -231,6 +246,8 @@ export class Conference extends Emitter {
     if (SWITCH_WORDS[reason]) this.emit('notice', SWITCH_WORDS[reason], 'info');
     try {
       await next.start(token);
+      this.#awaited = identity;
+      this.#sayUnsaid();
     } catch (error) {
       console.warn('join by the server', error);
       this.#onEnded(endReasonOf(error) || 'UNREACHABLE');
@@ -272,10 +289,14 @@ export class Conference extends Emitter {
     const change = () => this.emit('change');
     this.roster.on('change', () => {
       this.#forgetAbsent();
+      if (this.#awaited) this.#sayUnsaid();
       change();
     });
     this.roster.on('arrived', (participant) => this.emit('arrived', participant));
-    this.roster.on('departed', (participant) => this.emit('departed', participant));
+    this.roster.on('departed', (participant) => {
+      if (this.connection.isDirect) this.#unsaid = [];
+      this.emit('departed', participant);
+    });
     this.publications.on('change', change);
     this.publications.on('refused', (sentence) => this.emit('notice', sentence, 'error'));
     this.publications.on('removed', (source) => this.#onRemoved(source));

@@ -3,7 +3,8 @@
 // and emits the same events, so that everything else works in both modes.
 // Must not join the room by the server; it says "over" when that is due.
 //
-// Events: those of Connection, and "over"({token, reason}), "path" (the way is another one).
+// Events: those of Connection, and "open" (data goes to the other one), "over"({token, reason}), "path" (the way is
+// another one).
 
 import { Emitter } from './emitter.js';
 import { DirectSignal } from './direct-signal.js';
@@ -190,7 +191,10 @@ export class DirectConnection extends Emitter {
     const on = (name, handler) => link.on(name, (value) => this.#link === link && handler(value));
     on('state', (state) => this.#onLinkState(state));
     on('media', (event) => this.#onMedia(event));
-    on('open', () => this.#tellTracks());
+    on('open', () => {
+      this.#tellTracks();
+      this.emit('open');
+    });
     on('text', (message) => this.#onText(message));
     on('data', (bytes) => this.emit('data', bytes, this.#peer?.identity));
   }

@@ -33,6 +33,12 @@ test('when a third joins all three see each other, within 3 s and without a new 
 
 test('where no way is found they meet by the server', async () => {
   const people = await two(dropCandidates);
+  const [ada, ben] = people;
+  await until('Ada knows of Ben', async () => (await ada.state()).participants.length === 1);
+  await say(ada, 'before there is a way');
   await assertByServer(...people);
+  await until('Ben has the message', async () => (await texts(ben)).length === 1);
+  await say(ada, 'by the server');
+  await until('Ben has both', async () => (await texts(ben)).length === 2);
   await Promise.all(people.map((person) => person.close()));
 });

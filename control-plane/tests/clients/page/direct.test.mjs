@@ -60,7 +60,10 @@ test('a screen is shared directly', async () => {
 
 test('two whose way takes longer than their offers see and hear each other', async () => {
   const [ada, ben] = await two((page) => delayCandidates(page, 2500));
+  await until('Ada knows of Ben', async () => (await ada.state()).participants.length === 1);
+  await say(ada, 'before there is a way');
   await assertDirect(ada, ben);
+  await until('Ben has the message', async () => (await texts(ben)).length === 1);
   for (const [viewer, other] of [[ada, ben], [ben, ada]]) {
     await viewer.sees(other);
     await viewer.hears(other);
