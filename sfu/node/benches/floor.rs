@@ -3,7 +3,9 @@
 //! costs per forwarded packet is stated as a ratio to this, at the same length of runs.
 //!
 //! Costs are CPU time of the sending thread. On loopback that includes the kernel's half of receiving. It
-//! is less where receivers take runs whole (UDP_GRO), which WebRTC clients do not. Measures, and judges nothing.
+//! is less where receivers take runs whole (UDP_GRO), which WebRTC clients do not, and more where they wait for
+//! what comes one frame at a time, as in a call: each has to be woken, and nothing is in a cache any more. Measures,
+//! and judges nothing.
 //!
 //! `cargo bench -p sfu-node --bench floor -- [--receivers N] [--rounds N]`
 
@@ -19,19 +21,31 @@ mod report;
 use std::{
     io::{self, IoSliceMut},
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use clock::cpu_time;
 use floor::{Floor, WIRE_BYTES};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use rustix::{
+    buffer::spare_capacity,
+    event::{Timespec, epoll},
+};
 
 /// Packets to each receiver before they are all taken in, outside what is measured: as many as fit the
 /// buffer that a system gives without asking.
 const BATCH: usize = 48;
 
-/// Batches of a round.
+/// Batches of a round; of one that waits between frames, one.
 const BATCHES: usize = 8;
+
+/// Between two frames of a call.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Lengths of runs.
 const RUNS: [usize; 4] = [1, 4, 8, 16];
@@ -78,12 +92,67 @@ impl Receiver {
     }
 }
 
+/// Receivers that wait for what comes, on a thread of their own.
+struct Waiting {
+    taken: Arc<AtomicUsize>,
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Waiting {
+    fn new(receivers: Vec<Receiver>) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for (receiver, index) in receivers.iter().zip(0..) {
+            let data = epoll::EventData::new_u64(index);
+            epoll::add(&epoll, &receiver.socket, data, epoll::EventFlags::IN)?;
+        }
+        let (taken, is_over) = (Arc::default(), Arc::<AtomicBool>::default());
+        let (counter, end) = (Arc::<AtomicUsize>::clone(&taken), Arc::clone(&is_over));
+        let take = move || {
+            const PATIENCE: Timespec = Timespec {
+                tv_sec: 0,
+                tv_nsec: 50_000_000,
+            };
+            let mut buffer = vec![0; 65_536];
+            let mut ready = Vec::with_capacity(64);
+            while !end.load(Ordering::Relaxed) {
+                ready.clear();
+                epoll::wait(&epoll, spare_capacity(&mut ready), Some(&PATIENCE))?;
+                for event in &ready {
+                    let datagrams = receivers[event.data.u64() as usize].drain(&mut buffer)?;
+                    counter.fetch_add(datagrams, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        };
+        Ok(Self {
+            taken,
+            is_over,
+            thread: Some(thread::spawn(take)),
+        })
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        ended.map_or(Ok(()), |ended| ended.expect("the receivers do not panic"))
+    }
+}
+
+/// Who takes what was sent.
+enum Takers {
+    /// This thread, after each batch.
+    Here(Vec<Receiver>),
+    Waiting(Waiting),
+}
+
 /// The bare loop.
 struct Loop {
     floor: Floor,
     socket: UdpSocket,
     state: UdpSocketState,
-    receivers: Vec<Receiver>,
+    addresses: Vec<SocketAddr>,
+    takers: Takers,
     buffer: Vec<u8>,
 }
 
@@ -94,23 +163,31 @@ struct Round {
 }
 
 impl Loop {
-    fn new(receivers: usize, take_runs: bool) -> io::Result<Self> {
+    fn new(receivers: usize, take_runs: bool, wait: bool) -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let state = UdpSocketState::new((&socket).into())?;
         let receivers = (0..receivers).map(|_| Receiver::new(take_runs));
+        let receivers = receivers.collect::<Result<Vec<_>, _>>()?;
+        let addresses = receivers.iter().map(|receiver| receiver.address).collect();
         Ok(Self {
             floor: Floor::new(),
             socket,
             state,
-            receivers: receivers.collect::<Result<_, _>>()?,
+            addresses,
+            takers: if wait {
+                Takers::Waiting(Waiting::new(receivers)?)
+            } else {
+                Takers::Here(receivers)
+            },
             buffer: vec![0; 65_536],
         })
     }
 
     /// Nanoseconds of CPU per packet and receiver, at a length of runs.
     fn round(&mut self, run: usize) -> io::Result<Round> {
+        let is_paced = matches!(self.takers, Takers::Waiting(_));
         let (mut spent, mut sent, mut taken) = (Duration::ZERO, 0, 0);
-        for _ in 0..BATCHES {
+        for _ in 0..if is_paced { 1 } else { BATCHES } {
             // What a socket would have received.
             let mut arrived: Vec<_> = (0..BATCH).map(|_| self.floor.sealed()).collect();
             let begun = cpu_time();
@@ -118,9 +195,9 @@ impl Loop {
                 for (index, packet) in frame {
                     self.floor.open(*index, packet);
                 }
-                for receiver in &self.receivers {
+                for receiver in &self.addresses {
                     let transmit = Transmit {
-                        destination: receiver.address,
+                        destination: *receiver,
                         ecn: None,
                         contents: self.floor.run(run),
                         segment_size: (run > 1).then_some(WIRE_BYTES),
@@ -129,10 +206,21 @@ impl Loop {
                     self.state.try_send((&self.socket).into(), &transmit)?;
                     sent += run;
                 }
+                if is_paced {
+                    thread::sleep(PACE);
+                }
             }
             spent += cpu_time() - begun;
-            for receiver in &self.receivers {
-                taken += receiver.drain(&mut self.buffer)?;
+            match &self.takers {
+                Takers::Here(receivers) => {
+                    for receiver in receivers {
+                        taken += receiver.drain(&mut self.buffer)?;
+                    }
+                }
+                Takers::Waiting(waiting) => {
+                    thread::sleep(PACE);
+                    taken += waiting.taken.swap(0, Ordering::Relaxed);
+                }
             }
         }
         Ok(Round {
@@ -148,9 +236,13 @@ fn main() -> io::Result<()> {
         given.unwrap_or(default)
     };
     let (receivers, rounds) = (number("--receivers", 50), number("--rounds", 15));
-    let mut loops = [Loop::new(receivers, false)?, Loop::new(receivers, true)?];
+    let mut loops = [
+        Loop::new(receivers, false, false)?,
+        Loop::new(receivers, true, false)?,
+        Loop::new(receivers, false, true)?,
+    ];
     let mut seal = Vec::new();
-    let mut nanos: [[Vec<f64>; RUNS.len()]; 2] = Default::default();
+    let mut nanos: [[Vec<f64>; RUNS.len()]; 3] = Default::default();
     let mut lost = 0;
     for _ in 0..rounds {
         seal.push(loops[0].floor.measure().as_nanos() as f64);
@@ -166,18 +258,20 @@ fn main() -> io::Result<()> {
     println!(
         "\nthe bare loop, {receivers} receivers, {WIRE_BYTES} bytes, copy + seal {seal:.0} ns"
     );
-    let [plain, whole] = nanos;
-    let rows = RUNS.into_iter().zip(plain.into_iter().zip(whole));
-    let rows: Vec<Vec<String>> = rows
-        .map(|(run, (plain, whole))| {
-            let (plain, whole) = (report::median(plain), report::median(whole));
+    let rows: Vec<Vec<String>> = (0..RUNS.len())
+        .map(|row| {
+            let [plain, whole, paced] = [0, 1, 2].map(|way| {
+                let nanos: &Vec<f64> = &nanos[way][row];
+                report::median(nanos.iter().copied())
+            });
             vec![
-                format!("runs of {run}"),
+                format!("runs of {}", RUNS[row]),
                 format!("{plain:.0}"),
                 format!("{:.2}", plain / seal),
                 format!("{:.2}", 1e3 / plain),
                 format!("{:.2}", 8.0 * WIRE_BYTES as f64 / plain),
                 format!("{whole:.0}"),
+                format!("{paced:.0}"),
             ]
         })
         .collect();
@@ -188,10 +282,16 @@ fn main() -> io::Result<()> {
         "Mpackets/core-s",
         "Gbit/core-s",
         "ns, receivers with GRO",
+        "ns, at the pace of a call",
     ];
     report::print(&head, &rows);
     if lost > 0 {
         println!("{lost} datagrams found no room: the numbers are too low");
+    }
+    for bare in &mut loops {
+        if let Takers::Waiting(waiting) = &mut bare.takers {
+            waiting.end()?;
+        }
     }
     Ok(())
 }
