@@ -49,7 +49,7 @@ const STAGES = [
       // Needs root, as does Firefox's, and says so where it is skipped.
       network: { command: node, minutes: 6 },
       // Minutes of real time for each codec, and needs root and the shaper.
-      links: { command: node, minutes: 15, byHand: true },
+      links: { command: node, minutes: 30, byHand: true },
       firefox: { command: inNetwork, minutes: 3 },
       // Needs packages that `./setup gstreamer` installs.
       gstreamer: { command: inNetwork, minutes: 5, byHand: true },

@@ -62,6 +62,19 @@ function ahead(sounds, pictures) {
   return { median: sorted[Math.floor(sorted.length / 2)], most: sorted.at(-1) };
 }
 
+const COUNTS = ['framesDecoded', 'framesReceived', 'packetsReceived', 'packetsLost', 'retransmittedPacketsReceived', 'nackCount', 'pliCount', 'keyFramesDecoded'];
+
+// What was counted in the half seconds in which no more than half of the usual pictures were decoded, and after them.
+function stills(pictures) {
+  const rows = pictures.slice(1).map((picture, place) => {
+    const grown = COUNTS.map((key) => [key, (picture[key] ?? 0) - (pictures[place][key] ?? 0)]);
+    return { at: picture.at - pictures[0].at, ...Object.fromEntries(grown) };
+  });
+  const usual = rows.map(({ framesDecoded }) => framesDecoded).sort((a, b) => a - b)[Math.floor(rows.length / 2)];
+  const isStill = (row) => row?.framesDecoded * 2 <= usual;
+  return rows.filter((row, place) => isStill(row) || isStill(rows[place - 1]));
+}
+
 describe('a link that loses', { skip: (await obstacle()) ?? false }, () => {
   let stage;
   before(async () => (stage = await Stage.open()));
@@ -88,6 +101,7 @@ describe('a link that loses', { skip: (await obstacle()) ?? false }, () => {
         const [usual, now] = [ahead(well.sounds, well.pictures), ahead(sounds, pictures)];
         console.log(title);
         console.table({ sound, picture });
+        console.table(stills(pictures));
         const [mostly, most] = [now.median, now.most].map((millis) => Math.round(millis - usual.median));
         console.log(`sound is ahead of the picture by ${mostly} ms mostly and ${most} ms at most, beside a link that loses nothing`);
         console.log(await stage.shaper.stats());
