@@ -43,7 +43,7 @@ export class Conference extends Emitter {
   #busy = new Map();
   #stops = [];
   #connectionStops = [];
-  /** Messages for who is here, while there is no way yet; `#awaited` is who has to be there for them first. */
+  /** Messages for who is here, while there is no way to them; `#awaited` is who has to be there for them first. */
   #unsaid = [];
   #awaited = '';
   /** The direct call whose media still stands in, and when that ends. */
@@ -176,7 +176,9 @@ export class Conference extends Emitter {
     const awaited = this.roster.byIdentity(this.#awaited);
     if (awaited && awaited.state !== 'ACTIVE') return;
     this.#awaited = '';
-    while (this.#unsaid.length > 0 && this.connection.sendData(this.chat.encode(this.#unsaid[0]))) this.#unsaid.shift();
+    while (this.#unsaid.length > 0 && this.connection.canSendData) {
+      this.connection.sendData(this.chat.encode(this.#unsaid.shift()));
+    }
   }
 
   #stopScreen() {
@@ -226,11 +228,16 @@ export class Conference extends Emitter {
       connection.on('data', (bytes, from) => this.chat.receive(bytes, from)),
       connection.on('open', () => this.#sayUnsaid()),
       connection.on('reset', () => this.#onReset()),
-      connection.on('state', (state) => this.emit('state', state)),
+      connection.on('state', (state) => this.#onState(state)),
       connection.on('ended', (reason) => this.#onEnded(reason)),
       connection.on('path', () => this.emit('change')),
       connection.on('over', (over) => this.#moveToServer(connection, over)),
     );
+  }
+
+  #onState(state) {
+    this.#sayUnsaid();
+    this.emit('state', state);
   }
 
   /** The direct call is over. */
@@ -247,7 +254,6 @@ export class Conference extends Emitter {
     try {
       await next.start(token);
       this.#awaited = identity;
-      this.#sayUnsaid();
     } catch (error) {
       console.warn('join by the server', error);
       this.#onEnded(endReasonOf(error) || 'UNREACHABLE');

@@ -2,8 +2,8 @@
 // keeping all of them alive (resume, or a full reconnect when the room forgot us).
 // Must not know participants, tracks or the DOM: it emits what arrives.
 //
-// Events: "join"(body, isAgain), "resume", "message"(kind, body), "media"(event, sid), "data"(bytes),
-// "state"(name), "ended"(reason), "reset" (the transports are about to be replaced).
+// Events: "join"(body, isAgain), "resume", "message"(kind, body), "media"(event, sid), "open" (data can be
+// sent), "data"(bytes), "state"(name), "ended"(reason), "reset" (the transports are about to be replaced).
 
 import { Emitter } from './emitter.js';
 import { Signal, SignalRefused } from './signal.js';
@@ -93,12 +93,14 @@ export class Connection extends Emitter {
   /** A track is no longer published: the room learns of it from the next offer. */
   withdrawn() {}
 
-  /** Sends bytes on the reliable channel as soon as it is open. */
+  /** Also an open channel may be about to go while we are not connected. */
+  get canSendData() {
+    return this.state === 'connected' && this.#channels.reliable?.readyState === 'open';
+  }
+
+  /** Sends bytes on the reliable channel, if `canSendData`. */
   sendData(bytes) {
-    const channel = this.#channels.reliable;
-    if (channel?.readyState === 'open') channel.send(bytes);
-    else channel?.addEventListener('open', () => channel.send(bytes), { once: true });
-    return Boolean(channel);
+    this.#channels.reliable.send(bytes);
   }
 
   leave() {
@@ -259,6 +261,7 @@ export class Connection extends Emitter {
       reliable: open('_reliable', { ordered: true }),
       lossy: open('_lossy', { ordered: false, maxRetransmits: 0 }),
     };
+    this.#channels.reliable.onopen = () => this.emit('open');
     this.subscriber.pc.ontrack = (event) => this.emit('media', event, sidOf(event));
     this.subscriber.pc.ondatachannel = ({ channel }) => {
       channel.binaryType = 'arraybuffer';

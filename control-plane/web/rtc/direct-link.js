@@ -77,12 +77,19 @@ export class DirectLink extends Emitter {
     }
   }
 
-  tell(object) {
-    return this.#write(JSON.stringify(object));
+  get isOpen() {
+    return this.#channel.readyState === 'open';
   }
 
+  /** Says something to the other page; false while the channel is not open. */
+  tell(object) {
+    if (this.isOpen) this.#channel.send(JSON.stringify(object));
+    return this.isOpen;
+  }
+
+  /** If `isOpen`. */
   sendData(bytes) {
-    return this.#write(bytes);
+    this.#channel.send(bytes);
   }
 
   /** "host", "reflexive" or "relayed", with what speaks at each end; undefined while there is no way. */
@@ -144,11 +151,5 @@ export class DirectLink extends Emitter {
   #onData(data) {
     if (typeof data !== 'string') this.emit('data', new Uint8Array(data));
     else this.emit('text', JSON.parse(data));
-  }
-
-  #write(data) {
-    if (this.#channel.readyState !== 'open') return false;
-    this.#channel.send(data);
-    return true;
   }
 }

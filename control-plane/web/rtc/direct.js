@@ -3,8 +3,7 @@
 // and emits the same events, so that everything else works in both modes.
 // Must not join the room by the server; it says "over" when that is due.
 //
-// Events: those of Connection, and "open" (data goes to the other one), "over"({token, reason}), "path" (the way is
-// another one).
+// Events: those of Connection, and "over"({token, reason}), "path" (the way is another one).
 
 import { Emitter } from './emitter.js';
 import { DirectSignal } from './direct-signal.js';
@@ -77,8 +76,12 @@ export class DirectConnection extends Emitter {
     this.#tellTracks();
   }
 
+  get canSendData() {
+    return this.#link?.isOpen ?? false;
+  }
+
   sendData(bytes) {
-    return this.#link?.sendData(bytes) ?? false;
+    this.#link.sendData(bytes);
   }
 
   leave() {

@@ -10,7 +10,6 @@ import { FIREFOX, launchFirefox } from '../lib/firefox.mjs';
 import { startPlenum } from '../lib/plenum.mjs';
 import { uniqueRoom } from '../lib/room.mjs';
 import { until, untilStill } from '../lib/until.mjs';
-import { say, texts } from '../page/direct.mjs';
 import { Person } from '../page/person.mjs';
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
@@ -66,10 +65,10 @@ describe('Firefox and Chromium in one room', { skip: obstacle() }, () => {
   });
 
   test('messages arrive both ways', async () => {
-    await say(fay, 'from Firefox');
-    await until('Cy has the message', async () => (await texts(cy)).includes('from Firefox'));
-    await say(cy, 'from Chromium');
-    await until('Fay has the message', async () => (await texts(fay)).includes('from Chromium'));
+    await fay.say('from Firefox');
+    await until('Cy has the message', async () => (await cy.texts()).includes('from Firefox'));
+    await cy.say('from Chromium');
+    await until('Fay has the message', async () => (await fay.texts()).includes('from Chromium'));
   });
 
   test('a muted microphone and a camera that is off are so for the other, and come back', async () => {

@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DIRECT, assertByServer, assertDirect, dropCandidates, say, texts, two } from './direct.mjs';
+import { DIRECT, assertByServer, assertDirect, dropCandidates, two } from './direct.mjs';
 import { Person, together } from './person.mjs';
 import { until } from '../lib/until.mjs';
 
 test('when a third joins all three see each other, within 3 s and without a new page', async () => {
   await together(['Ada', 'Ben'], async (ada, ben) => {
     await assertDirect(ada, ben);
-    await say(ada, 'before');
+    await ada.say('before');
     for (const person of [ada, ben]) {
       await person.sees(person === ada ? ben : ada);
       await person.page.evaluate(() => (window.isSamePage = true));
@@ -23,7 +23,7 @@ test('when a third joins all three see each other, within 3 s and without a new 
     assert.ok(took < 3000, `it took ${took} ms`);
     for (const person of [ada, ben]) assert.ok(await person.page.evaluate(() => window.isSamePage));
     assert.deepEqual([(await ada.state()).me.sid, (await ben.state()).me.sid], sids, 'they are who they were');
-    assert.deepEqual(await texts(ben), ['before']);
+    assert.deepEqual(await ben.texts(), ['before']);
     await until('each has three tiles', async () => (await ada.state()).tiles.length === 3);
     await until('nothing direct is left', async () => (await ada.state()).received.length === 4);
     assert.equal(await ada.get('direct').isVisible(), false);
@@ -35,10 +35,10 @@ test('where no way is found they meet by the server', async () => {
   const people = await two(dropCandidates);
   const [ada, ben] = people;
   await until('Ada knows of Ben', async () => (await ada.state()).participants.length === 1);
-  await say(ada, 'before there is a way');
+  await ada.say('before there is a way');
   await assertByServer(...people);
-  await until('Ben has the message', async () => (await texts(ben)).length === 1);
-  await say(ada, 'by the server');
-  await until('Ben has both', async () => (await texts(ben)).length === 2);
+  await until('Ben has the message', async () => (await ben.texts()).length === 1);
+  await ada.say('by the server');
+  await until('Ben has both', async () => (await ben.texts()).length === 2);
   await Promise.all(people.map((person) => person.close()));
 });

@@ -82,11 +82,3 @@ export async function assertByServer(...people) {
   };
   await Promise.all(pairs.map(byServer));
 }
-
-export async function say(person, text) {
-  if (!(await person.get('chat-panel').isVisible())) await person.get('chat-button').click();
-  await person.get('chat-input').fill(text);
-  await person.get('chat-input').press('Enter');
-}
-
-export const texts = async (person) => (await person.state()).messages.map(({ message }) => message);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openPage } from './browser.mjs';
-import { DIRECT, assertDirect, delayCandidates, delayMessages, loseAnswer, say, texts, two } from './direct.mjs';
+import { DIRECT, assertDirect, delayCandidates, delayMessages, loseAnswer, two } from './direct.mjs';
 import { Person, together } from './person.mjs';
 import { url } from '../lib/env.mjs';
 import { packets } from '../lib/metrics.mjs';
@@ -22,8 +22,8 @@ test('two see and hear each other, and no packet comes to us', async () => {
     assert.equal(await ada.get('direct').innerText(), 'Direct · host');
     assert.equal((await ada.sent('CAMERA')).length, 1, 'one encoding for the one who watches');
 
-    await say(ada, 'Hello');
-    await until('Ben has the message', async () => (await texts(ben)).includes('Hello'));
+    await ada.say('Hello');
+    await until('Ben has the message', async () => (await ben.texts()).includes('Hello'));
     await until('Ada speaks, as Ben sees', async () => (await ben.state()).participants[0].isSpeaking);
 
     await ben.get('mic-button').click();
@@ -61,9 +61,9 @@ test('a screen is shared directly', async () => {
 test('two whose way takes longer than their offers see and hear each other', async () => {
   const [ada, ben] = await two((page) => delayCandidates(page, 2500));
   await until('Ada knows of Ben', async () => (await ada.state()).participants.length === 1);
-  await say(ada, 'before there is a way');
+  await ada.say('before there is a way');
   await assertDirect(ada, ben);
-  await until('Ben has the message', async () => (await texts(ben)).length === 1);
+  await until('Ben has the message', async () => (await ben.texts()).length === 1);
   for (const [viewer, other] of [[ada, ben], [ben, ada]]) {
     await viewer.sees(other);
     await viewer.hears(other);

@@ -102,6 +102,16 @@ export class Person {
     return row && Math.round(row.audioEnergy * 1e4);
   }
 
+  async say(text) {
+    if (!(await this.get('chat-panel').isVisible())) await this.get('chat-button').click();
+    await this.get('chat-input').fill(text);
+    await this.get('chat-input').press('Enter');
+  }
+
+  async texts() {
+    return (await this.state()).messages.map(({ message }) => message);
+  }
+
   close() {
     return this.page.close();
   }
