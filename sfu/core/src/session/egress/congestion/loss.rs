@@ -31,6 +31,8 @@ pub(super) struct LossBased {
     pending: Pending,
     /// More than a little is lost since this was sent, in microseconds.
     losing: Option<u64>,
+    /// Losses that follow one another closely: when the first and the newest of them was sent, in microseconds.
+    row: Option<(u64, u64)>,
     /// Much more is lost than before: the share before it, and since when, in microseconds.
     jump: Option<(f64, u64)>,
     /// Bits per second; `None` while loss limits nothing.
@@ -57,6 +59,9 @@ impl LossBased {
     /// The same where no more is sent than this share of what the link was thought to take: it is rarely all gone at once.
     const LASTS_FAR: u64 = 500_000;
     const FAR: f64 = 0.5;
+    /// So many microseconds without a loss end a burst, and what is lost later belongs to another: a link that is full
+    /// loses again and again.
+    const CLEAN: u64 = 150_000;
     /// Who sends so much of what the link is thought to take may have filled it.
     const FULL: f64 = 0.85;
     /// Loss that a link may have by itself: on a slow one more, for it can give no more way.
@@ -76,6 +81,7 @@ impl LossBased {
             taken: 0,
             pending: Pending::default(),
             losing: None,
+            row: None,
             jump: None,
             estimate: None,
         }
@@ -104,6 +110,12 @@ impl LossBased {
         pending.span = reach(pending.span);
         if is_lost {
             pending.lost_span = reach(pending.lost_span);
+            let (first, last) = self.row.unwrap_or((sent, sent));
+            self.row = Some(if sent > last + Self::CLEAN {
+                (sent, sent)
+            } else {
+                (first, last.max(sent))
+            });
         }
     }
 
@@ -180,6 +192,7 @@ impl LossBased {
         };
         let losing = *self.losing.get_or_insert(first);
         let since = self.jump.map_or(losing, |(_, since)| since);
+        let since = self.row.map_or(since, |(first, _)| since.max(first));
         let lasts = if is_far { Self::LASTS_FAR } else { Self::LASTS };
         last.saturating_sub(since) >= lasts
     }
@@ -324,6 +337,22 @@ mod tests {
         }
     }
 
+    struct Dice(u64);
+
+    impl Dice {
+        fn new(seed: u64) -> Self {
+            Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        }
+
+        /// Between nothing and one.
+        fn throw(&mut self) -> f64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+        }
+    }
+
     /// Sound and a small picture: 80 packets a second of 430 bytes, far less than the link takes, for so many seconds.
     fn small(loss: &mut LossBased, seconds: u64, is_lost: impl Fn(u64) -> bool) -> f64 {
         let ceiling = 2.3e6;
@@ -356,6 +385,48 @@ mod tests {
         }
     }
 
+    /// When bursts of 60 ms begin and end, one each 1.6 s, more or less, in microseconds.
+    fn bursts(dice: &mut Dice, seconds: u64) -> Vec<(u64, u64)> {
+        let mut bursts = Vec::new();
+        let mut end = 0.0;
+        while end < seconds as f64 {
+            let begin = end - 1.6 * dice.throw().ln();
+            end = begin + (-0.06 * dice.throw().ln()).min(0.25);
+            bursts.push(((begin * 1e6) as u64, (end * 1e6) as u64));
+        }
+        bursts
+    }
+
+    #[test]
+    fn bursts_that_meet_a_probe_limit_nothing_far_above() {
+        let ceiling = 2.5e6;
+        for seed in 1..16 {
+            let mut dice = Dice::new(seed);
+            let bursts = bursts(&mut dice, 120);
+            let is_bad = |at: u64| {
+                bursts
+                    .iter()
+                    .any(|(begin, end)| (*begin..*end).contains(&at))
+            };
+            // A small picture and sound, and each two seconds 25 packets of a probe, one a millisecond.
+            let media = (0..120 * 90).map(|number| (number * 11_111, 430));
+            let probes =
+                (0..60 * 25).map(|number| (number / 25 * 2_000_000 + number % 25 * 1_000, 1_000));
+            let mut packets: Vec<(u64, u16)> = media.chain(probes).collect();
+            packets.sort_unstable();
+            let mut loss = LossBased::new();
+            let mut arrived = 300e3;
+            for (at, bytes) in packets {
+                let is_lost = is_bad(at) && dice.throw() < 0.8;
+                arrived = arrived * 0.95 + if is_lost { 0.0 } else { 15e3 };
+                loss.on_packet(at, bytes, is_lost);
+                loss.update(ceiling, Some(arrived));
+                let estimate = loss.estimate().unwrap_or(ceiling);
+                assert!(estimate > 350e3, "{seed}: {estimate} after {at} us");
+            }
+        }
+    }
+
     #[test]
     fn random_loss_of_few_packets_limits_nothing_far_above() {
         let dice = |number: u64| {
@@ -377,7 +448,7 @@ mod tests {
     /// A client that is sent as much as there is, by a sender which may send more.
     struct Client {
         loss: LossBased,
-        dice: u64,
+        dice: Dice,
         /// Microseconds.
         now: u64,
         /// Packets that are yet to be sent, a part of one.
@@ -397,7 +468,7 @@ mod tests {
         fn new(seed: u64) -> Self {
             Self {
                 loss: LossBased::new(),
-                dice: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+                dice: Dice::new(seed),
                 now: 0,
                 due: 0.0,
                 room: (0.0, 0),
@@ -410,14 +481,6 @@ mod tests {
             self.loss.estimate().unwrap_or(Self::CEILING)
         }
 
-        /// Between nothing and one.
-        fn throw(&mut self) -> f64 {
-            self.dice ^= self.dice << 13;
-            self.dice ^= self.dice >> 7;
-            self.dice ^= self.dice << 17;
-            (self.dice >> 11) as f64 / (1_u64 << 53) as f64
-        }
-
         fn packet(&mut self, link: Lossy, at: u64) -> bool {
             /// What the link keeps for a moment, in bits.
             const KEPT: f64 = 20_000.0;
@@ -426,7 +489,7 @@ mod tests {
             let room = (room + link.capacity * at.saturating_sub(since) as f64 / 1e6).min(KEPT);
             let has_room = room >= bits;
             self.room = (room - if has_room { bits } else { 0.0 }, at);
-            let is_lost = !has_room || self.throw() < link.chance;
+            let is_lost = !has_room || self.dice.throw() < link.chance;
             self.loss.on_packet(at, Self::BYTES, is_lost);
             if !is_lost {
                 self.arrived.push_back(at);
