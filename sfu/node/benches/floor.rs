@@ -23,19 +23,16 @@ use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
 use clock::cpu_time;
 use floor::{Floor, WIRE_BYTES};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
-use rustix::{
-    buffer::spare_capacity,
-    event::{Timespec, epoll},
-};
+use rustix::{buffer::spare_capacity, event::epoll};
 
 /// Packets to each receiver before they are all taken in, outside what is measured: as many as fit the
 /// buffer that a system gives without asking.
@@ -92,58 +89,37 @@ impl Receiver {
     }
 }
 
-/// Receivers that wait for what comes, on a thread of their own.
-struct Waiting {
-    taken: Arc<AtomicUsize>,
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl Waiting {
-    fn new(receivers: Vec<Receiver>) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (receiver, index) in receivers.iter().zip(0..) {
-            let data = epoll::EventData::new_u64(index);
-            epoll::add(&epoll, &receiver.socket, data, epoll::EventFlags::IN)?;
-        }
-        let (taken, is_over) = (Arc::default(), Arc::<AtomicBool>::default());
-        let (counter, end) = (Arc::<AtomicUsize>::clone(&taken), Arc::clone(&is_over));
-        let take = move || {
-            const PATIENCE: Timespec = Timespec {
-                tv_sec: 0,
-                tv_nsec: 50_000_000,
-            };
-            let mut buffer = vec![0; 65_536];
-            let mut ready = Vec::with_capacity(64);
-            while !end.load(Ordering::Relaxed) {
-                ready.clear();
-                epoll::wait(&epoll, spare_capacity(&mut ready), Some(&PATIENCE))?;
-                for event in &ready {
-                    let datagrams = receivers[event.data.u64() as usize].drain(&mut buffer)?;
-                    counter.fetch_add(datagrams, Ordering::Relaxed);
-                }
+/// Has receivers wait for what comes on a thread of their own, for as long as the process lives; what is returned
+/// counts the datagrams they took.
+fn wait_elsewhere(receivers: Vec<Receiver>) -> io::Result<Arc<AtomicUsize>> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for (receiver, index) in receivers.iter().zip(0..) {
+        let data = epoll::EventData::new_u64(index);
+        epoll::add(&epoll, &receiver.socket, data, epoll::EventFlags::IN)?;
+    }
+    let taken = Arc::<AtomicUsize>::default();
+    let counter = Arc::clone(&taken);
+    thread::spawn(move || -> io::Result<()> {
+        let mut buffer = vec![0; 65_536];
+        let mut ready = Vec::with_capacity(64);
+        loop {
+            ready.clear();
+            epoll::wait(&epoll, spare_capacity(&mut ready), None)?;
+            for event in &ready {
+                let datagrams = receivers[event.data.u64() as usize].drain(&mut buffer)?;
+                counter.fetch_add(datagrams, Ordering::Relaxed);
             }
-            Ok(())
-        };
-        Ok(Self {
-            taken,
-            is_over,
-            thread: Some(thread::spawn(take)),
-        })
-    }
-
-    fn end(&mut self) -> io::Result<()> {
-        self.is_over.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().map(JoinHandle::join);
-        ended.map_or(Ok(()), |ended| ended.expect("the receivers do not panic"))
-    }
+        }
+    });
+    Ok(taken)
 }
 
 /// Who takes what was sent.
 enum Takers {
     /// This thread, after each batch.
     Here(Vec<Receiver>),
-    Waiting(Waiting),
+    /// Another one, as it comes; so many datagrams by now.
+    Elsewhere(Arc<AtomicUsize>),
 }
 
 /// The bare loop.
@@ -175,7 +151,7 @@ impl Loop {
             state,
             addresses,
             takers: if wait {
-                Takers::Waiting(Waiting::new(receivers)?)
+                Takers::Elsewhere(wait_elsewhere(receivers)?)
             } else {
                 Takers::Here(receivers)
             },
@@ -185,7 +161,7 @@ impl Loop {
 
     /// Nanoseconds of CPU per packet and receiver, at a length of runs.
     fn round(&mut self, run: usize) -> io::Result<Round> {
-        let is_paced = matches!(self.takers, Takers::Waiting(_));
+        let is_paced = matches!(self.takers, Takers::Elsewhere(_));
         let (mut spent, mut sent, mut taken) = (Duration::ZERO, 0, 0);
         for _ in 0..if is_paced { 1 } else { BATCHES } {
             // What a socket would have received.
@@ -217,9 +193,9 @@ impl Loop {
                         taken += receiver.drain(&mut self.buffer)?;
                     }
                 }
-                Takers::Waiting(waiting) => {
+                Takers::Elsewhere(counter) => {
                     thread::sleep(PACE);
-                    taken += waiting.taken.swap(0, Ordering::Relaxed);
+                    taken += counter.swap(0, Ordering::Relaxed);
                 }
             }
         }
@@ -287,11 +263,6 @@ fn main() -> io::Result<()> {
     report::print(&head, &rows);
     if lost > 0 {
         println!("{lost} datagrams found no room: the numbers are too low");
-    }
-    for bare in &mut loops {
-        if let Takers::Waiting(waiting) = &mut bare.takers {
-            waiting.end()?;
-        }
     }
     Ok(())
 }

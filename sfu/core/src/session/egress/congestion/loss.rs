@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn bursts_that_meet_a_probe_limit_nothing_far_above() {
+    fn bursts_that_meet_a_probe_leave_what_is_sent_its_room() {
         let ceiling = 2.5e6;
         for seed in 1..16 {
             let mut dice = Dice::new(seed);
