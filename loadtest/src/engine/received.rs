@@ -19,6 +19,8 @@ pub(super) struct Received {
     interval: Interval,
     tracks: Vec<TrackLatency>,
     by_track: HashMap<String, usize>,
+    /// The one that was last handed in.
+    last_track: usize,
     /// By kind.
     messages: [MessageTotals; 2],
 }
@@ -37,6 +39,7 @@ impl Received {
             interval: Interval::default(),
             tracks: Vec::new(),
             by_track: HashMap::new(),
+            last_track: 0,
             messages: Default::default(),
         }
     }
@@ -129,17 +132,31 @@ impl Received {
         self.collector.add_interval(&mut self.interval);
     }
 
-    /// Hands in the latencies of tracks since the last call: larger, to be done less often.
-    pub(super) fn hand_in_tracks(&mut self) {
-        for track in self
-            .tracks
-            .iter_mut()
-            .filter(|track| !track.latency.is_empty())
-        {
-            self.collector
-                .add_latency(&track.track, track.codec, &track.latency);
-            track.latency.reset();
+    /// Hands in the latencies of a tenth of the tracks, in turn: larger, and all at once would keep a thread
+    /// from its media for milliseconds.
+    pub(super) fn hand_in_some_tracks(&mut self) {
+        let tracks = self.tracks.len();
+        for _ in 0..tracks.div_ceil(10) {
+            self.last_track = (self.last_track + 1) % tracks;
+            self.tracks[self.last_track].hand_in(&self.collector);
         }
         self.collector.add_messages(&mut self.messages);
+    }
+
+    /// Hands in the latencies of all tracks.
+    pub(super) fn hand_in_tracks(&mut self) {
+        for track in &mut self.tracks {
+            track.hand_in(&self.collector);
+        }
+        self.collector.add_messages(&mut self.messages);
+    }
+}
+
+impl TrackLatency {
+    fn hand_in(&mut self, collector: &Collector) {
+        if !self.latency.is_empty() {
+            collector.add_latency(&self.track, self.codec, &self.latency);
+            self.latency.reset();
+        }
     }
 }

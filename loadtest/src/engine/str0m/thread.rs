@@ -24,12 +24,13 @@ pub(super) const WAKE: Token = Token(usize::MAX);
 /// Least time from one turn of the loop to the next. What arrives meanwhile is read together, which
 /// halves the cost of a packet; it is timed by the kernel as it arrives, so no delay shows.
 const TURN: Duration = Duration::from_millis(1);
+/// How late what is to be sent may get in a turn that has much to read: else what many publishers send comes in
+/// one lump, for which they all wait at the server.
+const LATE: Duration = Duration::from_micros(250);
 /// Time for orders in one turn: media must not wait for a crowd that joins.
 const ORDERS: Duration = Duration::from_millis(2);
 /// How often what was received is handed to the collector.
 const HAND_IN: Duration = Duration::from_millis(100);
-/// How often the (larger) histograms per track are.
-const HAND_IN_TRACKS: Duration = Duration::from_secs(1);
 /// Readiness taken in one turn.
 const EVENTS: usize = 1024;
 
@@ -62,7 +63,6 @@ pub(super) struct Thread {
     received: Received,
     buffers: ReadBuffers,
     hand_in_at: Instant,
-    hand_in_tracks_at: Instant,
     /// Whether there may be orders.
     ordered: bool,
     ended: bool,
@@ -79,7 +79,6 @@ impl Thread {
             received: Received::new(collector),
             buffers: ReadBuffers::new(),
             hand_in_at: now + HAND_IN,
-            hand_in_tracks_at: now + HAND_IN_TRACKS,
             ordered: false,
             ended: false,
         }
@@ -99,8 +98,12 @@ impl Thread {
             for event in &events {
                 if event.token() == WAKE {
                     self.ordered = true;
-                } else {
-                    self.handle_readable(Instant::now(), event.token());
+                    continue;
+                }
+                let now = Instant::now();
+                self.handle_readable(now, event.token());
+                if self.due().is_some_and(|due| due + LATE <= now) {
+                    self.handle_timers();
                 }
             }
             self.handle_timers();
@@ -122,12 +125,14 @@ impl Thread {
         if self.ordered {
             return Duration::ZERO;
         }
-        let due = self
-            .timers
-            .peek()
-            .map_or(self.hand_in_at, |Reverse((at, _))| *at);
+        let due = self.due().unwrap_or(self.hand_in_at);
         due.min(self.hand_in_at)
             .saturating_duration_since(Instant::now())
+    }
+
+    /// When the first timer is due.
+    fn due(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
     fn handle_readable(&mut self, now: Instant, token: Token) {
@@ -165,14 +170,11 @@ impl Thread {
         if self.hand_in_at <= now {
             self.hand_in_at = now + HAND_IN;
             self.received.hand_in();
-        }
-        if self.hand_in_tracks_at <= now {
-            self.hand_in_tracks_at = now + HAND_IN_TRACKS;
-            self.received.hand_in_tracks();
+            self.received.hand_in_some_tracks();
         }
     }
 
-    /// Does what is ordered. Who has closed is told so only when all it measured is handed in.
+    /// Does what is ordered. The last one to close is told so only when all that was measured is handed in.
     fn take_orders(&mut self) {
         let started = Instant::now();
         let mut closed = Vec::new();
@@ -226,8 +228,11 @@ impl Thread {
                 Err(TryRecvError::Empty) => break,
             }
         }
+        let is_last = !closed.is_empty() && self.members.is_empty();
         if ended || !closed.is_empty() {
             self.received.hand_in();
+        }
+        if ended || is_last {
             self.received.hand_in_tracks();
         }
         for member in closed {

@@ -31,8 +31,6 @@ use super::{Collector, Command, Engine, EngineError, Event, Participant, Partici
 
 /// How often what was received is handed to the collector.
 const HAND_IN: Duration = Duration::from_millis(100);
-/// The histograms per track are larger: once in so many hand-ins.
-const HAND_IN_TRACKS: u32 = 10;
 
 /// What the participants of one thread received. Locked by that thread alone.
 type SharedReceived = Arc<Mutex<Received>>;
@@ -94,18 +92,14 @@ impl Thread {
 /// Hands in what was received until the engine ends, and what was left then.
 async fn hand_in(received: SharedReceived, mut ended: oneshot::Receiver<()>) {
     let mut interval = tokio::time::interval(HAND_IN);
-    let mut turn = 0u32;
     loop {
         tokio::select! {
             _ = interval.tick() => {}
             _ = &mut ended => break,
         }
-        turn = turn.wrapping_add(1);
         let mut received = lock(&received);
         received.hand_in();
-        if turn.is_multiple_of(HAND_IN_TRACKS) {
-            received.hand_in_tracks();
-        }
+        received.hand_in_some_tracks();
     }
     let mut received = lock(&received);
     received.hand_in();
