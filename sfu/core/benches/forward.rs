@@ -108,7 +108,7 @@ fn forward(floor: &mut Floor, is_full: bool, rounds: u32) {
     };
     for crowd in crowds {
         let room = plan.room(Cast::one_to(*crowd), seconds(3));
-        let limit = matches!(crowd, 50 | 200).then_some(2.0);
+        let limit = matches!(crowd, 50 | 200).then_some(3.0);
         plan.add(&format!("a packet to {crowd}"), room, Flow::PACKET, limit);
         plan.add(
             &format!("a frame of 6 to {crowd}"),

@@ -1,8 +1,9 @@
-//! All clients of a stage, on a thread of their own, so that neither their time nor their caches count.
-//! The two threads take turns and never run at once. Must not see the shard.
+//! All clients of a stage, on a thread and, where time is measured, a core of their own, so that neither their time
+//! nor their caches count. The two threads take turns and never run at once. Must not see the shard.
 
 use std::{
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    hint::spin_loop,
+    sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     thread::JoinHandle,
     time::Instant,
 };
@@ -13,6 +14,7 @@ use str0m::{Event, config::DtlsCert};
 
 use super::{
     client::{Client, Plan},
+    cores,
     mail::{Mail, is_rtp},
     peer::number_of,
 };
@@ -64,15 +66,22 @@ pub(crate) struct Crowd {
     turns: Option<SyncSender<Turn>>,
     answers: Receiver<Answer>,
     thread: Option<JoinHandle<()>>,
+    is_apart: bool,
 }
 
 impl Crowd {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// `is_apart` keeps the clients and the calling thread to a core each, if there are two, and that one awake: a
+    /// worker that has much to do does not sleep.
+    pub(crate) fn new(seed: u64, is_apart: bool) -> Self {
+        let is_apart = is_apart && cores::keep_to(0);
         let (turns, incoming) = sync_channel::<Turn>(1);
         let (outgoing, answers) = sync_channel(1);
         let run = move || {
             // The engine draws ids from this generator of its thread.
             fastrand::seed(seed);
+            if is_apart {
+                cores::keep_to(1);
+            }
             let mut clients = Clients::new();
             while let Ok(turn) = incoming.recv() {
                 if outgoing.send(clients.play(turn)).is_err() {
@@ -85,6 +94,7 @@ impl Crowd {
             turns: Some(turns),
             answers,
             thread: Some(thread.spawn(run).expect("a thread")),
+            is_apart,
         }
     }
 
@@ -92,7 +102,15 @@ impl Crowd {
     pub(crate) fn play(&mut self, turn: Turn) -> Answer {
         let turns = self.turns.as_ref().expect("open until it is dropped");
         turns.send(turn).expect("the clients failed");
-        self.answers.recv().expect("the clients failed")
+        if !self.is_apart {
+            return self.answers.recv().expect("the clients failed");
+        }
+        loop {
+            match self.answers.try_recv() {
+                Err(TryRecvError::Empty) => spin_loop(),
+                answer => return answer.expect("the clients failed"),
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 pub(crate) mod allocated;
 pub(crate) mod client;
 pub(crate) mod clock;
+pub(crate) mod cores;
 pub(crate) mod crowd;
 pub(crate) mod fanout;
 pub(crate) mod floor;

@@ -147,7 +147,7 @@ impl Stage {
             shard: Shard::new(config, ClockAnchor::new(now, wall), seed),
             now,
             due: None,
-            crowd: Crowd::new(seed),
+            crowd: Crowd::new(seed, matches!(clock, Clock::On { .. })),
             down: Mail::default(),
             up: Mail::default(),
             events: Vec::new(),
