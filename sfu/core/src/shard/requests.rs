@@ -29,7 +29,10 @@ impl Shard {
             Some((session, true)) => {
                 self.refuse(session, 0, RequestReason::Invalid, NO_TRANSPORTS);
             }
-            Some((session, false)) => self.take_answer(now, session, answer),
+            Some((session, false)) => {
+                self.take_answer(now, session, answer);
+                self.touch(session);
+            }
             None => {}
         }
     }

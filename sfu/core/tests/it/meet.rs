@@ -57,6 +57,25 @@ fn a_joiner_gets_a_picture_soon_after_it_joins() {
 }
 
 #[test]
+fn checks_that_come_before_the_answer_cost_a_joiner_nothing() {
+    let mut world = World::new(2);
+    let ann = world.enter("room", "ann");
+    let voice = world.publish_audio(ann);
+    world.run_for(seconds(3));
+    let mut heard_after = |signalling| {
+        let mut bob = ClientOptions::new("room", &format!("{signalling:?} later"));
+        bob.signalling = signalling;
+        let bob = world.join(bob);
+        let took = world.wait_for(bob, voice, seconds(2));
+        world.leave(bob);
+        took
+    };
+    // Browsers begin to check as they send their answer.
+    let (at_once, later) = (heard_after(millis(0)), heard_after(millis(4)));
+    assert!(later < at_once + millis(15), "{later:?} for {at_once:?}");
+}
+
+#[test]
 fn a_crowd_that_joins_at_once_shares_a_few_keyframes() {
     let mut world = World::new(3);
     let ann = world.enter("room", "ann");

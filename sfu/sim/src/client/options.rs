@@ -1,5 +1,7 @@
 //! Who joins a room, with what rights, and over which links. Must not hold behaviour.
 
+use std::time::Duration;
+
 use plenum_proto::{node, v1};
 
 use crate::LinkSettings;
@@ -13,6 +15,8 @@ pub struct ClientOptions {
     pub uplink: LinkSettings,
     /// The way from the node.
     pub downlink: LinkSettings,
+    /// How much later than media what it says to the node comes.
+    pub signalling: Duration,
     /// Encodings are switched off when nobody takes them, as a good client does.
     pub heeds_demand: bool,
     /// What it publishes follows the estimate of its link up, as browsers do; else it is sent whatever the link takes.
@@ -49,6 +53,7 @@ impl ClientOptions {
             join,
             uplink: LinkSettings::default(),
             downlink: LinkSettings::default(),
+            signalling: Duration::ZERO,
             heeds_demand: true,
             heeds_estimate: false,
             shard: 0,

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use plenum_proto::node::session_event::Kind as Told;
-use sfu_core::{Command, Datagram, Event, Protocol, Shard};
+use plenum_proto::node::{SessionRequest, session_event::Kind as Told, session_request::Kind};
+use sfu_core::{Answer, Command, ControlId, Datagram, Event, Limits, Protocol, Shard};
 
 use super::{ClientKey, Tapped, World, laws};
 use crate::{
@@ -241,13 +241,13 @@ impl World {
         let client = &mut self.clients[key.0];
         client.drain(&self.clock, &mut out);
         let (link, control) = (client.options.uplink, client.control);
+        let delay = link.delay + client.options.signalling;
         while let Some(request) = client.outbox.pop_front() {
             let command = Cargo::Command {
                 shard: client.options.shard,
-                command: Command::Session { control, request },
+                command: as_command(control, request, &self.limits),
             };
-            self.network
-                .deliver_at(self.clock.now + link.delay, command);
+            self.network.deliver_at(self.clock.now + delay, command);
         }
         for datagram in in_turn(out) {
             self.counts.on_sent_by_client(&datagram.bytes);
@@ -292,5 +292,16 @@ fn stream_of(bytes: &[u8]) -> Option<(bool, [u8; 4])> {
             Some((is_repair(*marked), *ssrc.first_chunk()?))
         }
         _ => None,
+    }
+}
+
+/// A request as a node passes it on: with an answer read.
+fn as_command(control: ControlId, request: SessionRequest, limits: &Limits) -> Command {
+    match &request.kind {
+        Some(Kind::Description(description)) if Answer::is(description) => {
+            let answer = Box::new(Answer::read(description, limits));
+            Command::Answer { control, answer }
+        }
+        _ => Command::Session { control, request },
     }
 }
