@@ -95,7 +95,7 @@ pub enum Command {
     Answer {
         /// Opened by a join before.
         control: ControlId,
-        /// Of [`Answer::read`].
+        /// Of [`Command::of_request`].
         answer: Box<Answer>,
     },
     /// Describes the media of a participant whose join had the shape `PLAIN`, once: its tracks are published.

@@ -1,7 +1,8 @@
-//! Keeps threads to cores, so that what is measured finds its caches as it left them.
+//! Keeps threads to cores, so that what is measured finds its caches as it left them. Must not measure.
+
+use std::sync::OnceLock;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use std::sync::OnceLock;
 
 /// Cores that this process may use, as they were before any thread was kept to one.
 static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();

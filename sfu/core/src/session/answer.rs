@@ -23,12 +23,12 @@ pub struct Answer {
 
 impl Answer {
     /// Whether a description is one.
-    pub fn is(description: &node::Description) -> bool {
+    pub(crate) fn is(description: &node::Description) -> bool {
         description.role() == TransportRole::Subscribe && !description.is_offer
     }
 
     /// Reads one.
-    pub fn read(description: &node::Description, limits: &Limits) -> Self {
+    pub(crate) fn read(description: &node::Description, limits: &Limits) -> Self {
         Self {
             id: description.id,
             read: read(&description.sdp, limits),

@@ -13,7 +13,7 @@ use plenum_proto::{
 
 use super::{Shard, direct};
 use crate::{
-    Answer, ControlId,
+    Answer, Command, ControlId, Limits,
     key::SessionKey,
     room::SubscriptionRule,
     session::{Shape, ice_credentials},
@@ -21,6 +21,20 @@ use crate::{
 
 /// What a request is told that needs the transports of one who is in a direct call.
 const NO_TRANSPORTS: &str = "this participant has no transports: it is in a direct call";
+
+impl Command {
+    /// A request of a control connection, with an answer already read: that takes long, and is best done where no
+    /// media waits for it.
+    pub fn of_request(control: ControlId, request: SessionRequest, limits: &Limits) -> Self {
+        match &request.kind {
+            Some(Kind::Description(description)) if Answer::is(description) => {
+                let answer = Box::new(Answer::read(description, limits));
+                Self::Answer { control, answer }
+            }
+            _ => Self::Session { control, request },
+        }
+    }
+}
 
 impl Shard {
     /// Takes an answer of an open control connection that has been read already.

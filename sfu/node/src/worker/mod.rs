@@ -25,11 +25,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use plenum_proto::node::{
-    AdminReply, AdminRequest, Join, SessionEvent, SessionRequest, session_request::Kind,
-};
+use plenum_proto::node::{AdminReply, AdminRequest, Join, SessionEvent, SessionRequest};
 use sfu_core::{
-    Answer, ClockAnchor, CommandError, ControlId, CoreConfig, Forward, Limits, LinkKey, NewHome,
+    ClockAnchor, Command, CommandError, ControlId, CoreConfig, Forward, Limits, LinkKey, NewHome,
     PlainSection, PlainSink,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -100,15 +98,10 @@ pub(crate) enum Request {
         events: mpsc::Sender<SessionEvent>,
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
-    /// A further request of a control connection.
+    /// A further request of a control connection, or an answer of it.
     Session {
         control: ControlId,
-        request: Box<SessionRequest>,
-    },
-    /// An answer of a control connection.
-    Answer {
-        control: ControlId,
-        answer: Box<Answer>,
+        command: Box<Command>,
     },
     /// Says what the plain RTP of a control connection is; RTCP for its sender goes to `rtcp`.
     Describe {
@@ -258,18 +251,9 @@ impl WorkerHandle {
         control: ControlId,
         request: SessionRequest,
     ) -> Result<(), RequestError> {
-        let request = match request.kind {
-            // Here, so that no packet waits for it.
-            Some(Kind::Description(description)) if Answer::is(&description) => Request::Answer {
-                control,
-                answer: Box::new(Answer::read(&description, &self.limits)),
-            },
-            _ => Request::Session {
-                control,
-                request: Box::new(request),
-            },
-        };
-        self.tell(request).await
+        // Here, so that no packet waits for an answer to be read.
+        let command = Box::new(Command::of_request(control, request, &self.limits));
+        self.tell(Request::Session { control, command }).await
     }
 
     /// Says what the plain RTP of a control connection is. RTCP for its sender comes to `rtcp`, with the section

@@ -55,13 +55,7 @@ impl Worker {
                 let outcome = admitted.and_then(|()| self.open(control, events, command));
                 let _ = reply.send(outcome);
             }
-            Request::Session { control, request } => {
-                let request = *request;
-                self.on_session(control, Command::Session { control, request });
-            }
-            Request::Answer { control, answer } => {
-                self.on_session(control, Command::Answer { control, answer });
-            }
+            Request::Session { control, command } => self.on_session(control, *command),
             Request::Describe {
                 control,
                 sections,

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use plenum_proto::node::{SessionRequest, session_event::Kind as Told, session_request::Kind};
-use sfu_core::{Answer, Command, ControlId, Datagram, Event, Limits, Protocol, Shard};
+use plenum_proto::node::session_event::Kind as Told;
+use sfu_core::{Command, Datagram, Event, Protocol, Shard};
 
 use super::{ClientKey, Tapped, World, laws};
 use crate::{
@@ -245,7 +245,7 @@ impl World {
         while let Some(request) = client.outbox.pop_front() {
             let command = Cargo::Command {
                 shard: client.options.shard,
-                command: as_command(control, request, &self.limits),
+                command: Command::of_request(control, request, &self.limits),
             };
             self.network.deliver_at(self.clock.now + delay, command);
         }
@@ -292,16 +292,5 @@ fn stream_of(bytes: &[u8]) -> Option<(bool, [u8; 4])> {
             Some((is_repair(*marked), *ssrc.first_chunk()?))
         }
         _ => None,
-    }
-}
-
-/// A request as a node passes it on: with an answer read.
-fn as_command(control: ControlId, request: SessionRequest, limits: &Limits) -> Command {
-    match &request.kind {
-        Some(Kind::Description(description)) if Answer::is(description) => {
-            let answer = Box::new(Answer::read(description, limits));
-            Command::Answer { control, answer }
-        }
-        _ => Command::Session { control, request },
     }
 }
