@@ -1,17 +1,16 @@
 // A call over a cable that can be made bad: somebody at the server's end publishes, somebody at the client's home
 // watches, and what came of it is written down twice a second.
 
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
 import { uniqueRoom } from '../lib/room.mjs';
 import { mintToken } from '../lib/token.mjs';
 import { obstacle as noNamespaces } from '../network/namespaces.mjs';
 import { KEY, ORIGIN, Scene } from '../network/scene.mjs';
+import { obstacle as noShaper } from '../network/shaper.mjs';
 import { Member } from '../sdk-js/member.mjs';
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
-const SHAPER = process.env.PLENUM_SHAPER ?? path('../../../../target/debug/examples/shaper');
 const FILES = {
   '/harness/': path('../sdk-js/harness/'),
   '/livekit-client/': path('../node_modules/livekit-client/dist/'),
@@ -23,14 +22,13 @@ const UNGUARDED = ['--disable-features=LocalNetworkAccessChecks,LocalNetworkAcce
 
 // Why this machine cannot do it; null when it can.
 export async function obstacle() {
-  if (!existsSync(SHAPER)) return `needs the shaper: cargo build -p sfu-sim --example shaper (looked for ${SHAPER})`;
-  return noNamespaces();
+  return noShaper() ?? noNamespaces();
 }
 
 export class Stage {
   static async open() {
     const stage = new Stage();
-    stage.scene = await Scene.open({ shaper: SHAPER });
+    stage.scene = await Scene.open({ isShaped: true });
     stage.far = await stage.scene.launch('server', UNGUARDED);
     stage.near = await stage.scene.launch('client', UNGUARDED);
     return stage;

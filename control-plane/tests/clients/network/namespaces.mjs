@@ -37,11 +37,10 @@ export async function obstacle() {
 const works = (tool, args) => execute(tool, args).then(() => true, () => false);
 
 export class Internet {
-  // With `shaper`, the program of sfu/sim/examples, the cable to the client's home can be made bad: see `shaper`
-  // of what is built.
-  static async build({ shaper } = {}) {
+  // With `isShaped` the cable to the client's home can be made bad: see `shaper` of what is built.
+  static async build({ isShaped = false } = {}) {
     const internet = new Internet();
-    await internet.#build(shaper);
+    await internet.#build(isShaped);
     return internet;
   }
 
@@ -88,13 +87,13 @@ export class Internet {
     return `plenum-${process.pid}-${where}`;
   }
 
-  async #build(shaper) {
+  async #build(isShaped) {
     for (const where of ['server', 'router', 'client']) {
       await execute('ip', ['netns', 'add', this.#name(where)]);
       await this.run(where, 'ip', 'link', 'set', 'lo', 'up');
     }
     await this.#link('router', 'net', 'server', 'net');
-    if (shaper) await this.#shape(shaper);
+    if (isShaped) await this.#shape();
     else await this.#link('router', 'home', 'client', 'home');
     const addresses = [
       ['server', 'net', '10.50.0.1/24', '10.50.0.2/24', 'fd50::1/64'],
@@ -126,9 +125,9 @@ export class Internet {
   }
 
   // The cable to the client's home, with the shaper in it.
-  async #shape(program) {
+  async #shape() {
     const ends = { client: `pn${process.pid}`, router: `pf${process.pid}` };
-    this.shaper = await Shaper.start(program, ends.client, ends.router);
+    this.shaper = await Shaper.start(ends.client, ends.router);
     for (const [where, name] of Object.entries(ends)) {
       await execute('ip', ['link', 'set', name, 'netns', this.#name(where)]);
       await this.run(where, 'ip', 'link', 'set', name, 'name', 'home');

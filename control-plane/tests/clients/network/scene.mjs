@@ -13,6 +13,7 @@ import { uniqueRoom } from '../lib/room.mjs';
 import { until } from '../lib/until.mjs';
 import { Person } from '../page/person.mjs';
 import { Internet, SERVER, obstacle } from './namespaces.mjs';
+import { obstacle as noShaper } from './shaper.mjs';
 
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
 export const ORIGIN = `http://${SERVER.v4}:443`;
@@ -85,12 +86,17 @@ function paths() {
   );
 }
 
-// Declares the tests of a file, which share a scene; skipped, with the reason, where there can be none.
-export async function inScene(name, declare) {
-  const skip = (await obstacle()) ?? false;
+// Declares the tests of a file, which share a scene; skipped, with the reason, where there can be none. With `delayMs`
+// the client's home is that far from the router, each way.
+export async function inScene(name, declare, { delayMs } = {}) {
+  const isShaped = delayMs !== undefined;
+  const skip = (isShaped ? noShaper() : null) ?? (await obstacle()) ?? false;
   describe(name, { skip }, () => {
     let scene;
-    before(async () => (scene = await Scene.open()));
+    before(async () => {
+      scene = await Scene.open({ isShaped });
+      if (isShaped) for (const way of ['up', 'down']) await scene.internet.shaper.set(way, `delay=${delayMs}ms`);
+    });
     after(() => scene?.close());
     declare((title, body) => test(title, () => body(scene)));
   });

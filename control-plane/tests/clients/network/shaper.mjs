@@ -3,16 +3,27 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const BUILT = fileURLToPath(new URL('../../../../target/debug/examples/shaper', import.meta.url));
+const PROGRAM = process.env.PLENUM_SHAPER ?? BUILT;
+
+// Why this machine has none; null when it has.
+export function obstacle() {
+  if (!existsSync(PROGRAM)) return `needs the shaper: cargo build -p sfu-sim --example shaper (looked for ${PROGRAM})`;
+  return existsSync('/dev/net/tun') ? null : 'needs /dev/net/tun, for the shaper';
+}
 
 export class Shaper {
   #process;
   #lines;
 
   // Makes the devices `near` and `far`, which the caller moves to where they belong.
-  static async start(program, near, far) {
+  static async start(near, far) {
     const shaper = new Shaper();
-    shaper.#process = spawn(program, [near, far], { stdio: ['pipe', 'pipe', 'inherit'] });
+    shaper.#process = spawn(PROGRAM, [near, far], { stdio: ['pipe', 'pipe', 'inherit'] });
     const failed = once(shaper.#process, 'error').then(([error]) => Promise.reject(error));
     shaper.#lines = createInterface({ input: shaper.#process.stdout })[Symbol.asyncIterator]();
     const said = await Promise.race([shaper.#next(), failed]);
