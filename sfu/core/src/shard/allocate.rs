@@ -10,6 +10,7 @@ use plenum_proto::node::{self, session_event::Kind as Told};
 use super::{
     Shard,
     ladders::{kind_of, ladder},
+    state::Want,
 };
 use crate::{
     allocator::{self, Demand, Grant, Kind, Previous, Standing},
@@ -39,7 +40,7 @@ impl Shard {
             false => allocator::shortfall(&demands, &grants),
         };
         self.note_shortfall(now, session, shortfall);
-        let mut states = Vec::new();
+        let (mut is_changed, mut states) = (false, Vec::new());
         for grant in grants {
             let Some(subscription) = self.subscriptions.get_mut(grant.key) else {
                 continue;
@@ -57,6 +58,7 @@ impl Shard {
                 continue;
             }
             subscription.wish.cap = cap;
+            is_changed = true;
             if subscription.is_paused != grant.paused {
                 subscription.is_paused = grant.paused;
                 if let Some(track) = self.tracks.get(subscription.track) {
@@ -72,6 +74,9 @@ impl Shard {
                 self.drop_waiting(grant.key);
             }
             self.retarget(now, grant.key);
+        }
+        if let Some(participant) = self.participants.get_mut(session).filter(|_| is_changed) {
+            participant.wants = None;
         }
         if !states.is_empty() {
             self.tell(session, Told::StreamStates(node::StreamStates { states }));
@@ -112,24 +117,39 @@ impl Shard {
 
     /// What a participant's subscriptions cost, if each has all that it wants.
     fn served_in_full(&mut self, now: Instant, session: SessionKey) -> Option<u64> {
+        if self.participants.get(session)?.wants.is_none() {
+            let wants = self.wants_in_full(session);
+            self.participants.get_mut(session)?.wants = wants;
+        }
         let mut sum = 0;
-        for key in &self.participants.get(session)?.subscriptions {
-            let subscription = self.subscriptions.get(*key)?;
-            let Some(wanted) = subscription.wanted else {
-                continue;
-            };
-            let cap = subscription.wish.cap;
-            if subscription.is_paused || cap.is_some_and(|cap| cap < wanted) {
-                return None;
-            }
-            let track = self.tracks.get(subscription.track)?;
-            let steps = self
-                .ladders
-                .of(now, subscription.track, track, subscription.codec);
-            let taken = steps.iter().filter(|(layer, _)| *layer <= wanted);
+        for want in self.participants.get(session)?.wants.as_deref()? {
+            let track = self.tracks.get(want.track)?;
+            let steps = self.ladders.of(now, want.track, track, want.codec);
+            let taken = steps.iter().filter(|(layer, _)| *layer <= want.layer);
             sum += taken.map(|(_, rate)| *rate).max().unwrap_or(0);
         }
         Some(sum)
+    }
+
+    /// What a participant's subscriptions want, if each has all of it.
+    fn wants_in_full(&self, session: SessionKey) -> Option<Vec<Want>> {
+        let mut wants = Vec::new();
+        for key in &self.participants.get(session)?.subscriptions {
+            let subscription = self.subscriptions.get(*key)?;
+            let Some(layer) = subscription.wanted else {
+                continue;
+            };
+            let cap = subscription.wish.cap;
+            if subscription.is_paused || cap.is_some_and(|cap| cap < layer) {
+                return None;
+            }
+            wants.push(Want {
+                track: subscription.track,
+                codec: subscription.codec,
+                layer,
+            });
+        }
+        Some(wants)
     }
 
     fn note_allocation(

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     key::{RoomKey, SessionKey, TrackKey},
-    track::DemandTracker,
+    track::{DemandTracker, Failing},
 };
 
 /// How often all are looked at.
@@ -96,7 +96,9 @@ impl Shard {
         }
         self.awake.tracks.clear();
         for key in self.tracks.keys().collect::<Vec<_>>() {
-            let stays = self.tracks.get(key).is_some_and(Track::is_restless);
+            let failing = self.failing(now, key);
+            let track = self.tracks.get(key);
+            let stays = track.is_some_and(|track| track.is_restless(now, failing));
             if let Some(track) = self.tracks.get_mut(key) {
                 track.is_awake = stays;
             }
@@ -145,16 +147,17 @@ impl Shard {
 }
 
 impl Track {
-    /// Whether a track flows, or its publisher is owed a word, or owes an answer.
-    fn is_restless(&self) -> bool {
+    /// Whether a track flows, or its publisher is owed a word, or owes an answer. What it was asked for and does not
+    /// send rests as soon as others stand in for it.
+    fn is_restless(&self, now: Instant, failing: Failing) -> bool {
         let mut encodings = self.encodings.iter();
-        let is_asked_for =
-            || !self.info.muted && self.demands.iter().any(DemandTracker::is_told_any);
-        let is_settled = || self.demands.iter().all(DemandTracker::is_settled);
+        let is_settled = |demand: &DemandTracker| {
+            demand.is_settled() && (self.info.muted || !demand.is_fresh(now))
+        };
         self.flowing != 0
-            || self.stand_ins != 0
             || encodings.any(|e| !e.cache.is_empty() || e.throttle.is_pending())
-            || (self.is_video() && (!is_settled() || is_asked_for()))
+            || (self.is_video()
+                && (self.misses_stand_ins(failing) || !self.demands.iter().all(is_settled)))
     }
 }
 

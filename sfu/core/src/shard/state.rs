@@ -40,6 +40,8 @@ pub(super) struct Participant {
     /// Published and announced ones, in the order of announcement.
     pub(super) tracks: Vec<TrackKey>,
     pub(super) subscriptions: Vec<SubscriptionKey>,
+    /// What these want, if each is granted all of it; absent when that is to be found out.
+    pub(super) wants: Option<Vec<Want>>,
     /// Tracks it asked for or refused by name; the rest follows `auto_subscribe`.
     pub(super) wishes: Vec<(TrackId, bool)>,
     /// The numbers of sections that outlive subscriptions and carry nothing now, in their forwarders.
@@ -67,6 +69,15 @@ pub(super) struct Participant {
     pub(super) is_awake: bool,
     /// It waits for an offer.
     pub(super) is_owed: bool,
+}
+
+/// What a subscription wants.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Want {
+    pub(super) track: TrackKey,
+    /// As [`Subscription::codec`].
+    pub(super) codec: u8,
+    pub(super) layer: Layer,
 }
 
 /// A participant's part in a direct call.
@@ -335,6 +346,12 @@ impl Track {
         }
     }
 
+    /// Whether others are to stand in for what fails than were asked for last.
+    pub(super) fn misses_stand_ins(&self, failing: Failing) -> bool {
+        let is_other = self.stood_in_for != (failing, self.encodings.len());
+        is_other && (self.stand_ins != 0 || failing != Failing::default())
+    }
+
     /// Which encodings flow, as bits.
     pub(super) fn flowing(&self, now: Instant) -> u8 {
         self.encodings_that(|encoding| encoding.is_flowing(now))
@@ -457,6 +474,7 @@ impl Participant {
             candidates: 0,
             last_data_sequence: 0,
             bandwidth_cap: None,
+            wants: None,
             drop_next_resume: false,
             direct: None,
             double_of: None,

@@ -284,6 +284,7 @@ impl Shard {
             }
         });
         subscriber.subscriptions.push(subscription);
+        subscriber.wants = None;
         if let Some(track) = self.tracks.get_mut(key) {
             track.subscriptions.push(subscription);
         }
@@ -359,6 +360,7 @@ impl Shard {
             subscriber
                 .subscriptions
                 .retain(|subscription| *subscription != key);
+            subscriber.wants = None;
             subscriber.session.egress.close(key);
             if subscriber.session.egress.is_fixed() {
                 // The next track is another stream under the same numbers.
@@ -418,6 +420,8 @@ impl Shard {
 
     /// Chooses what a subscription is served of what flows now, and what it would want.
     pub(super) fn retarget(&mut self, now: Instant, key: SubscriptionKey) {
+        let subscription = self.subscriptions.get(key);
+        let wanted = subscription.map(|s| (s.codec, s.wanted));
         self.choose_codec(key);
         let Some(subscription) = self.subscriptions.get_mut(key) else {
             return;
@@ -438,6 +442,11 @@ impl Shard {
         );
         if before != subscription.requested {
             subscription.requested_at = Some(now);
+        }
+        if wanted != Some((subscription.codec, subscription.wanted))
+            && let Some(subscriber) = self.participants.get_mut(subscription.subscriber)
+        {
+            subscriber.wants = None;
         }
         let subscriber = self.participants.get(subscription.subscriber);
         let is_pinned = track.is_quiet
@@ -520,11 +529,8 @@ impl Shard {
     /// what does not come; who asks for what is not looked at again for that.
     pub(super) fn stand_in(&mut self, now: Instant, key: TrackKey) {
         let failing = self.failing(now, key);
-        let Some(track) = self.tracks.get(key) else {
-            return;
-        };
-        let is_other = track.stood_in_for != (failing, track.encodings.len());
-        if is_other && (track.stand_ins != 0 || failing != Failing::default()) {
+        let track = self.tracks.get(key);
+        if track.is_some_and(|track| track.misses_stand_ins(failing)) {
             self.update_demand(now, key);
         }
     }

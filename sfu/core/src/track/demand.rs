@@ -165,9 +165,9 @@ impl DemandTracker {
         self.told.unwrap_or(Qualities::NONE)
     }
 
-    /// Whether the publisher was told to send anything.
-    pub(crate) fn is_told_any(&self) -> bool {
-        self.told() != Qualities::NONE
+    /// Whether the publisher was told so lately to send something that it need not come yet.
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
+        self.told() != self.owed(now)
     }
 
     /// What the publisher was told may not have reached it.

@@ -141,18 +141,25 @@ impl Egress {
         let add = |sum: &mut (u32, u32), (expected, lost): (u32, u32)| {
             *sum = (sum.0.saturating_add(expected), sum.1.saturating_add(lost));
         };
+        let told_before = told.len();
         for block in blocks {
-            let Some(slot) = self.slot_of(block.ssrc) else {
+            let ssrcs = self.known.binary_search_by_key(&block.ssrc, |k| k.ssrc);
+            let Some(known) = ssrcs.ok().and_then(|index| self.known.get_mut(index)) else {
                 continue;
             };
-            let Some(stream) = self.stream_mut(slot).filter(|s| s.ssrc == block.ssrc) else {
-                continue;
-            };
-            let told_since = stream.on_block(&block);
-            let rate = u64::from(stream.rate().max(1));
-            let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000_000 / rate);
             let rtt = rtcp::rtt(clock, block.last_sr, block.delay);
             shortest = shortest.into_iter().chain(rtt).min();
+            // Clients go on telling of streams that rest, which may be many.
+            let Some(told_since) = known.take(&block) else {
+                continue;
+            };
+            let slot = known.slot;
+            let Some(stream) = self.stream_mut(slot) else {
+                continue;
+            };
+            stream.note_seen();
+            let rate = u64::from(stream.rate().max(1));
+            let jitter = Duration::from_micros(u64::from(block.jitter) * 1_000_000 / rate);
             add(&mut all, told_since);
             if self.slots.get(slot.0).is_some_and(|slot| !slot.is_video) {
                 add(&mut sound, told_since);
@@ -164,6 +171,14 @@ impl Egress {
                 loss: (!self.lane.congestion.tells_of_all()).then_some(loss),
                 rtt,
                 jitter: Some(jitter),
+            }));
+        }
+        if told.len() == told_before && shortest.is_some() {
+            told.push(Feedback::Report(StreamReport {
+                packets: 0,
+                loss: None,
+                rtt: shortest,
+                jitter: None,
             }));
         }
         self.lane.rtt = shortest.or(self.lane.rtt);

@@ -8,6 +8,7 @@ mod feedback;
 mod formats;
 mod header;
 mod history;
+mod known;
 mod lane;
 mod pacer;
 mod padding;
@@ -33,6 +34,7 @@ pub(crate) use stream::{PayloadType, PlainRoutes};
 use self::{
     header::ElementIds,
     history::Patience,
+    known::Known,
     lane::{Again, Queued},
     stream::Stream,
 };
@@ -109,8 +111,8 @@ pub(crate) struct Egress {
     pub(crate) lane: Lane,
     /// The next SSRC: they count up from a random one, so that none comes twice.
     next_ssrc: u32,
-    /// Sections by the SSRCs of their streams, in ascending order.
-    by_ssrc: Vec<(u32, SlotIndex)>,
+    /// The streams of sections, by SSRC in ascending order.
+    known: Vec<Known>,
     /// All sections are the client's.
     is_fixed: bool,
     /// Sections that lost what waited to make place for others, since they were last asked for.
@@ -163,7 +165,7 @@ impl Egress {
             slots: Vec::new(),
             lane: Lane::new(now),
             next_ssrc: first_ssrc,
-            by_ssrc: Vec::new(),
+            known: Vec::new(),
             is_fixed,
             cut: Vec::new(),
         }
@@ -390,13 +392,17 @@ impl Egress {
     }
 
     fn index_streams(&mut self) {
-        self.by_ssrc.clear();
+        let before = std::mem::take(&mut self.known);
         for (index, slot) in self.slots.iter().enumerate() {
-            let stream = slot.stream.iter();
-            let entry = stream.map(|stream| (stream.ssrc, SlotIndex(index)));
-            self.by_ssrc.extend(entry);
+            let Some(ssrc) = slot.stream.as_ref().map(|stream| stream.ssrc) else {
+                continue;
+            };
+            let same = before.binary_search_by_key(&ssrc, |known| known.ssrc);
+            let same = same.ok().and_then(|same| before.get(same).copied());
+            let known = same.unwrap_or(Known::new(ssrc, SlotIndex(index)));
+            self.known.push(known);
         }
-        self.by_ssrc.sort_unstable_by_key(|(ssrc, _)| *ssrc);
+        self.known.sort_unstable_by_key(|known| known.ssrc);
     }
 
     fn take_ssrc(&mut self) -> u32 {
@@ -444,15 +450,13 @@ impl Egress {
     }
 
     fn slot_of(&self, ssrc: u32) -> Option<SlotIndex> {
-        let found = self
-            .by_ssrc
-            .binary_search_by_key(&ssrc, |(known, _)| *known);
+        let found = self.known.binary_search_by_key(&ssrc, |known| known.ssrc);
         // A stream that repairs follows the one it repairs.
         let index = match found {
             Ok(index) => index,
             Err(after) => after.checked_sub(1)?,
         };
-        let (_, slot) = *self.by_ssrc.get(index)?;
+        let slot = self.known.get(index)?.slot;
         let stream = self.slots.get(slot.0)?.stream.as_ref()?;
         (stream.ssrc == ssrc || stream.repair_ssrc == Some(ssrc)).then_some(slot)
     }

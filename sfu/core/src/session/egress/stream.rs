@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ahead::fetch,
     outbox::Route,
-    rtcp::{NtpTime, ReportBlock, SenderInfo},
+    rtcp::{NtpTime, SenderInfo},
     rtp::{Mid, Rewritten},
 };
 
@@ -54,8 +54,6 @@ pub(super) struct Stream {
     reported: u32,
     /// When the two newest reports were made, and what had been sent by then: octets.
     samples: [Option<(Instant, u32)>; 2],
-    /// Of the receiver's last report: what was expected and lost up to it.
-    last_block: Option<(u32, i32)>,
 }
 
 impl Stream {
@@ -74,7 +72,6 @@ impl Stream {
             newest: None,
             reported: 0,
             samples: [None; 2],
-            last_block: None,
         }
     }
 
@@ -179,23 +176,9 @@ impl Stream {
         }
     }
 
-    /// What a report says of the time since the one before: packets expected, and lost of them.
-    pub(super) fn on_block(&mut self, block: &ReportBlock) -> (u32, u32) {
-        // The client has seen the stream.
+    /// The client has seen the stream.
+    pub(super) fn note_seen(&mut self) {
         self.mid = None;
-        let before = self
-            .last_block
-            .replace((block.highest_sequence, block.cumulative_lost));
-        let Some((highest, lost)) = before else {
-            return (0, 0);
-        };
-        let expected = block.highest_sequence.wrapping_sub(highest);
-        if expected > u32::from(u16::MAX) {
-            // Older than the one before, or nonsense.
-            return (0, 0);
-        }
-        let lost = u32::try_from(block.cumulative_lost.saturating_sub(lost)).unwrap_or(0);
-        (expected, lost.min(expected))
     }
 
     /// Of the newest packet.
@@ -227,18 +210,6 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn block(highest_sequence: u32, cumulative_lost: i32) -> ReportBlock {
-        ReportBlock {
-            ssrc: 1,
-            fraction_lost: 0,
-            cumulative_lost,
-            highest_sequence,
-            jitter: 0,
-            last_sr: 0,
-            delay: 0,
-        }
-    }
 
     #[test]
     fn reports_tie_the_streams_clock_to_the_wall() {
@@ -275,22 +246,5 @@ mod tests {
         }
         assert_eq!(stream.bitrate(start + 3 * second), Some(24_000));
         assert_eq!(stream.bitrate(start + 4 * second), Some(0));
-    }
-
-    #[test]
-    fn blocks_tell_the_loss_since_the_one_before() {
-        let mut stream = Stream::new(7, Some(8), 0);
-        for (highest, lost, expected) in [
-            (1_000, 5, (0, 0)),
-            (1_100, 15, (100, 10)),
-            (1_200, 15, (100, 0)),
-            // Duplicates made it less.
-            (1_300, 10, (100, 0)),
-            (1_350, 200, (50, 50)),
-            // An older report.
-            (1_200, 15, (0, 0)),
-        ] {
-            assert_eq!(stream.on_block(&block(highest, lost)), expected);
-        }
     }
 }
