@@ -1,5 +1,5 @@
 //! One ICE + DTLS connection of a participant: wraps the engine and hides its drain rule (every
-//! mutation is followed by a drain to its timeout). Must not know of rooms, tracks or subscriptions.
+//! mutation is followed by a drain to its timeout, but for packets of media in order). Must not know of rooms, tracks or subscriptions.
 
 use std::{
     net::SocketAddr,
@@ -39,6 +39,10 @@ pub(crate) struct Transport {
     pub(super) pending: Option<SdpPendingOffer>,
     deadline: Option<Instant>,
     needs_drain: bool,
+    /// When the engine was last drained to its timeout.
+    drained_at: Option<Instant>,
+    /// The newest packet of each stream.
+    newest: Newest,
     /// Until then the engine is woken when it wants to be.
     awake_until: Instant,
     /// Something was asked of the engine since the last drain.
@@ -56,6 +60,31 @@ pub(crate) struct Transport {
     /// Media and its feedback are the egress lane's, not the engine's.
     has_lane: bool,
     received: Received,
+}
+
+/// The number of the newest packet of each stream that came lately.
+#[derive(Debug, Default)]
+struct Newest(Vec<(Ssrc, u64)>);
+
+impl Newest {
+    /// More streams are not kept.
+    const MOST: usize = 8;
+
+    /// Takes note of a packet. True when it is the next of its stream.
+    fn follows(&mut self, ssrc: Ssrc, sequence: u64) -> bool {
+        let mut known = self.0.iter_mut();
+        match known.find(|(known, _)| *known == ssrc) {
+            Some((_, newest)) => {
+                let before = std::mem::replace(newest, sequence);
+                sequence == before.wrapping_add(1)
+            }
+            None => {
+                self.0.truncate(Self::MOST - 1);
+                self.0.insert(0, (ssrc, sequence));
+                false
+            }
+        }
+    }
 }
 
 /// Packets of each stream that had come when the engine last told.
@@ -163,6 +192,13 @@ impl Transport {
     /// flow. So it sleeps until something comes.
     const LULL: Duration = Duration::from_secs(10);
 
+    /// So long after a drain a packet that nothing is missing before needs none: all that it may change of what the engine
+    /// has to say is when it reports on packets, which is no sooner than 50 ms after the report before. A drain costs a
+    /// third of what the packet does.
+    const REST: Duration = Duration::from_millis(30);
+    /// Where no packet came meanwhile that has one, there is a drain after so long.
+    const REST_MAX: Duration = Duration::from_millis(45);
+
     pub(crate) fn new(
         config: &CoreConfig,
         credentials: str0m::IceCreds,
@@ -208,6 +244,8 @@ impl Transport {
             pending: None,
             deadline: None,
             needs_drain: true,
+            drained_at: None,
+            newest: Newest::default(),
             received: Received::default(),
             awake_until: now + Self::LULL,
             is_stirred: false,
@@ -360,6 +398,7 @@ impl Transport {
                     let silent = self.silent_at().filter(|_| !self.is_silent);
                     self.deadline = engine.into_iter().chain(silent).min();
                     self.needs_drain = false;
+                    self.drained_at = Some(now);
                     return Ok(());
                 }
                 // The engine knows no stream of the lane's, and must not use a number of its.
@@ -385,12 +424,29 @@ impl Transport {
                     outbox.push(route, &out.contents);
                 }
                 Output::Event(engine_event) => {
+                    let rested = self.rests(now, &engine_event);
                     if let Some(told) = self.translate(engine_event) {
                         event(told);
+                    }
+                    if let Some(drained_at) = rested {
+                        let due = drained_at + Self::REST_MAX;
+                        self.deadline = self.deadline.into_iter().chain([due]).min();
+                        self.needs_drain = false;
+                        return Ok(());
                     }
                 }
             }
         }
+    }
+
+    /// When the engine was drained last, if it need not be once more for what this event tells.
+    fn rests(&mut self, now: Instant, event: &EngineEvent) -> Option<Instant> {
+        let EngineEvent::RtpPacket(packet) = event else {
+            return None;
+        };
+        let follows = self.newest.follows(packet.header.ssrc, *packet.seq_no);
+        self.drained_at
+            .filter(|at| follows && now.saturating_duration_since(*at) < Self::REST)
     }
 
     fn translate(&mut self, event: EngineEvent) -> Option<TransportEvent> {
@@ -559,5 +615,30 @@ fn engine_protocol(protocol: Protocol) -> EngineProtocol {
     match protocol {
         Protocol::Udp => EngineProtocol::Udp,
         Protocol::Tcp => EngineProtocol::Tcp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_follows_only_the_one_before_it() {
+        let mut newest = Newest::default();
+        let mut follows = |ssrc: u32, sequence| newest.follows(ssrc.into(), sequence);
+        assert!(!follows(1, 10), "nothing is known of the stream");
+        assert!(follows(1, 11));
+        assert!(!follows(2, 12), "of another stream");
+        assert!(!follows(1, 13), "one is missing");
+        assert!(!follows(1, 12), "it came late");
+        assert!(
+            !follows(1, 14),
+            "and which is next is to be looked at again"
+        );
+        assert!(follows(1, 15));
+        for ssrc in 3..20 {
+            follows(ssrc, 1);
+        }
+        assert!(!follows(1, 16), "so many are not kept");
     }
 }
