@@ -399,7 +399,7 @@ impl Egress {
             };
             let same = before.binary_search_by_key(&ssrc, |known| known.ssrc);
             let same = same.ok().and_then(|same| before.get(same).copied());
-            let known = same.unwrap_or(Known::new(ssrc, SlotIndex(index)));
+            let known = same.unwrap_or_else(|| Known::new(ssrc, SlotIndex(index)));
             self.known.push(known);
         }
         self.known.sort_unstable_by_key(|known| known.ssrc);
