@@ -1,5 +1,6 @@
 //! One ICE + DTLS connection of a participant: wraps the engine and hides its drain rule (every
-//! mutation is followed by a drain to its timeout, but for packets of media in order). Must not know of rooms, tracks or subscriptions.
+//! mutation is followed by a drain to its timeout, but for packets of media in order). Must not know of
+//! rooms, tracks or subscriptions.
 
 use std::{
     net::SocketAddr,
@@ -192,9 +193,9 @@ impl Transport {
     /// flow. So it sleeps until something comes.
     const LULL: Duration = Duration::from_secs(10);
 
-    /// So long after a drain a packet that nothing is missing before needs none: all that it may change of what the engine
-    /// has to say is when it reports on packets, which is no sooner than 50 ms after the report before. A drain costs a
-    /// third of what the packet does.
+    /// So long after a drain a packet that nothing is missing before needs none: all that it may change of what
+    /// the engine has to say is when it reports on packets, which is no sooner than 50 ms after the report before.
+    /// A drain costs a sixth of what the packet does.
     const REST: Duration = Duration::from_millis(30);
     /// Where no packet came meanwhile that has one, there is a drain after so long.
     const REST_MAX: Duration = Duration::from_millis(45);

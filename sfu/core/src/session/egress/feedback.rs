@@ -143,8 +143,8 @@ impl Egress {
         };
         let told_before = told.len();
         for block in blocks {
-            let ssrcs = self.known.binary_search_by_key(&block.ssrc, |k| k.ssrc);
-            let Some(known) = ssrcs.ok().and_then(|index| self.known.get_mut(index)) else {
+            let found = self.known.binary_search_by_key(&block.ssrc, |k| k.ssrc);
+            let Some(known) = found.ok().and_then(|index| self.known.get_mut(index)) else {
                 continue;
             };
             let rtt = rtcp::rtt(clock, block.last_sr, block.delay);
