@@ -7,13 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    Shard,
-    state::{Participant, Track},
-};
+use super::{Shard, state::Participant};
 use crate::{
     key::{RoomKey, SessionKey, TrackKey},
-    track::{DemandTracker, Failing},
+    track::DemandTracker,
 };
 
 /// How often all are looked at.
@@ -96,9 +93,7 @@ impl Shard {
         }
         self.awake.tracks.clear();
         for key in self.tracks.keys().collect::<Vec<_>>() {
-            let failing = self.failing(now, key);
-            let track = self.tracks.get(key);
-            let stays = track.is_some_and(|track| track.is_restless(now, failing));
+            let stays = self.is_restless_track(now, key);
             if let Some(track) = self.tracks.get_mut(key) {
                 track.is_awake = stays;
             }
@@ -122,6 +117,23 @@ impl Shard {
         }
     }
 
+    /// Whether a track flows, or its publisher is owed a word, or owes an answer. What it was asked for and does not
+    /// send rests as soon as others stand in for it.
+    fn is_restless_track(&self, now: Instant, key: TrackKey) -> bool {
+        let Some(track) = self.tracks.get(key) else {
+            return false;
+        };
+        let mut encodings = track.encodings.iter();
+        let is_settled = |demand: &DemandTracker| {
+            demand.is_settled() && (track.info.muted || !demand.is_fresh(now))
+        };
+        track.flowing != 0
+            || encodings.any(|e| !e.cache.is_empty() || e.throttle.is_pending())
+            || (track.is_video()
+                && (!track.demands.iter().all(is_settled)
+                    || track.misses_stand_ins(self.failing(now, key))))
+    }
+
     /// Whether a room may end, has to tell something, or has sound in it.
     fn is_restless_room(&self, key: RoomKey) -> bool {
         let Some(room) = self.rooms.get(key) else {
@@ -143,21 +155,6 @@ impl Shard {
             || !room.loudest.is_empty()
             || !room.told_levels.is_empty()
             || tracks.any(|mut tracks| tracks.any(flows))
-    }
-}
-
-impl Track {
-    /// Whether a track flows, or its publisher is owed a word, or owes an answer. What it was asked for and does not
-    /// send rests as soon as others stand in for it.
-    fn is_restless(&self, now: Instant, failing: Failing) -> bool {
-        let mut encodings = self.encodings.iter();
-        let is_settled = |demand: &DemandTracker| {
-            demand.is_settled() && (self.info.muted || !demand.is_fresh(now))
-        };
-        self.flowing != 0
-            || encodings.any(|e| !e.cache.is_empty() || e.throttle.is_pending())
-            || (self.is_video()
-                && (self.misses_stand_ins(failing) || !self.demands.iter().all(is_settled)))
     }
 }
 
